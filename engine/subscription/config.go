@@ -1,0 +1,125 @@
+package subscription
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/retry"
+)
+
+// Config is one subscription, resolved: nothing in it is looked up again.
+type Config struct {
+	// Domain is the domain's name: the label `domain`.
+	Domain string
+	// Handler is the handler's full name. Its part after the last dot is the
+	// labels `handler` and `subscription`.
+	Handler string
+	// Group is the consumer group.
+	Group string
+	// Stream is the stream to consume.
+	Stream string
+	// Format is how entries are read; default [handler.FormatEnvelope].
+	Format handler.Format
+
+	// MessagesPerTick is how many entries one read takes; default 10.
+	MessagesPerTick int
+	// TickInterval is a pause between reads; default 0.
+	TickInterval time.Duration
+	// BlockingTimeout is how long a read waits for entries; default 5 s. It is
+	// cut into waits of at most a second, so that stopping is prompt.
+	BlockingTimeout time.Duration
+	// Retry says whether and when a failed message is called again.
+	Retry retry.Policy
+	// DeadLetters parks what is given up on; without it, it is discarded.
+	DeadLetters bool
+	// OriginStream, if set, keeps only messages whose origin stream is of this
+	// category; others are acknowledged and counted as skipped.
+	OriginStream string
+	// Order says which messages must not overtake each other: OrderStream
+	// (the default), OrderNone, or the name of a payload field.
+	Order string
+	// Concurrency is how many handlers run side by side; default 1.
+	Concurrency int
+	// HandlerTimeout ends a handler's context; default 300 s.
+	HandlerTimeout time.Duration
+	// FromEnd starts a new group at the stream's end.
+	FromEnd bool
+	// SkipChecksums turns verification off.
+	SkipChecksums bool
+}
+
+// The orders that are not a payload field's name.
+const (
+	// OrderStream keeps the order of each message's own stream: one aggregate.
+	OrderStream = "stream"
+	// OrderNone keeps no order.
+	OrderNone = "none"
+)
+
+// WithDefaults returns the config with its documented defaults filled in.
+func (c Config) WithDefaults() Config {
+	if c.Group == "" {
+		c.Group = c.Handler
+	}
+	if c.MessagesPerTick == 0 {
+		c.MessagesPerTick = 10
+	}
+	if c.BlockingTimeout == 0 {
+		c.BlockingTimeout = 5 * time.Second
+	}
+	if c.Order == "" {
+		c.Order = OrderStream
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 1
+	}
+	if c.HandlerTimeout == 0 {
+		c.HandlerTimeout = 300 * time.Second
+	}
+	c.Retry = c.Retry.WithDefaults()
+	return c
+}
+
+// Validate names every field that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Handler == "" {
+		bad("Handler must be set: it names the subscription")
+	}
+	if c.Stream == "" {
+		bad("Stream must be set")
+	}
+	if c.MessagesPerTick < 1 {
+		bad("MessagesPerTick must be positive, got %d", c.MessagesPerTick)
+	}
+	if c.Concurrency < 1 {
+		bad("Concurrency must be positive, got %d", c.Concurrency)
+	}
+	if c.TickInterval < 0 {
+		bad("TickInterval must not be negative, got %s", c.TickInterval)
+	}
+	if c.BlockingTimeout < 0 {
+		bad("BlockingTimeout must be positive, got %s", c.BlockingTimeout)
+	}
+	if c.HandlerTimeout < 0 {
+		bad("HandlerTimeout must be positive, got %s", c.HandlerTimeout)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("subscription %q on %q: %w", c.Handler, c.Stream, err)
+	}
+	return nil
+}
+
+// ShortName is the part of a handler's name after the last dot. The name of a
+// command dispatcher is not cut: it has its own.
+func ShortName(name string) string {
+	const dispatchers = "protean.server.engine.Commands:"
+	if strings.HasPrefix(name, dispatchers) {
+		return "Commands:" + strings.TrimPrefix(name, dispatchers)
+	}
+	return name[strings.LastIndexByte(name, '.')+1:]
+}

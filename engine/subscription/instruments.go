@@ -1,0 +1,155 @@
+package subscription
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/observatory-go/observatory/engine/handler"
+)
+
+// Scope is the instrumentation scope of the engine's instruments.
+const Scope = "protean"
+
+// durationBuckets are the boundaries, in seconds, of the durations of calls;
+// the time from event to handled goes on to an hour.
+var (
+	durationBuckets = []float64{
+		0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
+	}
+	endToEndBuckets = append(durationBuckets[:len(durationBuckets):len(durationBuckets)], 600, 1800, 3600)
+)
+
+// instruments count for one subscription. Every counter exists from the start
+// with value 0: otherwise the first dead letter is invisible to increase().
+type instruments struct {
+	processed metric.Int64Counter
+	retries   metric.Int64Counter
+	dlqRouted metric.Int64Counter
+	ghosts    metric.Int64Counter
+	duration  metric.Float64Histogram
+	endToEnd  metric.Float64Histogram
+
+	labels              metric.MeasurementOption
+	ok, failed, foreign metric.MeasurementOption
+}
+
+// newInstruments creates the instruments of the subscription and its observed
+// gauges.
+func newInstruments(m metric.Meter, c Config, s *status) (*instruments, error) {
+	i := &instruments{}
+	var errs []error
+	check := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("instrument %s: %w", name, err))
+		}
+	}
+	counter := func(name, unit, help string) metric.Int64Counter {
+		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
+		check(name, err)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64) metric.Float64Histogram {
+		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help),
+			metric.WithExplicitBucketBoundaries(buckets...))
+		check(name, err)
+		return h
+	}
+	i.processed = counter("protean.subscription.messages_processed", "{message}", "Messages whose handler was called, by outcome; skipped were for another handler.")
+	i.retries = counter("protean.subscription.retries", "{retry}", "Failed messages that were scheduled for another attempt.")
+	i.dlqRouted = counter("protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue.")
+	i.ghosts = counter("protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone.")
+	i.duration = histogram("protean.subscription.processing_duration", "Time that one call of the handler took.", durationBuckets)
+	i.endToEnd = histogram("protean.subscription.end_to_end", "Time from the event to the end of its handling.", endToEndBuckets)
+	check("gauges", observe(m, c, s))
+	i.label(c)
+	i.startAtZero()
+	return i, errors.Join(errs...)
+}
+
+// attributes identify the subscription on each of its series.
+func attributes(c Config) []attribute.KeyValue {
+	name := ShortName(c.Handler)
+	return []attribute.KeyValue{
+		attribute.String("domain", c.Domain),
+		attribute.String("group", c.Group),
+		attribute.String("handler", name),
+		attribute.String("stream", c.Stream),
+		attribute.String("subscription", name),
+	}
+}
+
+func (i *instruments) label(c Config) {
+	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(append(attributes(c), more...)...))
+	}
+	i.labels = with()
+	i.ok = with(attribute.String("status", "ok"))
+	i.failed = with(attribute.String("status", "error"))
+	i.foreign = with(attribute.String("status", "skipped"))
+}
+
+func (i *instruments) startAtZero() {
+	ctx := context.Background()
+	for _, outcome := range []metric.MeasurementOption{i.ok, i.failed, i.foreign} {
+		i.processed.Add(ctx, 0, outcome)
+	}
+	for _, c := range []metric.Int64Counter{i.retries, i.dlqRouted, i.ghosts} {
+		c.Add(ctx, 0, i.labels)
+	}
+}
+
+// called records one call of the handler, under the handler's context, whose
+// trace becomes the exemplar.
+func (i *instruments) called(ctx context.Context, t *task) {
+	i.duration.Record(ctx, t.took.Seconds(), i.labels)
+	if v, _ := handler.Judge(t.err); v != handler.Done {
+		return
+	}
+	if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {
+		age := t.started.Add(t.took).Sub(at)
+		i.endToEnd.Record(ctx, max(age, time.Duration(0)).Seconds(), i.labels)
+	}
+}
+
+func (i *instruments) count(t tally) {
+	ctx := context.Background()
+	add := func(c metric.Int64Counter, n int64, o metric.MeasurementOption) {
+		if n > 0 {
+			c.Add(ctx, n, o)
+		}
+	}
+	add(i.processed, t.ok, i.ok)
+	add(i.processed, t.failed, i.failed)
+	add(i.processed, t.skipped, i.foreign)
+	add(i.retries, t.retries, i.labels)
+}
+
+func (i *instruments) skipped(n int64) { i.count(tally{skipped: n}) }
+func (i *instruments) ghost()          { i.ghosts.Add(context.Background(), 1, i.labels) }
+func (i *instruments) deadLetter()     { i.dlqRouted.Add(context.Background(), 1, i.labels) }
+
+// observe registers the gauges that are read from the status at each scrape.
+func observe(m metric.Meter, c Config, s *status) error {
+	waiting, err := m.Int64ObservableGauge("protean.subscription.waiting_retries",
+		metric.WithUnit("{message}"), metric.WithDescription("Messages that wait on the side for another attempt; this process only."))
+	if err != nil {
+		return err
+	}
+	down, err := m.Int64ObservableGauge("protean.subscription.target_down",
+		metric.WithDescription("1 while the handler's target is down and the subscription is held up; this process only."))
+	if err != nil {
+		return err
+	}
+	labels := metric.WithAttributeSet(attribute.NewSet(attributes(c)...))
+	s.registration, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(waiting, s.waiting.Load(), labels)
+		o.ObserveInt64(down, s.down.Load(), labels)
+		return nil
+	}, waiting, down)
+	return err
+}

@@ -1,0 +1,197 @@
+package subscription
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+const (
+	// longestBlock bounds one blocking read, so that stopping is prompt: a
+	// client does not interrupt a read under way.
+	longestBlock = time.Second
+	// adoptEvery is how often entries of departed engines are looked for.
+	adoptEvery = time.Second
+)
+
+// reader brings entries from the broker into the ledger and offers them to the
+// dispatcher, one batch at a time: while a batch is not taken, none is read.
+type reader struct {
+	cfg    Config
+	member Member
+	source Source
+	seat   atomic.Pointer[Seat]
+	ledger *ledger
+	acker  *acker
+	log    *slog.Logger
+
+	// batches is unbuffered: what is sent is in the dispatcher's hands.
+	batches chan []*task
+
+	backoff *backoff
+	down    bool
+	full    bool // the last read was full: more is waiting
+	adopted time.Time
+	// onJoin is called once, when the seat is taken for the first time.
+	onJoin func()
+}
+
+// run reads until ctx ends.
+func (r *reader) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := r.session(ctx); err != nil && ctx.Err() == nil {
+			r.failed(ctx, err)
+		}
+	}
+}
+
+// session joins the group, recovers what is pending for this consumer, and
+// reads until something fails: what a lost reply contained is then pending
+// here and known to nobody, so every session begins with the listing.
+func (r *reader) session(ctx context.Context) error {
+	seat, err := r.source.Join(ctx, r.member)
+	if err != nil {
+		return err
+	}
+	r.seat.Store(&seat)
+	if err := r.recoverOwn(ctx, seat); err != nil {
+		return err
+	}
+	r.recovered()
+	for ctx.Err() == nil {
+		if err := r.adopt(ctx, seat); err != nil {
+			return err
+		}
+		if err := r.read(ctx, seat); err != nil {
+			return err
+		}
+		if r.cfg.TickInterval > 0 && !sleep(ctx, r.cfg.TickInterval) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// read takes one batch, acknowledging on the way. It waits for entries only
+// when there is nothing to acknowledge and the last read was not full.
+func (r *reader) read(ctx context.Context, seat Seat) error {
+	var got []message.Delivery
+	err := r.acker.carry(func(acks []string) (acked bool, err error) {
+		req := Read{Max: r.cfg.MessagesPerTick, Acks: acks}
+		if len(acks) > 0 || r.full {
+			got, acked, err = seat.Read(ctx, req)
+			return acked, err
+		}
+		return true, nil
+	})
+	if err != nil {
+		r.offer(ctx, r.ledger.enter(got, freshlyRead))
+		return err
+	}
+	if len(got) == 0 && !r.full {
+		got, err = r.wait(ctx, seat)
+	}
+	r.full = len(got) >= r.cfg.MessagesPerTick
+	r.offer(ctx, r.ledger.enter(got, freshlyRead))
+	return err
+}
+
+// wait is a blocking read.
+func (r *reader) wait(ctx context.Context, seat Seat) ([]message.Delivery, error) {
+	r.acker.readerBusy.Store(true)
+	defer r.acker.readerBusy.Store(false)
+	if r.acker.waiting() {
+		return nil, nil // finished in the meantime: acknowledge first
+	}
+	got, _, err := seat.Read(ctx, Read{
+		Max: r.cfg.MessagesPerTick, Block: min(r.cfg.BlockingTimeout, longestBlock),
+	})
+	return got, err
+}
+
+// recoverOwn offers what is pending for this consumer and not in the ledger.
+func (r *reader) recoverOwn(ctx context.Context, seat Seat) error {
+	for after := ""; ; {
+		var lost []*task
+		var last string
+		err := r.ledger.compare(func() error {
+			own, err := seat.Pending(ctx, after, r.cfg.MessagesPerTick)
+			if err != nil {
+				return err
+			}
+			if len(own) == r.cfg.MessagesPerTick {
+				last = own[len(own)-1].ID
+			}
+			lost = r.ledger.enter(own, announced)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(lost) > 0 {
+			r.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(lost))
+		}
+		r.offer(ctx, lost)
+		if last == "" {
+			return nil
+		}
+		after = last
+	}
+}
+
+// adopt looks for entries that departing engines released.
+func (r *reader) adopt(ctx context.Context, seat Seat) error {
+	if time.Since(r.adopted) < adoptEvery {
+		return nil
+	}
+	got, err := seat.Adopt(ctx, r.cfg.MessagesPerTick)
+	if err != nil {
+		return err
+	}
+	if len(got) < r.cfg.MessagesPerTick {
+		r.adopted = time.Now()
+	}
+	r.offer(ctx, r.ledger.enter(got, adopted))
+	return nil
+}
+
+// offer hands tasks to the dispatcher; it waits until they are taken. At the
+// end of ctx they stay in the ledger, from which they are released.
+func (r *reader) offer(ctx context.Context, tasks []*task) {
+	if len(tasks) == 0 {
+		return
+	}
+	select {
+	case r.batches <- tasks:
+	case <-ctx.Done():
+	}
+}
+
+func (r *reader) failed(ctx context.Context, err error) {
+	if !r.down {
+		r.down = true
+		r.log.ErrorContext(ctx, "cannot read; trying again until it works", "error", err)
+	}
+	sleep(ctx, r.backoff.next())
+}
+
+func (r *reader) recovered() {
+	if r.down {
+		r.down = false
+		r.log.Info("reading again")
+	}
+	r.backoff.reset()
+	if r.onJoin != nil {
+		r.onJoin()
+		r.onJoin = nil
+	}
+}
+
+// What the broker has on record for an entry differs by how it was got: a read
+// counts itself as one, a release writes the calls made.
+func freshlyRead(message.Delivery) int { return 1 }
+func announced(d message.Delivery) int { return d.Calls + 1 }
+func adopted(d message.Delivery) int   { return d.Calls }
