@@ -1,0 +1,150 @@
+package brokertest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/broker/brokertest"
+	"github.com/observatory-go/observatory/engine/broker/memorybroker"
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limited is a broker that cannot wait and has no dead letters.
+type limited struct{ *memorybroker.Broker }
+
+func (l limited) Capabilities() broker.Capability { return broker.ConsumerGroups }
+
+func (l limited) Join(ctx context.Context, m subscription.Member) (subscription.Seat, error) {
+	s, err := l.Broker.Join(ctx, m)
+	return limitedSeat{s}, err
+}
+
+type limitedSeat struct{ subscription.Seat }
+
+func (s limitedSeat) Read(ctx context.Context, r subscription.Read) ([]message.Delivery, bool, error) {
+	if r.Block > 0 {
+		return nil, false, broker.ErrUnsupported
+	}
+	return s.Seat.Read(ctx, r)
+}
+
+func (s limitedSeat) Park(context.Context, []deadletter.Letter) ([]string, error) {
+	return nil, broker.ErrUnsupported
+}
+
+// groupless is a broker that only takes entries.
+type groupless struct{ *memorybroker.Broker }
+
+func (groupless) Capabilities() broker.Capability { return 0 }
+
+func (groupless) Join(context.Context, subscription.Member) (subscription.Seat, error) {
+	return nil, broker.ErrUnsupported
+}
+
+func TestABrokerMayLackAbilitiesThatItDoesNotClaim(t *testing.T) {
+	t.Run("cannot wait, no dead letters", func(t *testing.T) {
+		brokertest.Run(t, func(*testing.T) brokertest.Broker { return limited{memorybroker.New()} })
+	})
+	t.Run("no groups", func(t *testing.T) {
+		brokertest.Run(t, func(*testing.T) brokertest.Broker { return groupless{memorybroker.New()} })
+	})
+}
+
+func TestAFlakyBrokerWithoutFaultsIsABroker(t *testing.T) {
+	brokertest.Run(t, func(*testing.T) brokertest.Broker { return brokertest.NewFlaky(memorybroker.New()) })
+}
+
+func TestTheNthCallFailsAndTheNextDoesNot(t *testing.T) {
+	f := brokertest.NewFlaky(memorybroker.New())
+	f.Inject(brokertest.Fault{Method: "Ping", Nth: 2, Times: 2})
+	var got []error
+	for range 4 {
+		got = append(got, f.Ping(t.Context()))
+	}
+	require.Equal(t, []error{nil, brokertest.ErrInjected, brokertest.ErrInjected, nil}, got)
+}
+
+func TestAFaultLastsUntilItIsCleared(t *testing.T) {
+	f, down := brokertest.NewFlaky(memorybroker.New()), errors.New("server gone")
+	clear := f.Inject(brokertest.Fault{Times: -1, Err: down})
+	for range 3 {
+		require.ErrorIs(t, f.Ping(t.Context()), down)
+		_, err := f.Publish(t.Context(), "s", message.Field{Name: "data"})
+		require.ErrorIs(t, err, down)
+	}
+	clear()
+	require.NoError(t, f.Ping(t.Context()))
+}
+
+// Every method of a seat fails on demand, and is not performed.
+func TestEveryMethodFailsOnDemand(t *testing.T) {
+	f := brokertest.NewFlaky(memorybroker.New())
+	s, id := seatWithOne(t, f)
+	held := []subscription.Held{{ID: id, Calls: 1}}
+	for method, call := range map[string]func(context.Context) error{
+		"Join": func(ctx context.Context) error { _, err := f.Join(ctx, member); return err },
+		"Read": func(ctx context.Context) error {
+			_, acked, err := s.Read(ctx, subscription.Read{Max: 1, Acks: []string{id}})
+			require.False(t, acked)
+			return err
+		},
+		"Pending": func(ctx context.Context) error { _, err := s.Pending(ctx, "", 1); return err },
+		"Adopt":   func(ctx context.Context) error { _, err := s.Adopt(ctx, 1); return err },
+		"Ack":     func(ctx context.Context) error { return s.Ack(ctx, []string{id}) },
+		"Attempt": func(ctx context.Context) error { _, err := s.Attempt(ctx, held); return err },
+		"Release": func(ctx context.Context) error { _, err := s.Release(ctx, held); return err },
+		"Park": func(ctx context.Context) error {
+			_, err := s.Park(ctx, []deadletter.Letter{{ID: id}})
+			return err
+		},
+	} {
+		f.Inject(brokertest.Fault{Method: method})
+		require.ErrorIs(t, call(t.Context()), brokertest.ErrInjected, method)
+	}
+	pending, err := s.Pending(t.Context(), "", 10)
+	require.NoError(t, err)
+	require.Len(t, pending, 1)
+}
+
+func TestALostReplyLeavesItsEntriesPending(t *testing.T) {
+	f := brokertest.NewFlaky(memorybroker.New())
+	s, err := f.Join(t.Context(), member)
+	require.NoError(t, err)
+	id, err := f.Publish(t.Context(), member.Stream, message.Field{Name: "data"})
+	require.NoError(t, err)
+
+	f.Inject(brokertest.Fault{Method: "Read", ReplyLost: true})
+	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: time.Second})
+	require.ErrorIs(t, err, brokertest.ErrInjected)
+	require.False(t, acked)
+	require.Empty(t, got)
+
+	pending, err := s.Pending(t.Context(), "", 10)
+	require.NoError(t, err)
+	require.Len(t, pending, 1)
+	require.Equal(t, id, pending[0].ID)
+}
+
+var member = subscription.Member{Stream: "s", Group: "g", Consumer: "c"}
+
+// seatWithOne returns a seat that has one entry pending.
+func seatWithOne(t *testing.T, f *brokertest.Flaky) (subscription.Seat, string) {
+	t.Helper()
+	s, err := f.Join(t.Context(), member)
+	require.NoError(t, err)
+	id, err := f.Publish(t.Context(), member.Stream, message.Field{Name: "data"})
+	require.NoError(t, err)
+	_, _, err = s.Read(t.Context(), subscription.Read{Max: 1})
+	require.NoError(t, err)
+	return s, id
+}

@@ -1,0 +1,79 @@
+package brokertest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+var closeTests = []test{
+	{"close/an open broker answers, a closed one does not", 0, pingTellsClosed},
+	{"close/is harmless when repeated", 0, closeTwice},
+	{"close/every later operation says so", broker.ConsumerGroups, closedSaysSo},
+	{"close/a dead letter is refused too", broker.ConsumerGroups | broker.DeadLetters, closedParks},
+	{"close/ends a read that waits", broker.ConsumerGroups | broker.BlockingRead, closeEndsWait},
+}
+
+func pingTellsClosed(t *testing.T, f *fixture) {
+	require.NoError(t, f.Ping(t.Context()))
+	require.NoError(t, f.Close(t.Context()))
+	require.ErrorIs(t, f.Ping(t.Context()), broker.ErrClosed)
+}
+
+func closeTwice(t *testing.T, f *fixture) {
+	require.NoError(t, f.Close(t.Context()))
+	require.NoError(t, f.Close(t.Context()))
+}
+
+func closedSaysSo(t *testing.T, f *fixture) {
+	ctx, s := t.Context(), f.join(t, "g", "c")
+	ids := f.publish(t, 1)
+	s.read(t, 1)
+	require.NoError(t, f.Close(ctx))
+
+	operations := map[string]func() error{
+		"publish": func() error { _, err := f.Publish(ctx, f.stream, data("x")); return err },
+		"join": func() error {
+			_, err := f.Join(ctx, subscription.Member{Stream: f.stream, Group: "g", Consumer: "c"})
+			return err
+		},
+		"read":    func() error { _, _, err := s.Read(ctx, subscription.Read{Max: 1}); return err },
+		"pending": func() error { _, err := s.Pending(ctx, "", 1); return err },
+		"adopt":   func() error { _, err := s.Adopt(ctx, 1); return err },
+		"ack":     func() error { return s.Ack(ctx, ids) },
+		"attempt": func() error { _, err := s.Attempt(ctx, heldWith(1, ids...)); return err },
+		"release": func() error { _, err := s.Release(ctx, heldWith(1, ids...)); return err },
+	}
+	for name, operation := range operations {
+		require.ErrorIs(t, operation(), broker.ErrClosed, name)
+	}
+}
+
+func closedParks(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	ids := f.publish(t, 1)
+	s.read(t, 1)
+	require.NoError(t, f.Close(t.Context()))
+	_, err := s.Park(t.Context(), lettersFor(ids...))
+	require.ErrorIs(t, err, broker.ErrClosed)
+}
+
+func closeEndsWait(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	done, started := make(chan error, 1), make(chan struct{})
+	go func() {
+		close(started)
+		for {
+			if _, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: maxBlock}); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	<-started
+	require.NoError(t, f.Close(t.Context()))
+	require.ErrorIs(t, <-done, broker.ErrClosed)
+}

@@ -1,0 +1,103 @@
+package brokertest
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+const (
+	consumers  = 4
+	publishers = 2
+	perSource  = 250
+)
+
+var concurrencyTests = []test{
+	{"concurrency/each entry goes to exactly one of many consumers", broker.ConsumerGroups, eachOnce},
+	{"concurrency/one seat is used side by side", broker.ConsumerGroups, seatShared},
+}
+
+// tally counts what came, by id.
+type tally struct {
+	mu    sync.Mutex
+	times map[string]int
+	total atomic.Int64
+}
+
+func (c *tally) add(ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.times[id]++
+	}
+	c.total.Add(int64(len(ids)))
+}
+
+func (c *tally) requireEachOnce(t *testing.T, n int) {
+	t.Helper()
+	require.Len(t, c.times, n)
+	for id, times := range c.times {
+		require.Equal(t, 1, times, "entry %s", id)
+	}
+}
+
+func eachOnce(t *testing.T, f *fixture) {
+	seats := make([]seat, consumers)
+	for i := range seats {
+		seats[i] = f.join(t, "g", "consumer-"+strconv.Itoa(i))
+	}
+	consume(t, f, func(i int) seat { return seats[i] })
+	for _, s := range seats {
+		require.Empty(t, s.pending(t), "all were acknowledged on the way")
+	}
+}
+
+func seatShared(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	consume(t, f, func(int) seat { return s })
+	require.Empty(t, s.pending(t))
+}
+
+// consume publishes and consumes at once until every entry was got.
+func consume(t *testing.T, f *fixture, seatOf func(int) seat) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	seen := &tally{times: map[string]int{}}
+	var wg sync.WaitGroup
+	for range publishers {
+		wg.Go(func() {
+			for range perSource {
+				_, err := f.Publish(ctx, f.stream, data("x"))
+				assert.NoError(t, err)
+			}
+		})
+	}
+	for i := range consumers {
+		wg.Go(func() { consumeUntil(ctx, t, seatOf(i), seen, publishers*perSource) })
+	}
+	wg.Wait()
+	seen.requireEachOnce(t, publishers*perSource)
+}
+
+// consumeUntil reads, acknowledging the last batch with the next read.
+func consumeUntil(ctx context.Context, t *testing.T, s seat, seen *tally, n int) {
+	var acks []string
+	for seen.total.Load() < int64(n) {
+		got, acked, err := s.Read(ctx, subscription.Read{Max: 7, Acks: acks})
+		if !assert.NoError(t, err) || !assert.True(t, acked) {
+			return
+		}
+		acks = idsOf(got)
+		seen.add(acks)
+	}
+	assert.NoError(t, s.Ack(ctx, acks))
+}

@@ -1,0 +1,178 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// ErrInjected is what a fault answers unless it names an error.
+var ErrInjected = errors.New("brokertest: injected fault")
+
+// Fault is something that goes wrong.
+type Fault struct {
+	// Method is the method that fails: Join, Read, Pending, Adopt, Ack,
+	// Attempt, Release, Park, Publish or Ping; "" for any of them.
+	Method string
+	// Nth is the first call that fails, counted from the injection; 0 and 1
+	// both mean the next.
+	Nth int
+	// Times is how many calls in a row fail; 0 and 1 both mean one, a negative
+	// number all until the fault is cleared.
+	Times int
+	// Err is the error; default ErrInjected.
+	Err error
+	// ReplyLost performs the call and loses its answer; by default the call is
+	// not made.
+	ReplyLost bool
+}
+
+// Flaky is a Broker that fails on demand. Seats taken through it fail as well.
+type Flaky struct {
+	Broker
+
+	mu     sync.Mutex
+	faults []*fault
+}
+
+// NewFlaky wraps a broker; whoever opened it still closes it.
+func NewFlaky(b Broker) *Flaky { return &Flaky{Broker: b} }
+
+// Inject arms a fault and returns what clears it. Of several faults that hit
+// the same call the first injected wins.
+func (f *Flaky) Inject(spec Fault) (clear func()) {
+	armed := &fault{Fault: spec}
+	if armed.Err == nil {
+		armed.Err = ErrInjected
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(f.faults, armed)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		armed.cleared = true
+	}
+}
+
+// fault is a Fault and the calls it has seen.
+type fault struct {
+	Fault
+	calls   int
+	cleared bool
+}
+
+// hits counts one call and says whether the fault strikes it.
+func (f *fault) hits(method string) bool {
+	if f.cleared || f.Method != "" && f.Method != method {
+		return false
+	}
+	f.calls++
+	since := f.calls - max(f.Nth, 1)
+	return since >= 0 && (f.Times < 0 || since < max(f.Times, 1))
+}
+
+// strike returns the fault that hits this call, if any.
+func (f *Flaky) strike(method string) (struck Fault, hit bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, armed := range f.faults {
+		if armed.hits(method) && !hit {
+			struck, hit = armed.Fault, true
+		}
+	}
+	return struck, hit
+}
+
+// try makes a call, or not, as the faults have it.
+func try[T any](f *Flaky, method string, call func() (T, error)) (T, error) {
+	struck, hit := f.strike(method)
+	if !hit {
+		return call()
+	}
+	var none T
+	if struck.ReplyLost {
+		if _, err := call(); err != nil {
+			return none, err
+		}
+	}
+	return none, struck.Err
+}
+
+// tryError is try for methods that return an error alone.
+func (f *Flaky) tryError(method string, call func() error) error {
+	_, err := try(f, method, func() (struct{}, error) { return struct{}{}, call() })
+	return err
+}
+
+// Publish implements [Broker].
+func (f *Flaky) Publish(ctx context.Context, stream string, fields ...message.Field) (string, error) {
+	return try(f, "Publish", func() (string, error) { return f.Broker.Publish(ctx, stream, fields...) })
+}
+
+// Ping implements engine.Broker.
+func (f *Flaky) Ping(ctx context.Context) error {
+	return f.tryError("Ping", func() error { return f.Broker.Ping(ctx) })
+}
+
+// Join implements [subscription.Source].
+func (f *Flaky) Join(ctx context.Context, m subscription.Member) (subscription.Seat, error) {
+	return try(f, "Join", func() (subscription.Seat, error) {
+		s, err := f.Broker.Join(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return &flakySeat{flaky: f, seat: s}, nil
+	})
+}
+
+type flakySeat struct {
+	flaky *Flaky
+	seat  subscription.Seat
+}
+
+// Read reports nothing as acknowledged when its reply is lost: who got no
+// answer cannot know.
+func (s *flakySeat) Read(ctx context.Context, r subscription.Read) ([]message.Delivery, bool, error) {
+	type reply struct {
+		got   []message.Delivery
+		acked bool
+		err   error
+	}
+	answer, err := try(s.flaky, "Read", func() (reply, error) {
+		got, acked, err := s.seat.Read(ctx, r)
+		return reply{got, acked, err}, nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return answer.got, answer.acked, answer.err
+}
+
+func (s *flakySeat) Pending(ctx context.Context, after string, max int) ([]message.Delivery, error) {
+	return try(s.flaky, "Pending", func() ([]message.Delivery, error) { return s.seat.Pending(ctx, after, max) })
+}
+
+func (s *flakySeat) Adopt(ctx context.Context, max int) ([]message.Delivery, error) {
+	return try(s.flaky, "Adopt", func() ([]message.Delivery, error) { return s.seat.Adopt(ctx, max) })
+}
+
+func (s *flakySeat) Ack(ctx context.Context, ids []string) error {
+	return s.flaky.tryError("Ack", func() error { return s.seat.Ack(ctx, ids) })
+}
+
+func (s *flakySeat) Attempt(ctx context.Context, held []subscription.Held) ([]string, error) {
+	return try(s.flaky, "Attempt", func() ([]string, error) { return s.seat.Attempt(ctx, held) })
+}
+
+func (s *flakySeat) Release(ctx context.Context, held []subscription.Held) ([]string, error) {
+	return try(s.flaky, "Release", func() ([]string, error) { return s.seat.Release(ctx, held) })
+}
+
+func (s *flakySeat) Park(ctx context.Context, letters []deadletter.Letter) ([]string, error) {
+	return try(s.flaky, "Park", func() ([]string, error) { return s.seat.Park(ctx, letters) })
+}

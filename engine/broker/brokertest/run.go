@@ -1,0 +1,132 @@
+// Package brokertest is the conformance suite of the brokers: what
+// engine.Broker promises, tried on any adapter. [Flaky] injects faults into a
+// broker for the tests of those who use one.
+package brokertest
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// Broker is an engine.Broker that the suite can also publish to.
+type Broker interface {
+	engine.Broker
+	// Publish adds an entry of these fields, at least one, to a stream and
+	// returns its id.
+	Publish(ctx context.Context, stream string, fields ...message.Field) (id string, err error)
+}
+
+// Run tries everything that a broker promises, each in a parallel subtest on a
+// broker that open returns. The brokers may share one server: every subtest
+// uses streams of its own, whose names begin with "brokertest-". Run closes
+// what it opened.
+//
+// A test of an ability runs where the broker claims it; otherwise the
+// operation must fail with broker.ErrUnsupported.
+func Run(t *testing.T, open func(t *testing.T) Broker) {
+	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, ackTests, attemptTests,
+		releaseTests, lossTests, parkTests, concurrencyTests, closeTests)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, open(t))
+			if missing := test.needs &^ f.Capabilities(); missing != 0 {
+				f.requireUnsupported(t, missing)
+				return
+			}
+			test.run(t, f)
+		})
+	}
+}
+
+// test is one promise and what a broker must claim to be held to it.
+type test struct {
+	name  string
+	needs broker.Capability
+	run   func(t *testing.T, f *fixture)
+}
+
+// fixture is a broker and a stream that no other test uses.
+type fixture struct {
+	Broker
+	stream string
+}
+
+func newFixture(t *testing.T, b Broker) *fixture {
+	t.Cleanup(func() { require.NoError(t, b.Close(context.Background()), "close") })
+	return &fixture{Broker: b, stream: "brokertest-" + rand.Text()}
+}
+
+// publish adds n entries, each with its number as data, and returns their ids.
+func (f *fixture) publish(t *testing.T, n int) []string {
+	t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = f.publishFields(t, data(string(rune('0'+i%10))))
+	}
+	return ids
+}
+
+func (f *fixture) publishFields(t *testing.T, fields ...message.Field) string {
+	t.Helper()
+	id, err := f.Publish(t.Context(), f.stream, fields...)
+	require.NoError(t, err, "publish")
+	require.NotEmpty(t, id)
+	return id
+}
+
+func data(text string) message.Field {
+	return message.Field{Name: message.DataField, Value: []byte(text)}
+}
+
+// join takes a seat on the test's stream.
+func (f *fixture) join(t *testing.T, group, consumer string) seat {
+	t.Helper()
+	return f.joinAs(t, subscription.Member{Stream: f.stream, Group: group, Consumer: consumer})
+}
+
+func (f *fixture) joinAs(t *testing.T, m subscription.Member) seat {
+	t.Helper()
+	s, err := f.Join(t.Context(), m)
+	require.NoError(t, err, "join")
+	return seat{s}
+}
+
+// letters reads the whole dead-letter queue of the test's stream.
+func (f *fixture) letters(t *testing.T) []message.Delivery {
+	t.Helper()
+	queue := subscription.Member{Stream: deadletter.QueueOf(f.stream), Group: rand.Text(), Consumer: "reader"}
+	return f.joinAs(t, queue).read(t, 100)
+}
+
+// requireUnsupported tries what the broker says that it cannot do.
+func (f *fixture) requireUnsupported(t *testing.T, missing broker.Capability) {
+	t.Helper()
+	if missing.Has(broker.ConsumerGroups) {
+		_, err := f.Join(t.Context(), subscription.Member{Stream: f.stream, Group: "g", Consumer: "c"})
+		require.ErrorIs(t, err, broker.ErrUnsupported, "join")
+		return
+	}
+	s := f.join(t, "g", "c")
+	if missing.Has(broker.BlockingRead) {
+		_, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: maxBlock})
+		require.ErrorIs(t, err, broker.ErrUnsupported, "blocking read")
+	}
+	if missing.Has(broker.DeadLetters) {
+		id := f.publish(t, 1)[0]
+		s.read(t, 1)
+		_, err := s.Park(t.Context(), []deadletter.Letter{{ID: id, Data: []byte("{}")}})
+		require.ErrorIs(t, err, broker.ErrUnsupported, "park")
+		require.Equal(t, []string{id}, idsOf(s.pending(t)), "what was not parked is still pending")
+	}
+}

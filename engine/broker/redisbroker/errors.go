@@ -1,0 +1,56 @@
+package redisbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/observatory-go/observatory/engine/broker"
+)
+
+// serverError is an error reply that was read as bytes.
+type serverError string
+
+func (e serverError) Error() string { return string(e) }
+
+// RedisError marks it as the server's, as go-redis' own are.
+func (serverError) RedisError() {}
+
+// says reports whether the server refused with this code. Redis 6.2 hides the
+// code in the middle of what a script's error says.
+func says(err error, code string) bool {
+	var refusal redis.Error
+	return errors.As(err, &refusal) && strings.Contains(refusal.Error(), code)
+}
+
+// clarify says what an operator can do about an error that does not.
+func (b *Broker) clarify(err error) error {
+	switch {
+	case b.isClosing(), errors.Is(err, redis.ErrClosed):
+		return broker.ErrClosed
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the server closed the connection: %w", err)
+	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
+		return fmt.Errorf("all of max_connections (%d) are in use, raise it: %w", b.config.MaxConnections, err)
+	}
+	return err
+}
+
+// explain names the key behind an error that is about a key's type.
+func (b *Broker) explain(ctx context.Context, err error, keys ...string) error {
+	if !says(err, "WRONGTYPE") {
+		return err
+	}
+	for _, key := range keys {
+		held, typeErr := b.commands.Type(ctx, key).Result()
+		if typeErr == nil && held != "stream" && held != "none" {
+			return fmt.Errorf("key %q holds a %s: rename or delete that key, or give the stream another name: %w",
+				key, held, broker.ErrWrongType)
+		}
+	}
+	return fmt.Errorf("one of the keys %q: %w", keys, broker.ErrWrongType)
+}

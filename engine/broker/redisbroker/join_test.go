@@ -1,0 +1,142 @@
+package redisbroker_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/broker/redisbroker"
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/testserver"
+)
+
+func TestAKeyOfAnotherTypeIsNamedWithWhatItHolds(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	require.NoError(t, server.Client(t).RPush(t.Context(), stream, "x").Err())
+	b := open(t, server.URL)
+
+	_, err := b.Join(t.Context(), member(stream, "c"))
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	require.ErrorContains(t, err, stream)
+	require.ErrorContains(t, err, "holds a list")
+	require.ErrorContains(t, err, "rename or delete")
+
+	_, err = b.Publish(t.Context(), stream, text("{}"))
+	require.ErrorIs(t, err, broker.ErrWrongType)
+}
+
+func TestAKeyThatTurnedIntoAnotherTypeFailsEveryOperation(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	b := open(t, server.URL)
+	s := join(t, b, stream, "c")
+	id := publish(t, b, stream, 1)[0]
+	require.NoError(t, server.Client(t).Del(t.Context(), stream).Err())
+	require.NoError(t, server.Client(t).RPush(t.Context(), stream, "x").Err())
+
+	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Acks: []string{id}})
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	require.Empty(t, got)
+	require.False(t, acked)
+	_, err = s.Pending(t.Context(), "", 1)
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	_, err = s.Adopt(t.Context(), 1)
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	require.ErrorIs(t, s.Ack(t.Context(), []string{id}), broker.ErrWrongType)
+	_, err = s.Attempt(t.Context(), held(2, id))
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	_, err = s.Release(t.Context(), held(2, id))
+	require.ErrorIs(t, err, broker.ErrWrongType)
+}
+
+func TestAQueueOfAnotherTypeKeepsTheEntryPending(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	b := open(t, server.URL)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 1)
+	read(t, s, 1)
+	queue := deadletter.QueueOf(stream)
+	require.NoError(t, server.Client(t).RPush(t.Context(), queue, "x").Err())
+
+	_, err := s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}})
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	require.ErrorContains(t, err, `"`+queue+`" holds a list`)
+	require.Equal(t, ids, idsOf(pending(t, s)))
+}
+
+func TestTheHoldersNameIsNoConsumers(t *testing.T) {
+	t.Parallel()
+	b := open(t, testserver.Redis(t).URL)
+	_, err := b.Join(t.Context(), member(testserver.Name(t), redisbroker.Released))
+	require.ErrorContains(t, err, "released")
+	_, err = b.Join(t.Context(), subscription.Member{Stream: testserver.Name(t), Group: "g"})
+	require.ErrorContains(t, err, `consumer ""`)
+}
+
+func TestAFlushedGroupIsReadAgainFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]subscription.Read{
+		"at once": {Max: 10},
+		"waiting": {Max: 10, Block: maxWait},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, stream := testserver.Redis(t), testserver.Name(t)
+			b := open(t, server.URL)
+			s := join(t, b, stream, "c")
+			old := publish(t, b, stream, 1)
+			read(t, s, 1)
+
+			require.NoError(t, server.Client(t).Del(t.Context(), stream).Err())
+			ids := publish(t, b, stream, 2)
+			options.Acks = old
+			got, acked, err := s.Read(t.Context(), options)
+			require.NoError(t, err)
+			require.True(t, acked, "there is nothing left to acknowledge")
+			require.Equal(t, ids, idsOf(got))
+		})
+	}
+}
+
+func TestOfAGroupThatIsGoneNothingIsOwned(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	b := open(t, server.URL)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 2)
+	read(t, s, 2)
+	require.NoError(t, server.Client(t).XGroupDestroy(t.Context(), stream, "g").Err())
+
+	require.Empty(t, pending(t, s))
+	adopted, err := s.Adopt(t.Context(), 10)
+	require.NoError(t, err)
+	require.Empty(t, adopted)
+	lost, err := s.Attempt(t.Context(), held(2, ids...))
+	require.NoError(t, err)
+	require.Equal(t, ids, lost)
+	lost, err = s.Release(t.Context(), held(2, ids...))
+	require.NoError(t, err)
+	require.Equal(t, ids, lost)
+	lost, err = s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}})
+	require.NoError(t, err)
+	require.Equal(t, ids[:1], lost)
+	require.NoError(t, s.Ack(t.Context(), ids))
+	require.Zero(t, server.Client(t).Exists(t.Context(), deadletter.QueueOf(stream)).Val())
+}
+
+func TestEntriesAddedByHandAreDeliveredAsTheyAre(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	s := join(t, open(t, server.URL), stream, "c")
+	require.NoError(t, server.Client(t).Do(t.Context(), "XADD", stream, "7-1", "b", "2", "a", "1").Err())
+
+	require.Equal(t, []message.Delivery{{
+		Stream: stream, ID: "7-1",
+		Fields: []message.Field{{Name: "b", Value: []byte("2")}, {Name: "a", Value: []byte("1")}},
+	}}, read(t, s, 10))
+}

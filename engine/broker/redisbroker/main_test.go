@@ -1,0 +1,126 @@
+package redisbroker_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/broker/redisbroker"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/testserver"
+)
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(&clientLog)
+	os.Exit(testserver.Main(m))
+}
+
+// clientLog is what go-redis would have printed on standard error.
+var clientLog clientLogger
+
+type clientLogger struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *clientLogger) Printf(_ context.Context, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(&l.text, format+"\n", args...)
+}
+
+func (l *clientLogger) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// at is a config's URI that never changes.
+func at(uri string) func() (string, error) {
+	return func() (string, error) { return uri, nil }
+}
+
+// open returns a broker of the server at uri, closed at the end of the test.
+func open(t *testing.T, uri string, set ...func(*redisbroker.Config)) *redisbroker.Broker {
+	t.Helper()
+	config := redisbroker.Config{URI: at(uri), Logger: slog.New(slog.DiscardHandler)}
+	for _, s := range set {
+		s(&config)
+	}
+	b, err := redisbroker.New(config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close(context.Background())) })
+	return b
+}
+
+// impatient gives up after a second.
+func impatient(c *redisbroker.Config) { c.SocketTimeout = time.Second }
+
+func join(t *testing.T, b *redisbroker.Broker, stream, consumer string) subscription.Seat {
+	t.Helper()
+	s, err := b.Join(t.Context(), member(stream, consumer))
+	require.NoError(t, err)
+	return s
+}
+
+// member is a consumer of the group "g".
+func member(stream, consumer string) subscription.Member {
+	return subscription.Member{Stream: stream, Group: "g", Consumer: consumer}
+}
+
+// publish adds n entries and returns their ids.
+func publish(t *testing.T, b *redisbroker.Broker, stream string, n int) []string {
+	t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		var err error
+		ids[i], err = b.Publish(t.Context(), stream, text(fmt.Sprintf(`{"n": %d}`, i)))
+		require.NoError(t, err)
+	}
+	return ids
+}
+
+func text(value string) message.Field {
+	return message.Field{Name: message.DataField, Value: []byte(value)}
+}
+
+// read takes up to n entries without waiting.
+func read(t *testing.T, s subscription.Seat, n int) []message.Delivery {
+	t.Helper()
+	got, acked, err := s.Read(t.Context(), subscription.Read{Max: n})
+	require.NoError(t, err)
+	require.True(t, acked)
+	return got
+}
+
+func pending(t *testing.T, s subscription.Seat) []message.Delivery {
+	t.Helper()
+	got, err := s.Pending(t.Context(), "", 100)
+	require.NoError(t, err)
+	return got
+}
+
+func idsOf(deliveries []message.Delivery) []string {
+	ids := make([]string, len(deliveries))
+	for i, d := range deliveries {
+		ids[i] = d.ID
+	}
+	return ids
+}
+
+func held(calls int, ids ...string) []subscription.Held {
+	all := make([]subscription.Held, len(ids))
+	for i, id := range ids {
+		all[i] = subscription.Held{ID: id, Calls: calls}
+	}
+	return all
+}

@@ -1,0 +1,156 @@
+package testserver
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startLimit bounds how long a server may take until it answers, stopLimit how
+// long it may take to end before it is killed.
+const (
+	startLimit = 30 * time.Second
+	stopLimit  = 10 * time.Second
+)
+
+// process is a server that runs as a child of the test binary.
+type process struct {
+	cmd    *exec.Cmd
+	output output
+	ended  chan struct{} // closed when the child is gone
+}
+
+// start runs path with args, as owner unless that is nil.
+func start(owner *syscall.Credential, path string, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command(path, args...), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	dieWithParent(p.cmd.SysProcAttr)
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// run keeps its thread until the child ends: Linux sends the signal for a dead
+// parent when the thread that started the child is gone.
+func (p *process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(p.ended)
+	err := p.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = p.cmd.Wait() // how it ended is in its output
+	}
+}
+
+// await polls ready until it answers, the child ends or the limit is over.
+func (p *process) await(ready func() error) error {
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("%s ended: %s", p.cmd.Path, p.output.tail())
+		case <-limit.C:
+			return fmt.Errorf("%s does not answer after %s: %w: %s", p.cmd.Path, startLimit, err, p.output.tail())
+		case <-tick.C:
+		}
+	}
+}
+
+// stop asks the child to end by a signal, and kills it if it does not.
+func (p *process) stop(signal syscall.Signal) error {
+	_ = p.cmd.Process.Signal(signal) // it may be gone already
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(stopLimit):
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		return fmt.Errorf("%s did not end within %s of %s and was killed", p.cmd.Path, stopLimit, signal)
+	}
+}
+
+// output keeps what a child printed.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+// tail is the end of it: where servers say why they gave up.
+func (o *output) tail() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	text := bytes.TrimSpace(o.buf.Bytes())
+	return string(text[max(0, len(text)-2000):])
+}
+
+// find looks for a program in the PATH, then where patterns of folders say.
+func find(name, install string, folders ...string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, pattern := range folders {
+		matches, _ := filepath.Glob(filepath.Join(pattern, name))
+		if len(matches) > 0 {
+			return matches[len(matches)-1], nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in the PATH nor in %v: %s", name, folders, install)
+}
+
+// FreePort returns a loopback port that nobody listens on now.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal("testserver:", err)
+	}
+	return port
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// folder makes a temporary folder that belongs to owner.
+func folder(owner *syscall.Credential) (string, error) {
+	dir, err := os.MkdirTemp("", "testserver")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the server: %w", err)
+	}
+	if owner == nil {
+		return dir, nil
+	}
+	return dir, os.Chown(dir, int(owner.Uid), int(owner.Gid))
+}

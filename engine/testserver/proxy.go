@@ -1,0 +1,225 @@
+package testserver
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"testing"
+)
+
+// FaultProxy stands between a client and a server and does to their
+// connections what networks do. It knows no protocol.
+type FaultProxy struct {
+	// Addr is where it listens: the host:port to give to the client.
+	Addr string
+
+	target string
+	listen net.Listener
+	work   sync.WaitGroup
+
+	mu      sync.Mutex
+	open    map[net.Conn]struct{}
+	down    bool
+	stalled chan struct{} // not nil while stalled; closed when that ends
+	drop    *drop         // the reply to lose next
+}
+
+// drop is one order to lose a reply.
+type drop struct {
+	request []byte
+	done    chan struct{}
+}
+
+// Proxy listens on a free loopback port and passes everything on to the server
+// at addr, until the test ends.
+func Proxy(t testing.TB, addr string) *FaultProxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal("testserver: proxy:", err)
+	}
+	p := &FaultProxy{Addr: l.Addr().String(), target: addr, listen: l, open: map[net.Conn]struct{}{}}
+	p.work.Go(p.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.Down()
+		p.Flow()
+		p.work.Wait()
+	})
+	return p
+}
+
+// DropReply has the proxy lose the server's reply to the next request that
+// contains the text: the request reaches the server, its reply ends in nothing
+// and the connection is cut. The channel is closed when that has happened.
+func (p *FaultProxy) DropReply(request string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop = &drop{request: []byte(request), done: make(chan struct{})}
+	return p.drop.done
+}
+
+// Cut closes all connections. New ones are accepted.
+func (p *FaultProxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.open {
+		_ = conn.Close()
+	}
+}
+
+// Down closes all connections, and new ones as soon as they are made, until Up.
+func (p *FaultProxy) Down() {
+	p.mu.Lock()
+	p.down = true
+	p.mu.Unlock()
+	p.Cut()
+}
+
+// Up ends Down.
+func (p *FaultProxy) Up() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
+}
+
+// Stall holds back what servers reply, until Flow.
+func (p *FaultProxy) Stall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stalled == nil {
+		p.stalled = make(chan struct{})
+	}
+}
+
+// Flow ends Stall: what was held back goes on.
+func (p *FaultProxy) Flow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stalled != nil {
+		close(p.stalled)
+		p.stalled = nil
+	}
+}
+
+func (p *FaultProxy) accept() {
+	for {
+		client, err := p.listen.Accept()
+		if err != nil {
+			return
+		}
+		p.work.Go(func() { p.serve(client) })
+	}
+}
+
+// serve copies both ways until one side closes or the proxy cuts.
+func (p *FaultProxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	if !p.keep(client, server) {
+		return
+	}
+	defer p.forget(client, server)
+	l := &link{proxy: p, client: client, server: server}
+	var back sync.WaitGroup
+	back.Go(l.replies)
+	l.requests()
+	_ = server.Close()
+	back.Wait()
+}
+
+func (p *FaultProxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.down {
+		return false
+	}
+	for _, conn := range conns {
+		p.open[conn] = struct{}{}
+	}
+	return true
+}
+
+func (p *FaultProxy) forget(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range conns {
+		delete(p.open, conn)
+	}
+}
+
+// link is one connection through the proxy.
+type link struct {
+	proxy          *FaultProxy
+	client, server net.Conn
+
+	mu   sync.Mutex
+	tail []byte // the end of the request so far, for texts cut in two
+	lose *drop  // what the next reply is lost for
+}
+
+func (l *link) requests() {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := l.client.Read(buf)
+		l.watch(buf[:n])
+		if _, werr := l.server.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// watch takes the proxy's order to drop a reply if this is the request.
+func (l *link) watch(request []byte) {
+	l.proxy.mu.Lock()
+	defer l.proxy.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := append(l.tail, request...)
+	if order := l.proxy.drop; order != nil && bytes.Contains(seen, order.request) {
+		l.lose, l.proxy.drop = order, nil
+	}
+	l.tail = append([]byte(nil), seen[max(0, len(seen)-256):]...)
+}
+
+func (l *link) replies() {
+	defer l.client.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := l.server.Read(buf)
+		l.proxy.wait()
+		if n > 0 && l.lost() {
+			return
+		}
+		if _, werr := l.client.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// lost cuts the connection where this reply is to be lost.
+func (l *link) lost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lose == nil {
+		l.tail = nil
+		return false
+	}
+	_ = l.client.Close()
+	close(l.lose.done)
+	return true
+}
+
+// wait returns when replies flow.
+func (p *FaultProxy) wait() {
+	p.mu.Lock()
+	stalled := p.stalled
+	p.mu.Unlock()
+	if stalled != nil {
+		<-stalled
+	}
+}
