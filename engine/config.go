@@ -1,0 +1,48 @@
+// Package engine runs message handlers over brokers: it builds a subscription
+// for each handler and stream, starts them, and stops them in order.
+package engine
+
+import (
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/health"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// Config is what an Engine runs. [domain.Domain.Config] builds one from a file.
+type Config struct {
+	// Domain is the domain's name.
+	Domain string
+	// Subscriptions are what to consume, each with its handler and broker.
+	Subscriptions []Subscription
+	// Health is where probes are answered; Health.Disabled serves none.
+	Health HealthConfig
+	// ShutdownTimeout is how long in-flight handlers get once the engine must
+	// stop; default 10 s.
+	ShutdownTimeout time.Duration
+	// Logger is where the engine logs; default slog.Default().
+	Logger *slog.Logger
+	// MeterProvider counts; default: nothing is counted.
+	MeterProvider metric.MeterProvider
+}
+
+// Subscription is one handler on one stream of one broker.
+type Subscription struct {
+	subscription.Config
+	Func   handler.Func
+	Source subscription.Source
+}
+
+// HealthConfig is where and about what the engine answers probes.
+type HealthConfig struct {
+	// Disabled serves no probes.
+	Disabled bool
+	// Address to listen on; default "0.0.0.0:8080".
+	Address string
+	// Checks are what readiness asks.
+	Checks health.Checks
+}

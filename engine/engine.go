@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// DefaultShutdownTimeout is how long in-flight handlers get by default.
+const DefaultShutdownTimeout = 10 * time.Second
+
+// ErrRunning is returned by a second Run of one Engine.
+var ErrRunning = errors.New("engine: it runs already, or has run; build a new one")
+
+// Engine runs subscriptions. It opens and closes nothing that it was given.
+type Engine struct {
+	cfg           Config
+	subscriptions []*subscription.Stream
+	log           *slog.Logger
+
+	started      time.Time
+	ran          atomic.Bool
+	shuttingDown atomic.Bool
+	pings        chan chan struct{}
+	registration metric.Registration
+}
+
+// New builds the subscriptions. Nothing is contacted before Run. All that is
+// wrong with the configuration is reported at once.
+func New(c Config) (*Engine, error) {
+	c = c.withDefaults()
+	e := &Engine{cfg: c, log: c.Logger.With("component", "engine"), started: time.Now(), pings: make(chan chan struct{})}
+	meter := c.MeterProvider.Meter(subscription.Scope)
+	var errs []error
+	for _, sub := range c.Subscriptions {
+		s, err := subscription.New(sub.Config, sub.Source, sub.Func, meter, c.Logger)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e.subscriptions = append(e.subscriptions, s)
+	}
+	errs = append(errs, e.observe(meter))
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = DefaultShutdownTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = noop.NewMeterProvider()
+	}
+	if c.Health.Address == "" {
+		c.Health.Address = "0.0.0.0:8080"
+	}
+	return c
+}
+
+// Run runs the subscriptions until ctx ends, and then stops them in order:
+// readiness turns to 503 at once, reading stops, handlers under way get
+// Config.ShutdownTimeout before their contexts end, what was not finished is
+// released, and the health server closes last.
+//
+// It returns what failed: a port that is taken, handlers that did not stop,
+// entries that could not be released. It does not catch signals, and it does
+// not close brokers: whoever opened them does.
+func (e *Engine) Run(ctx context.Context) error {
+	if !e.ran.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer func() { _ = e.registration.Unregister() }()
+	stopNoting := context.AfterFunc(ctx, func() { e.shuttingDown.Store(true) })
+	defer stopNoting()
+
+	probes, err := e.serveHealth()
+	if err != nil {
+		return err
+	}
+	errs := []error{e.supervise(ctx)}
+	if probes != nil {
+		errs = append(errs, probes.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// supervise starts the subscriptions and waits for them. Its loop answers the
+// liveness pings: where it hangs, so does the engine.
+func (e *Engine) supervise(ctx context.Context) error {
+	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+	results := e.startAll(ctx, work)
+	var errs []error
+	var grace <-chan time.Time
+	stop := ctx.Done()
+	for left := len(e.subscriptions); left > 0 || stop != nil; {
+		select {
+		case err := <-results:
+			left--
+			errs = append(errs, err)
+		case answer := <-e.pings:
+			close(answer)
+		case <-stop:
+			stop = nil
+			e.log.Info("stopping: reading ends now", "handlers_get", e.cfg.ShutdownTimeout.String())
+			timer := time.NewTimer(e.cfg.ShutdownTimeout)
+			defer timer.Stop()
+			grace = timer.C
+		case <-grace:
+			grace = nil
+			e.log.Warn("handlers are still under way; ending their contexts")
+			endWork()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// startAll runs each subscription in a goroutine of its own; each sends one
+// result.
+func (e *Engine) startAll(ctx, work context.Context) <-chan error {
+	results := make(chan error, len(e.subscriptions))
+	for _, s := range e.subscriptions {
+		go func() { results <- s.Run(ctx, work) }()
+	}
+	return results
+}
+
+// Alive returns nil when the supervising loop answered before ctx ended.
+func (e *Engine) Alive(ctx context.Context) error {
+	answer := make(chan struct{})
+	select {
+	case e.pings <- answer:
+	case <-ctx.Done():
+		return fmt.Errorf("engine does not answer: %w", ctx.Err())
+	}
+	select {
+	case <-answer:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("engine does not answer: %w", ctx.Err())
+	}
+}
+
+// Status tells what an engine is doing.
+type Status struct {
+	ShuttingDown  bool
+	Uptime        time.Duration
+	Subscriptions []subscription.Status
+}
+
+// Status tells what the engine is doing.
+func (e *Engine) Status() Status {
+	s := Status{ShuttingDown: e.shuttingDown.Load(), Uptime: time.Since(e.started)}
+	for _, sub := range e.subscriptions {
+		s.Subscriptions = append(s.Subscriptions, sub.Status())
+	}
+	return s
+}

@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/health"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// Broker is what an adapter of a broker owes.
+type Broker interface {
+	subscription.Source
+	health.Pinger
+	// Capabilities says what the broker can do.
+	Capabilities() broker.Capability
+	// Close ends its connections; what still uses it fails with
+	// broker.ErrClosed. It is bounded by ctx and harmless when repeated.
+	Close(ctx context.Context) error
+}
+
+// Database is what an adapter of a database owes.
+type Database interface {
+	health.Pinger
+	// Close ends its connections, waiting for borrowed ones until ctx ends.
+	Close(ctx context.Context) error
+}

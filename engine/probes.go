@@ -1,0 +1,16 @@
+package engine
+
+import "github.com/observatory-go/observatory/engine/health"
+
+// serveHealth starts answering probes; nil where the engine serves none.
+func (e *Engine) serveHealth() (*health.Server, error) {
+	if e.cfg.Health.Disabled {
+		return nil, nil //nolint:nilnil // no server is a valid answer
+	}
+	return health.Start(e.cfg.Health.Address, health.New(health.Config{
+		Alive:         e.Alive,
+		Checks:        e.cfg.Health.Checks,
+		Subscriptions: func() int { return len(e.subscriptions) },
+		ShuttingDown:  e.shuttingDown.Load,
+	}), e.cfg.Logger)
+}
