@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Config is one database and its pool. The keys in parentheses are those of
+// [databases.<name>].
+type Config struct {
+	// Name is the database's name under [databases]; errors begin with it.
+	Name string
+	// URI returns the address, as libpq reads it: postgresql://user@host/name.
+	// It is called for every new connection, so that rotated credentials need
+	// no restart, and may be called side by side. Required.
+	URI func() (string, error)
+	// Schema is where the framework's tables are (schema); default "public".
+	Schema string
+	// PoolSize is how many connections are kept (pool_size); default 5.
+	PoolSize int
+	// MaxOverflow is how many more open under load and are closed when given
+	// back (max_overflow); nil is 10, -1 is no limit.
+	MaxOverflow *int
+	// PoolRecycle is the age at which a connection is replaced before its next
+	// use (pool_recycle); 0 never.
+	PoolRecycle time.Duration
+	// PoolTimeout is how long Acquire waits for a connection (pool_timeout);
+	// default 30 s.
+	PoolTimeout time.Duration
+	// PrePing tests a connection before each use (pool_pre_ping). Without it
+	// only those are tested that were idle when another broke.
+	PrePing bool
+}
+
+const (
+	defaultPoolSize    = 5
+	defaultMaxOverflow = 10
+	defaultPoolTimeout = 30 * time.Second
+	// connectTimeout bounds an attempt at one host where the address has no
+	// connect_timeout.
+	connectTimeout = 10 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	if c.Schema == "" {
+		c.Schema = "public"
+	}
+	if c.PoolSize == 0 {
+		c.PoolSize = defaultPoolSize
+	}
+	if c.MaxOverflow == nil {
+		c.MaxOverflow = new(defaultMaxOverflow)
+	}
+	if c.PoolTimeout == 0 {
+		c.PoolTimeout = defaultPoolTimeout
+	}
+	return c
+}
+
+// validate names every field that cannot work.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.URI == nil {
+		bad("URI must be set")
+	}
+	if c.PoolSize < 1 {
+		bad("pool_size must be positive, got %d", c.PoolSize)
+	}
+	if *c.MaxOverflow < -1 {
+		bad("max_overflow must be 0 or more, or -1 for no limit, got %d", *c.MaxOverflow)
+	}
+	if c.PoolRecycle < 0 {
+		bad("pool_recycle must not be negative, got %s", c.PoolRecycle)
+	}
+	if c.PoolTimeout < 0 {
+		bad("pool_timeout must be positive, got %s", c.PoolTimeout)
+	}
+	return errors.Join(errs...)
+}
+
+// limit is how many connections may be open at once.
+func (c Config) limit() int {
+	if *c.MaxOverflow == -1 {
+		return math.MaxInt
+	}
+	return c.PoolSize + *c.MaxOverflow
+}
+
+// connect opens a connection. What it reports holds no password.
+func (c Config) connect(ctx context.Context) (*pgx.Conn, error) {
+	session, err := c.session()
+	if err != nil {
+		return nil, err
+	}
+	timeout := session.ConnectTimeout
+	if timeout == 0 {
+		timeout = connectTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout*time.Duration(1+len(session.Fallbacks)))
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, session)
+	if err != nil {
+		return nil, &oneLine{err}
+	}
+	return conn, nil
+}
+
+// session reads the address anew. Sessions run in UTC: columns without a time
+// zone are written by Python in the session's.
+func (c Config) session() (*pgx.ConnConfig, error) {
+	uri, err := c.URI()
+	if err != nil {
+		return nil, fmt.Errorf("read database_uri: %w", err)
+	}
+	session, err := pgx.ParseConfig(uri)
+	if err != nil {
+		return nil, explainURI(err)
+	}
+	for name := range session.RuntimeParams {
+		if strings.EqualFold(name, "TimeZone") {
+			delete(session.RuntimeParams, name)
+		}
+	}
+	session.RuntimeParams["TimeZone"] = "UTC"
+	if session.RuntimeParams["application_name"] == "" {
+		session.RuntimeParams["application_name"] = "observatory"
+	}
+	return session, nil
+}
+
+// explainURI says what is wrong with an address without repeating any of it:
+// where an address cannot be parsed, nobody knows which part is the password.
+func explainURI(err error) error {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("database_uri names a file that cannot be read: %w", file)
+	}
+	return errors.New("database_uri is not a PostgreSQL address: expected postgresql://user:password@host:5432/name, " +
+		"special characters of the password percent-encoded")
+}
+
+// oneLine is an error whose text has no line breaks: pgx gives a line to each
+// host that it tried.
+type oneLine struct{ err error }
+
+func (e *oneLine) Unwrap() error { return e.err }
+
+func (e *oneLine) Error() string {
+	lines := strings.Split(e.err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, " ")
+}

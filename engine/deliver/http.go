@@ -1,0 +1,124 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+// HTTPConfig is where and how an [HTTP] delivers.
+type HTTPConfig struct {
+	// URL is the target: http or https. User-info in it becomes basic
+	// authentication, and appears in no error.
+	URL string
+	// Source is the events' `source` attribute: see [Source].
+	Source string
+	// Headers returns the headers to add to each request. It is called for
+	// every request, so that a value may change without a restart; it must be
+	// cheap and safe for concurrent use. Values appear in no error. Nil adds
+	// none.
+	Headers func() (map[string]string, error)
+	// Timeout is how long a target may take to answer; default 30 s. The
+	// context given to Handle may end earlier.
+	Timeout time.Duration
+	// Concurrency is how many requests run side by side: as many connections
+	// are kept alive. Default 1.
+	Concurrency int
+}
+
+func (c HTTPConfig) withDefaults() HTTPConfig {
+	if c.Timeout == 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 1
+	}
+	if c.Headers == nil {
+		c.Headers = func() (map[string]string, error) { return nil, nil }
+	}
+	return c
+}
+
+// parse validates the config and returns the target.
+func (c HTTPConfig) parse() (*url.URL, error) {
+	target, err := url.Parse(c.URL)
+	switch {
+	case err != nil: // err repeats the URL, which may hold a password
+		return nil, errors.New("deliver: the target is not a URL; expected http://host:port/path")
+	case target.Scheme != "http" && target.Scheme != "https", target.Host == "":
+		return nil, fmt.Errorf("deliver: target %s: expected http://host:port/path or https://…", nameOf(target))
+	case c.Source == "":
+		return nil, fmt.Errorf("deliver: target %s: Source must be set", nameOf(target))
+	case c.Timeout < 0:
+		return nil, fmt.Errorf("deliver: target %s: Timeout must be positive, got %s", nameOf(target), c.Timeout)
+	case c.Concurrency < 0:
+		return nil, fmt.Errorf("deliver: target %s: Concurrency must be positive, got %d", nameOf(target), c.Concurrency)
+	}
+	if _, err := url.Parse(c.Source); err != nil {
+		return nil, fmt.Errorf("deliver: source %q is not a URI: expected one such as urn:protean:shop", c.Source)
+	}
+	return target, nil
+}
+
+// nameOf is how errors call a target: without user-info and query, both of
+// which may hold secrets.
+func nameOf(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// HTTP posts each message to one target as a CloudEvent 1.0 in HTTP binary
+// mode; the body is the payload's text as it arrived. It is safe for concurrent
+// use. Whoever made it closes it.
+type HTTP struct {
+	config  HTTPConfig
+	target  *url.URL
+	name    string
+	client  *http.Client
+	answers atomic.Uint64 // of the application, not of a proxy before it
+}
+
+// NewHTTP returns an HTTP. It connects to nothing.
+func NewHTTP(c HTTPConfig) (*HTTP, error) {
+	target, err := c.parse()
+	if err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &HTTP{config: c, target: target, name: nameOf(target), client: newClient(c.Concurrency)}, nil
+}
+
+// Close closes the idle connections. Requests under way go on.
+func (t *HTTP) Close() error {
+	t.client.CloseIdleConnections()
+	return nil
+}
+
+// Handle posts the message and turns the outcome into a verdict:
+//
+//   - 2xx: nil.
+//   - 408, 425, 429: handler.RetryAfter, by the answer's Retry-After (seconds or
+//     date; at least a second, which is also the default; at most an hour).
+//   - 400, 410, 413, 415, 422, and a message that cannot be put into headers:
+//     handler.Reject; the first kilobyte of the answer is the reason.
+//   - 401, 403, 404, 405, 502, 503, 504, and whatever prevented the request from
+//     reaching the target (refused, unresolved, TLS, a header's value that
+//     cannot be read): handler.Unavailable.
+//   - no answer in time, or a connection cut before one: handler.Unavailable if
+//     the target has answered nothing else since this request began, else a
+//     failure. A verdict of handler.Unavailable is no answer: a 502 is a proxy's.
+//   - all else, redirects included: a failure.
+//
+// When ctx is cancelled its error is returned.
+func (t *HTTP) Handle(ctx context.Context, m *message.Envelope) error {
+	req, secrets, err := t.request(m)
+	if err != nil {
+		return err
+	}
+	return t.send(ctx, req, secrets)
+}

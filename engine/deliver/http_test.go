@@ -1,0 +1,219 @@
+package deliver
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/handler"
+)
+
+// answering returns a server with one answer for all.
+func answering(t *testing.T, status int, body string, header ...string) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func TestEveryAnswerHasItsVerdict(t *testing.T) {
+	t.Parallel()
+	for want, statuses := range map[handler.Verdict][]int{
+		handler.Done:      {200, 201, 202, 204, 299},
+		handler.Postponed: {408, 425, 429},
+		handler.Rejected:  {400, 410, 413, 415, 422},
+		handler.Down:      {401, 403, 404, 405, 502, 503, 504},
+		handler.Failed:    {301, 302, 307, 304, 402, 406, 409, 418, 500, 501, 505, 599},
+	} {
+		for _, status := range statuses {
+			srv := answering(t, status, "", "Location", "http://127.0.0.1:1/elsewhere")
+			err := to(t, srv.URL).Handle(t.Context(), order())
+			require.Equal(t, want, verdict(err), "status %d: %v", status, err)
+		}
+	}
+}
+
+func TestARejectionSaysWhatTheApplicationAnswered(t *testing.T) {
+	t.Parallel()
+	srv := answering(t, 422, "total must be positive\n")
+	err := to(t, srv.URL+"/events?key=1").Handle(t.Context(), order())
+	require.EqualError(t, err, srv.URL+"/events answered 422 Unprocessable Entity: total must be positive")
+
+	long := answering(t, 400, "\xff"+strings.Repeat("ä", 1<<20))
+	err = to(t, long.URL).Handle(t.Context(), order())
+	_, reason, _ := strings.Cut(err.Error(), "Bad Request: ")
+	require.True(t, utf8.ValidString(reason))
+	require.LessOrEqual(t, len(reason), 1024)
+	require.Greater(t, len(reason), 1000)
+}
+
+func TestAnApplicationThatIsDownIsNotABadMessage(t *testing.T) {
+	t.Parallel()
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = quiet()
+	untrusted.StartTLS()
+	t.Cleanup(untrusted.Close)
+	for name, c := range map[string]struct{ url, want string }{
+		"refused":       {"http://" + closedAddress(t), "connection refused"},
+		"unresolved":    {"http://nothing.invalid/events", "lookup nothing.invalid"},
+		"untrusted":     {untrusted.URL, "certificate"},
+		"hangs":         {hanging(t).URL, "no answer in time"},
+		"cut":           {cutting(t).URL, "connection closed before an answer"},
+		"speaks no TLS": {strings.Replace(answering(t, 200, "").URL, "http:", "https:", 1), "HTTP response to HTTPS client"},
+	} {
+		h := to(t, c.url, func(c *HTTPConfig) { c.Timeout = 2 * time.Second })
+		if name == "hangs" {
+			h = to(t, c.url, func(c *HTTPConfig) { c.Timeout = 50 * time.Millisecond })
+		}
+		err := h.Handle(t.Context(), order())
+		require.Equal(t, handler.Down, verdict(err), "%s: %v", name, err)
+		require.ErrorContains(t, err, c.want, name)
+		require.ErrorContains(t, err, "deliver to http", name)
+	}
+}
+
+func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		others int
+		want   handler.Verdict
+	}{
+		"others are handled":     {200, handler.Failed},
+		"others fail":            {500, handler.Failed},
+		"a proxy answers others": {502, handler.Down},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv, hangs := hangingOn(t, "hang", c.others)
+			h := to(t, srv.URL, func(c *HTTPConfig) { c.Concurrency = 2 })
+			ctx, expire := expiring(t.Context())
+			verdicts := make(chan handler.Verdict)
+			go func() {
+				m := order()
+				m.Metadata.Headers.Type = "hang"
+				verdicts <- verdict(h.Handle(ctx, m))
+			}()
+			<-hangs
+			_ = h.Handle(t.Context(), order())
+			expire()
+			require.Equal(t, c.want, <-verdicts)
+		})
+	}
+}
+
+func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {
+	t.Parallel()
+	h := to(t, "http://"+closedAddress(t))
+	others := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { h.answers.Add(1) }, // another message is answered just now
+	})
+	require.Equal(t, handler.Down, verdict(h.Handle(others, order())))
+}
+
+func TestShutdownIsNoVerdictOnTheMessage(t *testing.T) {
+	t.Parallel()
+	srv, hangs := hangingOn(t, "Shop.OrderPlaced.v1", 200)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-hangs; cancel() }()
+	err := to(t, srv.URL).Handle(ctx, order())
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, handler.Failed, verdict(err))
+}
+
+func TestAnAnswerWithASlowBodyCountsByItsStatus(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]handler.Verdict{200: handler.Done, 422: handler.Rejected} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "the beginning")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}))
+		t.Cleanup(srv.Close)
+		err := to(t, srv.URL).Handle(t.Context(), order())
+		require.Equal(t, want, verdict(err))
+		if want == handler.Rejected {
+			require.ErrorContains(t, err, "the beginning")
+		}
+	}
+}
+
+func TestAConnectionIsReusedAndReplacedWhenTheServerClosedIt(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", 10_000))
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	h := to(t, srv.URL)
+	for range 5 {
+		require.NoError(t, h.Handle(t.Context(), order()))
+	}
+	require.EqualValues(t, 1, opened.Load())
+	srv.CloseClientConnections()
+	require.NoError(t, h.Handle(t.Context(), order()))
+	require.EqualValues(t, 2, opened.Load())
+}
+
+func TestNoSecretReachesAnError(t *testing.T) {
+	t.Parallel()
+	const password, token, key = "hunter2-hunter2", "tok-3cret-tok", "query-s3cret"
+	echo := func(status int) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			_ = r.Header.Write(w)
+			_, _ = io.WriteString(w, strings.Repeat("-", 1024-200)+token+password)
+		}))
+		t.Cleanup(srv.Close)
+		return srv.Listener.Addr().String()
+	}
+	for _, address := range []string{
+		echo(400), echo(401), echo(500), closedAddress(t), "nothing.invalid", cutting(t).Listener.Addr().String(),
+	} {
+		h := to(t, "http://user:"+password+"@"+address+"/in?key="+key, withHeaders(map[string]string{"X-Token": "Bearer " + token}))
+		err := h.Handle(t.Context(), order())
+		require.ErrorContains(t, err, "http://"+address+"/in")
+		for _, secret := range []string{password, token, key, "dXNlcjpodW50ZXIy"} {
+			require.NotContains(t, err.Error(), secret)
+		}
+	}
+}
+
+func TestATargetThatCannotBeOneIsRefusedWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]HTTPConfig{
+		"scheme":      {URL: "ftp://u:hunter2@host/", Source: shop},
+		"no host":     {URL: "http:///events", Source: shop},
+		"no URL":      {URL: "http://u:hunter2@host:port/ \x7f", Source: shop},
+		"no source":   {URL: "http://u:hunter2@host/"},
+		"bad source":  {URL: "http://host/", Source: "%zz"},
+		"timeout":     {URL: "http://u:hunter2@host/", Source: shop, Timeout: -1},
+		"concurrency": {URL: "http://u:hunter2@host/", Source: shop, Concurrency: -1},
+	} {
+		_, err := NewHTTP(c)
+		require.Error(t, err, name)
+		require.NotContains(t, err.Error(), "hunter2", name)
+	}
+}

@@ -1,0 +1,232 @@
+package deliver
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	cloudevents "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+// received is a request as an application got it.
+type received struct {
+	http.Header
+	Host, Method, Body string
+}
+
+// application answers 204 and keeps what it got.
+func application(t *testing.T) (*httptest.Server, <-chan received) {
+	t.Helper()
+	got := make(chan received, 16)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- received{r.Header, r.Host, r.Method, string(body)}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(srv.Close)
+	return srv, got
+}
+
+// to returns an HTTP for a target, closed with the test.
+func to(t *testing.T, target string, change ...func(*HTTPConfig)) *HTTP {
+	t.Helper()
+	c := HTTPConfig{URL: target, Source: shop}
+	for _, f := range change {
+		f(&c)
+	}
+	h, err := NewHTTP(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	return h
+}
+
+func withHeaders(h map[string]string) func(*HTTPConfig) {
+	return func(c *HTTPConfig) { c.Headers = func() (map[string]string, error) { return h, nil } }
+}
+
+func verdict(err error) handler.Verdict {
+	v, _ := handler.Judge(err)
+	return v
+}
+
+func TestApplicationGetsACloudEventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	require.NoError(t, to(t, srv.URL+"/events").Handle(t.Context(), order()))
+
+	r := <-got
+	require.Equal(t, http.MethodPost, r.Method)
+	require.Equal(t, `{"total": 42.0, "note": "\u00e9 <b>"}`, r.Body)
+	for name, want := range map[string]string{
+		"Content-Type":            "application/json",
+		"Ce-Specversion":          "1.0",
+		"Ce-Id":                   "shop::order-o1-0.1",
+		"Ce-Source":               "urn:protean:golden_shop",
+		"Ce-Type":                 "Shop.OrderPlaced.v1",
+		"Ce-Subject":              "shop::order-o1",
+		"Ce-Time":                 "2026-03-02T10:30:00.125Z",
+		"Ce-Proteankind":          "EVENT",
+		"Ce-Proteanchecksum":      "4f335799045c5b0a002a7c0a4b56f6b3bd95117088bce877fb8f9b20a2575efc",
+		"Ce-Proteancorrelationid": "corr",
+		"Ce-Proteancausationid":   "cause",
+		"Ce-Sequence":             "0.1",
+		"Ce-Proteansequencetype":  "DotNotation",
+		"Ce-Traceparent":          "00-3b8a43066bea786df9bc8d42c7ffedb0-391354031d98a357-01",
+		"Traceparent":             "00-3b8a43066bea786df9bc8d42c7ffedb0-391354031d98a357-01",
+	} {
+		require.Equal(t, []string{want}, r.Values(name), name)
+	}
+	require.NotContains(t, r.Header, "Idempotency-Key")
+}
+
+func TestMessagesOfARealProteanArriveVerbatim(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	h := to(t, srv.URL)
+	for typ, m := range fixtures(t) {
+		require.NoError(t, h.Handle(t.Context(), m))
+		r := <-got
+		require.Equal(t, string(m.Data), r.Body, typ)
+		require.Equal(t, m.Metadata.Headers.Stream, r.Get("Ce-Subject"))
+		require.Equal(t, m.Metadata.Domain.SequenceID, r.Get("Ce-Sequence"))
+
+		read, err := binding.ToEvent(t.Context(), cloudevents.NewMessage(r.Header, io.NopCloser(strings.NewReader(r.Body))))
+		require.NoError(t, err, "the SDK reads what we sent")
+		require.NoError(t, read.Validate())
+		require.True(t, m.Metadata.Headers.Time.Equal(read.Time()))
+	}
+}
+
+func TestEventSourcedAggregatesCountInIntegers(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	require.NoError(t, to(t, srv.URL).Handle(t.Context(), fixtures(t)["GoldenShop.Deposited.v1"]))
+	require.Equal(t, "Integer", (<-got).Get("Ce-Proteansequencetype"))
+}
+
+func TestCommandsOfOneAggregateHaveDifferentIDs(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	require.NoError(t, to(t, srv.URL).Handle(t.Context(), fixtures(t)["GoldenShop.PlaceOrder.v1"]))
+	r := <-got
+	require.Equal(t, "golden_shop::order:command/1795348458000-7", r.Get("Ce-Id"))
+	require.Equal(t, "COMMAND", r.Get("Ce-Proteankind"))
+	require.NotContains(t, r.Header, "Ce-Sequence")
+}
+
+func TestAnEntryWithoutMetadataIsAnEventOfItsStream(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	m := &message.Envelope{Data: []byte(`{"a":1}`), Source: message.Source{Stream: "iot", ID: "5-1"}}
+	m.Metadata.Domain.Kind = message.KindBroker
+	require.NoError(t, to(t, srv.URL).Handle(t.Context(), m))
+	r := <-got
+	require.Equal(t, "iot/5-1", r.Get("Ce-Id"))
+	require.Equal(t, "iot", r.Get("Ce-Type"))
+	for _, absent := range []string{"Ce-Subject", "Ce-Time", "Ce-Proteankind", "Ce-Traceparent", "Traceparent"} {
+		require.NotContains(t, r.Header, absent)
+	}
+}
+
+func TestAttributesBeyondPrintableASCIIArePercentEncoded(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	m := order()
+	m.Metadata.Headers.Stream = `shop::order-Zoë "100%" 日本`
+	require.NoError(t, to(t, srv.URL).Handle(t.Context(), m))
+	require.Equal(t, "shop::order-Zo%C3%AB%20%22100%25%22%20%E6%97%A5%E6%9C%AC", (<-got).Get("Ce-Subject"))
+}
+
+func TestWhatCannotBeAHeaderIsRejected(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	h := to(t, srv.URL)
+	for name, bad := range map[string]string{
+		"line break": "a\r\nX-Evil: 1", "NUL": "a\x00", "C1": "a\u0085", "not UTF-8": "a\xff", "non-character": "a\uffff",
+	} {
+		m := order()
+		m.Metadata.Headers.Stream = bad
+		err := h.Handle(t.Context(), m)
+		require.Equal(t, handler.Rejected, verdict(err), name)
+		require.ErrorContains(t, err, "ce-subject")
+	}
+	blank := order()
+	blank.Metadata.Headers.Type = " "
+	err := h.Handle(t.Context(), blank)
+	require.Equal(t, handler.Rejected, verdict(err))
+	require.ErrorContains(t, err, "type: MUST be a non-empty string")
+	require.Empty(t, got, "nothing was sent")
+}
+
+func TestConfiguredHeadersAreReadForEveryRequest(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	token := "first"
+	h := to(t, srv.URL, func(c *HTTPConfig) {
+		c.Headers = func() (map[string]string, error) {
+			return map[string]string{"authorization": "Bearer " + token, "Host": "orders.example", "User-Agent": "mine"}, nil
+		}
+	})
+	require.NoError(t, h.Handle(t.Context(), order()))
+	token = "second"
+	require.NoError(t, h.Handle(t.Context(), order()))
+
+	first, second := <-got, <-got
+	require.Equal(t, "Bearer first", first.Get("Authorization"))
+	require.Equal(t, "Bearer second", second.Get("Authorization"))
+	require.Equal(t, "orders.example", second.Host)
+	require.Equal(t, "mine", second.Get("User-Agent"))
+}
+
+func TestHeadersThatCannotBeSetHoldTheSubscriptionUp(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	for name, c := range map[string]struct {
+		change func(*HTTPConfig)
+		want   string
+	}{
+		"unreadable": {func(c *HTTPConfig) {
+			c.Headers = func() (map[string]string, error) { return nil, errors.New("no such file") }
+		}, "no such file"},
+		"line break":  {withHeaders(map[string]string{"X-Key": "s3cret-value\n"}), `"X-Key" holds control characters`},
+		"not a name":  {withHeaders(map[string]string{"X Key": "v"}), `"X Key" is not a header's name`},
+		"the event's": {withHeaders(map[string]string{"ce-id": "v"}), `"ce-id" belongs to the event`},
+	} {
+		err := to(t, srv.URL, c.change).Handle(t.Context(), order())
+		require.Equal(t, handler.Down, verdict(err), name)
+		require.ErrorContains(t, err, c.want)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	require.Empty(t, got)
+}
+
+func TestTheSourceIsTheConfiguredURIOrTheDomain(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "https://orders.example", Source("https://orders.example", "Shop"))
+	for domain, want := range map[string]string{
+		"MyDomain": "my_domain", "Shop Stream": "shop_stream", "My Domain 1.0": "my_domain_1_0",
+		"golden_shop": "golden_shop", "HTTPShop": "http_shop", "my-bank_id": "my_bank_id",
+	} {
+		require.Equal(t, "urn:protean:"+want, Source("", domain))
+	}
+}
+
+func FuzzPercentEncode(f *testing.F) {
+	f.Add("shop::order-Zoë 100%")
+	f.Fuzz(func(t *testing.T, s string) {
+		encoded := percentEncode(s)
+		require.False(t, strings.ContainsFunc(encoded, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }))
+		decoded, err := url.PathUnescape(encoded)
+		require.NoError(t, err)
+		require.Equal(t, s, decoded)
+	})
+}
