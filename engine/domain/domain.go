@@ -1,0 +1,72 @@
+package domain
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/lifecycle"
+)
+
+// Domain is an open configuration: its servers, and the handlers registered.
+// Register everything before Config and Sources are called; after that its
+// methods may be called side by side.
+type Domain struct {
+	config    *Config
+	log       *slog.Logger
+	brokers   map[string]engine.Broker
+	databases map[string]engine.Database
+	handlers  []handler.Registration
+	closers   lifecycle.Closers
+}
+
+// Broker returns an open broker by its name; nil if there is none.
+func (d *Domain) Broker(name string) engine.Broker { return d.brokers[name] }
+
+// Database returns an open database by its name; nil if there is none.
+func (d *Domain) Database(name string) engine.Database { return d.databases[name] }
+
+// Close closes what Open opened: deliveries, then brokers, then databases. It
+// is bounded by ctx, tries everything, and does nothing when repeated.
+func (d *Domain) Close(ctx context.Context) error { return d.closers.Close(ctx) }
+
+// Name is the domain's name: `[observatory] name`, else what stands before `::`
+// in most of its handlers' streams (those of the file, or else those of the
+// program), else the name of the file's folder.
+func (d *Domain) Name() string {
+	if d.config.Name != "" {
+		return d.config.Name
+	}
+	var file, program []string
+	for _, h := range d.config.Handlers {
+		file = append(file, h.Stream)
+	}
+	for _, r := range d.handlers {
+		program = append(program, r.Streams...)
+	}
+	for _, streams := range [][]string{file, program} {
+		if name := commonPrefix(streams); name != "" {
+			return name
+		}
+	}
+	return d.config.folder()
+}
+
+// commonPrefix is the domain that most streams belong to, the first such where
+// several have as many.
+func commonPrefix(streams []string) string {
+	count := map[string]int{}
+	best := ""
+	for _, stream := range streams {
+		name, _, ok := strings.Cut(stream, "::")
+		if !ok || name == "" {
+			continue
+		}
+		if count[name]++; best == "" || count[name] > count[best] {
+			best = name
+		}
+	}
+	return best
+}

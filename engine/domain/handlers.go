@@ -1,0 +1,188 @@
+package domain
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// HandlerSpec is one [observatory.handlers.<name>]: a handler that delivers its
+// messages to an application.
+type HandlerSpec struct {
+	Name   string
+	Stream string
+	// Types are the message types to deliver; none for all of the stream.
+	Types []string
+	// Target is "log:" or an http(s) URL.
+	Target string
+	// Headers returns what goes with each request. It reads `${file:…}` again
+	// each time.
+	Headers func() (map[string]string, error)
+	// Group is the consumer group; "" for the handler's name.
+	Group string
+	// Format says how the stream's entries are read.
+	Format handler.Format
+
+	// Domain is the domain's name, and SourceURI the file's `source_uri`. These
+	// and what follows are set by [Open].
+	Domain    string
+	SourceURI string
+	// Timeout is how long one delivery may take.
+	Timeout time.Duration
+	// Concurrency is how many deliveries there are side by side.
+	Concurrency int
+	// Logger is where deliveries are logged: never nil.
+	Logger *slog.Logger
+
+	settings map[string]any // the keys of a subscription that stand with it
+}
+
+// TargetLog is the target that writes each message to standard output.
+const TargetLog = "log:"
+
+// The formats of a handler's stream, by their names in a file.
+var formats = map[string]handler.Format{
+	"envelope": handler.FormatEnvelope, "object": handler.FormatObject, "fields": handler.FormatFields,
+}
+
+var handlerKeys = []string{"stream", "types", "deliver", "headers", "group", "format"}
+
+func readHandlers(s section, v server) []HandlerSpec {
+	var all []HandlerSpec
+	for _, name := range s.keys() {
+		in := s.at(name)
+		all = append(all, readHandler(name, in, v))
+	}
+	return all
+}
+
+func readHandler(name string, s section, v server) HandlerSpec {
+	s.unknown(append(settingNames(), handlerKeys...), "nobody reads this")
+	format, _ := s.oneOf("format", slices.Sorted(maps.Keys(formats))...)
+	h := HandlerSpec{
+		Name: name, Stream: s.stream("stream"), Types: s.texts("types"), Target: s.target("deliver"),
+		Headers: s.at("headers").headers(), Group: s.textOr("group", ""), Format: formats[format],
+		settings: s.only(settingNames()).tree,
+	}
+	if len(h.Types) > 0 && h.Format != handler.FormatEnvelope {
+		s.bad("types", `expected none: an entry of format = %q has no type`, format)
+	}
+	own := s.layer(v.profiles)
+	under := v.subscriptions[subscription.ShortName(name)].own
+	if or(own.own.Type, or(under.Type, subscription.TypeStream)) != subscription.TypeStream {
+		s.add(Error{Section: s.name, Key: "subscription_type", Value: `"event_store"`, Expected: `expected "stream": handlers of the file read streams`})
+	}
+	return h
+}
+
+// stream reads the name of a stream, which must be there.
+func (s section) stream(key string) string {
+	name, ok := s.text(key)
+	if !ok {
+		if !s.has(key) {
+			s.missing(key, `expected the stream to read, such as "shop::order"`)
+		}
+		return ""
+	}
+	if err := checkStream(name); err != nil {
+		s.bad(key, "%s", err)
+	}
+	return name
+}
+
+// target reads where a handler delivers to.
+func (s section) target(key string) string {
+	const wanted = `"log:" or a URL such as "http://127.0.0.1:8000/events"`
+	text, ok := s.text(key)
+	if !ok {
+		if !s.has(key) {
+			s.missing(key, "expected "+wanted)
+		}
+		return ""
+	}
+	if text == TargetLog {
+		return text
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		s.bad(key, "expected "+wanted)
+	}
+	return text
+}
+
+// headers reads the names and values of HTTP headers.
+func (s section) headers() func() (map[string]string, error) {
+	read := map[string]func() (string, error){}
+	for _, name := range s.keys() {
+		value, ok := s.text(name)
+		switch {
+		case !ok:
+		case !validHeaderName(name):
+			s.bad(name, "expected the name of an HTTP header")
+		case strings.ContainsAny(value, "\r\n\x00"):
+			s.bad(name, "expected a value of one line")
+		default:
+			read[name] = s.fresh(name)
+		}
+	}
+	return func() (map[string]string, error) { return callAll(read) }
+}
+
+func callAll(read map[string]func() (string, error)) (map[string]string, error) {
+	all := make(map[string]string, len(read))
+	for name, value := range read {
+		text, err := value()
+		if err != nil {
+			return nil, err
+		}
+		all[name] = text
+	}
+	return all, nil
+}
+
+// validHeaderName reports whether name is a token of RFC 9110.
+func validHeaderName(name string) bool {
+	const marks = "!#$%&'*+-.^_`|~"
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune(marks, rune(c)) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// registration is the handler as a program would register it, around fn.
+func (h HandlerSpec) registration(fn handler.Func) handler.Registration {
+	routes := []handler.Route{handler.Any(fn)}
+	if len(h.Types) > 0 {
+		routes = nil
+	}
+	for _, t := range h.Types {
+		routes = append(routes, handler.Route{Type: t, Func: fn})
+	}
+	r := handler.Events(h.Name, h.Stream, routes...)
+	r.Format = h.Format
+	return r.With(handler.Options{Group: h.Group, Settings: h.settings})
+}
+
+// checkStream says what is wrong with the name of a stream.
+func checkStream(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("expected the name of a stream, got an empty one")
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return fmt.Errorf("expected the name of a stream without spaces")
+	case strings.HasSuffix(name, deadletter.Suffix):
+		return fmt.Errorf("expected a stream, not a dead-letter queue: a letter that fails would be parked in %s%s", name, deadletter.Suffix)
+	}
+	return nil
+}
