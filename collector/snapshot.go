@@ -1,0 +1,130 @@
+// Package collector takes one consistent picture of the servers below a
+// domain, under one deadline, and shares it between all who ask at once. It
+// knows neither Prometheus nor the engine.
+package collector
+
+import (
+	"context"
+	"time"
+)
+
+// Source is one thing to look at: a broker, a database.
+type Source interface {
+	// Name is stable and unique among the sources of a Collector, such as
+	// "broker:default". It becomes the label `source`.
+	Name() string
+	// Collect reads the figures before ctx ends. Figures read before an error
+	// are returned beside it.
+	Collect(ctx context.Context) (Figures, error)
+}
+
+// Snapshot is one picture: a part for each source, in the sources' order.
+type Snapshot struct {
+	Taken time.Time
+	Parts []Part
+}
+
+// Part is what one source told, and how that went.
+type Part struct {
+	Source   string
+	Duration time.Duration
+	// Err is nil when the source was read whole.
+	Err error
+	Figures
+}
+
+// Figures are what sources tell. A figure that could not be read is unknown,
+// never zero; a thing that is gone is not in the list.
+type Figures struct {
+	Subscriptions []Subscription
+	Queues        []Queue
+	Brokers       []Broker
+	Pools         []Pool
+	Outboxes      []Outbox
+	Streams       []Stream
+}
+
+// Value is a figure that may be unknown. Its zero value is unknown.
+type Value struct {
+	V     float64
+	Known bool
+}
+
+// Known returns a known figure.
+func Known(v float64) Value { return Value{V: v, Known: true} }
+
+// Watch names a subscription to look at.
+type Watch struct {
+	Domain  string
+	Handler string // the short name: the label `handler`
+	Group   string
+	Stream  string
+	Type    string // stream, event_store, broker or outbox
+}
+
+// Subscription are the figures of one watched subscription: facts about the
+// shared system, the same from every replica.
+type Subscription struct {
+	Watch
+	// Lag is how many entries the group has not got yet.
+	Lag Value
+	// LagExact is 1 where Lag is the true count, 0 where it is a lower bound.
+	LagExact Value
+	// LagSeconds is the age of the oldest entry that the group has not got; 0
+	// where there is none.
+	LagSeconds Value
+	// Pending is how many entries were delivered and not acknowledged.
+	Pending Value
+	// OldestUnfinishedSeconds is the age of the oldest entry not yet got or
+	// still pending; 0 where there is none.
+	OldestUnfinishedSeconds Value
+	// DeadLetters is the depth of the dead-letter queue of its stream.
+	DeadLetters Value
+	// EntriesRead counts the entries that the group ever got.
+	EntriesRead Value
+}
+
+// Queue is one dead-letter queue.
+type Queue struct {
+	Domain string
+	Stream string // the queue's own stream: `<stream>:dlq`
+	Depth  Value
+}
+
+// Stream is one watched stream.
+type Stream struct {
+	Domain string
+	Stream string
+	// EntriesAdded counts the entries ever added to it.
+	EntriesAdded Value
+}
+
+// Broker are the figures of one broker's server and of this process' pool.
+type Broker struct {
+	Domain           string
+	Name             string
+	Up               Value // 1 or 0
+	MemoryBytes      Value
+	ConnectedClients Value
+	OpsPerSecond     Value
+	// PoolActive is how many of this process' connections are in use.
+	PoolActive Value
+}
+
+// Pool is a database connection pool of this process, in SQLAlchemy's terms:
+// CheckedIn + CheckedOut = Size + Overflow always.
+type Pool struct {
+	Domain       string
+	Provider     string // the name under [databases]
+	DatabaseType string // postgresql, mssql, sqlite
+	Size         int
+	CheckedOut   int
+	Overflow     int
+	CheckedIn    int
+}
+
+// Outbox are the figures of one domain's outbox.
+type Outbox struct {
+	Domain  string
+	Pending Value
+}

@@ -1,0 +1,153 @@
+package gauges
+
+import (
+	"slices"
+
+	"github.com/observatory-go/observatory/collector"
+)
+
+// Table returns every gauge, in the order of the families that it makes.
+func Table() []Gauge {
+	return slices.Concat(
+		subscriptionTable(), queueTable(), brokerTable(), poolTable(), collectorTable(),
+	)
+}
+
+// gauge is a row without labels and reader.
+func gauge(name, exposed, unit, help string) Gauge {
+	return Gauge{Name: name, Exposed: exposed, Unit: unit, Help: help}
+}
+
+func subscriptionTable() []Gauge {
+	labels := []string{"domain", "group", "handler", "stream", "type"}
+	of := func(g Gauge, read func(*collector.Subscription) collector.Value) Gauge {
+		return g.shared().of(labels, subscriptions(read))
+	}
+	return []Gauge{
+		of(gauge("protean.subscription.consumer_lag", "protean_subscription_consumer_lag", "",
+			"Entries that the group has not got yet; a lower bound where protean_subscription_lag_exact is 0."),
+			func(s *collector.Subscription) collector.Value { return s.Lag }),
+		of(gauge("protean.subscription.lag_exact", "protean_subscription_lag_exact", "",
+			"1 where protean_subscription_consumer_lag is the true count, 0 where it is a lower bound."),
+			func(s *collector.Subscription) collector.Value { return s.LagExact }),
+		of(gauge("protean.subscription.lag_seconds", "protean_subscription_lag_seconds", "s",
+			"Age of the oldest entry that the group has not got yet; 0 where there is none."),
+			func(s *collector.Subscription) collector.Value { return s.LagSeconds }),
+		of(gauge("protean.subscription.pending_messages", "protean_subscription_pending_messages", "",
+			"Entries delivered and not acknowledged."),
+			func(s *collector.Subscription) collector.Value { return s.Pending }),
+		of(gauge("protean.subscription.oldest_unfinished_seconds", "protean_subscription_oldest_unfinished_seconds", "s",
+			"Age of the oldest entry not yet got or still pending; 0 where there is none."),
+			func(s *collector.Subscription) collector.Value { return s.OldestUnfinishedSeconds }),
+		of(gauge("protean_subscription_dlq_depth", "protean_subscription_dlq_depth", "",
+			"Dead letters of the subscription's stream, repeated for each of its handlers; protean_dlq_depth has them once."),
+			func(s *collector.Subscription) collector.Value { return s.DeadLetters }),
+		of(gauge("protean_subscription_status", "protean_subscription_status", "",
+			"1 where nothing lags or is pending, else 0; absent where that is unknown."), status),
+		of(gauge("protean.subscription.entries_read", "protean_subscription_entries_read_total", "",
+			"Entries that the group ever got, as the server counts them.").counted(),
+			func(s *collector.Subscription) collector.Value { return s.EntriesRead }),
+	}
+}
+
+func status(s *collector.Subscription) collector.Value {
+	switch {
+	case !s.Lag.Known || !s.Pending.Known:
+		return collector.Value{}
+	case s.Lag.V == 0 && s.Pending.V == 0:
+		return collector.Known(1)
+	}
+	return collector.Known(0)
+}
+
+func queueTable() []Gauge {
+	return []Gauge{
+		gauge("protean.dlq.depth", "protean_dlq_depth", "",
+			"Messages in the dead-letter queue.").
+			shared().of([]string{"dlq_stream", "domain"}, func(s *collector.Snapshot, emit Emit) {
+			for i := range s.Parts {
+				for _, q := range s.Parts[i].Queues {
+					known(emit, q.Depth, q.Stream, q.Domain)
+				}
+			}
+		}),
+		gauge("protean.stream.entries_added", "protean_stream_entries_added_total", "",
+			"Entries ever added to the stream, as the server counts them.").counted().
+			shared().of([]string{"domain", "stream"}, func(s *collector.Snapshot, emit Emit) {
+			for i := range s.Parts {
+				for _, stream := range s.Parts[i].Streams {
+					known(emit, stream.EntriesAdded, stream.Domain, stream.Stream)
+				}
+			}
+		}),
+		gauge("protean.outbox.pending_count", "protean_outbox_pending_count", "",
+			"Rows of the outbox that wait to be published; counting stops at 100001.").
+			shared().of([]string{"domain"}, func(s *collector.Snapshot, emit Emit) {
+			for i := range s.Parts {
+				for _, outbox := range s.Parts[i].Outboxes {
+					known(emit, outbox.Pending, outbox.Domain)
+				}
+			}
+		}),
+	}
+}
+
+func brokerTable() []Gauge {
+	labels := []string{"broker_name", "domain"}
+	return []Gauge{
+		gauge("protean_broker_up", "protean_broker_up", "",
+			"1 where the broker's server answers and serves, else 0.").
+			seen().of(labels, brokers(func(b *collector.Broker) collector.Value { return b.Up })),
+		gauge("protean_broker_memory_bytes", "protean_broker_memory_bytes", "By",
+			"Memory that the broker's server uses.").
+			shared().of(labels, brokers(func(b *collector.Broker) collector.Value { return b.MemoryBytes })),
+		gauge("protean_broker_connected_clients", "protean_broker_connected_clients", "",
+			"Clients connected to the broker's server.").
+			shared().of(labels, brokers(func(b *collector.Broker) collector.Value { return b.ConnectedClients })),
+		gauge("protean_broker_ops_per_sec", "protean_broker_ops_per_sec_per_second", "{operation}/s",
+			"Operations a second that the broker's server makes.").
+			shared().of(labels, brokers(func(b *collector.Broker) collector.Value { return b.OpsPerSecond })),
+		gauge("protean.broker.pool_active_connections", "protean_broker_pool_active_connections", "{connection}",
+			"Connections to the broker in use.").
+			own().of(labels, brokers(func(b *collector.Broker) collector.Value { return b.PoolActive })),
+	}
+}
+
+func poolTable() []Gauge {
+	labels := []string{"database_type", "domain", "provider_name"}
+	of := func(g Gauge, read func(*collector.Pool) int) Gauge {
+		g.Unit = "{connection}"
+		return g.own().of(labels, pools(read))
+	}
+	return []Gauge{
+		of(gauge("protean.db.pool_size", "protean_db_pool_size", "",
+			"Configured size of the connection pool."),
+			func(p *collector.Pool) int { return p.Size }),
+		of(gauge("protean.db.pool_checked_out", "protean_db_pool_checked_out", "",
+			"Connections in use."),
+			func(p *collector.Pool) int { return p.CheckedOut }),
+		of(gauge("protean.db.pool_overflow", "protean_db_pool_overflow", "",
+			"Open connections minus the pool's size; negative until the pool has grown."),
+			func(p *collector.Pool) int { return p.Overflow }),
+		of(gauge("protean.db.pool_checked_in", "protean_db_pool_checked_in", "",
+			"Idle connections in the pool."),
+			func(p *collector.Pool) int { return p.CheckedIn }),
+	}
+}
+
+func collectorTable() []Gauge {
+	labels := []string{"source"}
+	return []Gauge{
+		gauge("protean.collector.success", "protean_collector_success", "",
+			"1 where the source was read whole for this scrape, else 0.").
+			seen().of(labels, parts(func(p *collector.Part) float64 {
+			if p.Err != nil {
+				return 0
+			}
+			return 1
+		})),
+		gauge("protean.collector.duration", "protean_collector_duration_seconds", "s",
+			"Time that reading the source took.").
+			seen().of(labels, parts(func(p *collector.Part) float64 { return p.Duration.Seconds() })),
+	}
+}

@@ -1,0 +1,124 @@
+package gauges
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+)
+
+// TelemetryConfig is what a Telemetry measures and where it sends it.
+type TelemetryConfig struct {
+	// Off measures nothing: every instrument is a no-op, the registry stays
+	// empty, and nothing is pushed.
+	Off bool
+	// ServiceName and ResourceAttributes describe this process to the receiver
+	// of a push. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over them.
+	ServiceName        string
+	ResourceAttributes map[string]string
+	// Push exports by OTLP over gRPC, as the OTEL_* variables of the
+	// environment say (interval, headers, time-outs, certificates).
+	// OTEL_SDK_DISABLED=true and OTEL_METRICS_EXPORTER=none turn it off.
+	Push bool
+	// Endpoint is the receiver, http://host:port (in the clear),
+	// https://host:port, or host:port. It wins over
+	// OTEL_EXPORTER_OTLP_ENDPOINT; without both it is localhost:4317 by TLS.
+	Endpoint string
+	// Snapshots, if set, is where pushed infrastructure gauges come from.
+	Snapshots Snapshots
+	// Logger gets a line when pushing starts to fail and when it recovers;
+	// default slog.Default().
+	Logger *slog.Logger
+}
+
+// Telemetry is a process' one meter provider: its counters and histograms are
+// scraped from the registry, and pushed if so configured.
+type Telemetry struct {
+	provider metric.MeterProvider
+	registry *prometheus.Registry
+	shutdown func(context.Context) error
+}
+
+// NewTelemetry builds the provider. Build it before what counts. It connects to
+// nothing; Shutdown ends it.
+func NewTelemetry(ctx context.Context, config TelemetryConfig) (*Telemetry, error) {
+	t := &Telemetry{
+		provider: noop.NewMeterProvider(),
+		registry: prometheus.NewRegistry(),
+		shutdown: func(context.Context) error { return nil },
+	}
+	if config.Off {
+		return t, nil
+	}
+	config.Logger = component(config.Logger)
+	options, err := t.options(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("telemetry: %w", err)
+	}
+	sdk := sdkmetric.NewMeterProvider(options...)
+	t.provider, t.shutdown = sdk, sdk.Shutdown
+	return t, nil
+}
+
+// MeterProvider is what instruments are made from. It has no limit on the sets
+// of attributes; whoever counts keeps them bounded.
+func (t *Telemetry) MeterProvider() metric.MeterProvider { return t.provider }
+
+// Registry holds what was counted, for [Config.Counters]. A program may
+// register collectors of its own with it.
+func (t *Telemetry) Registry() *prometheus.Registry { return t.registry }
+
+// Shutdown pushes a last time, if pushing, and ends the provider, within ctx.
+// Harmless when repeated. The registry can still be scraped, and is then empty
+// of what the provider counted.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	err := t.shutdown(ctx)
+	if errors.Is(err, sdkmetric.ErrReaderShutdown) {
+		return nil
+	}
+	return err
+}
+
+func (t *Telemetry) options(ctx context.Context, config TelemetryConfig) ([]sdkmetric.Option, error) {
+	scraped, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry),
+		otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	if err != nil {
+		return nil, err
+	}
+	options := []sdkmetric.Option{
+		sdkmetric.WithReader(scraped),
+		sdkmetric.WithResource(describe(ctx, config)),
+		sdkmetric.WithCardinalityLimit(0),
+	}
+	pushed, err := pushReader(ctx, config)
+	if pushed != nil {
+		options = append(options, sdkmetric.WithReader(pushed))
+	}
+	return options, err
+}
+
+// describe makes the resource. What is wrong in the environment's part of it
+// is logged and left out.
+func describe(ctx context.Context, config TelemetryConfig) *resource.Resource {
+	pairs := make([]attribute.KeyValue, 0, len(config.ResourceAttributes)+1)
+	for name, value := range config.ResourceAttributes {
+		pairs = append(pairs, attribute.String(name, value))
+	}
+	if config.ServiceName != "" {
+		pairs = append(pairs, attribute.String("service.name", config.ServiceName))
+	}
+	described, err := resource.New(ctx,
+		resource.WithTelemetrySDK(), resource.WithAttributes(pairs...), resource.WithFromEnv())
+	if err != nil {
+		config.Logger.Warn("a part of the telemetry resource is left out", "error", err)
+	}
+	return described
+}
