@@ -1,0 +1,46 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/observatory-go/observatory/engine/domain"
+)
+
+// newLogger builds the log that the command line asks for, else the file.
+func newLogger(o Options, file domain.Logging) *slog.Logger {
+	level := slog.LevelInfo
+	if file.Level != nil {
+		level = *file.Level
+	}
+	if o.LogLevel != "" {
+		_ = level.UnmarshalText([]byte(o.LogLevel)) // the command line takes valid ones only
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if asJSON(o, file.Format) {
+		return slog.New(slog.NewJSONHandler(o.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(o.Stderr, options))
+}
+
+// asJSON says whether the log is JSON: as asked for, else wherever nobody
+// reads along on a terminal.
+func asJSON(o Options, fileFormat string) bool {
+	switch {
+	case o.LogFormat != "":
+		return o.LogFormat == "json"
+	case fileFormat == "auto" || fileFormat == "":
+		return !isTerminal(o.Stderr)
+	}
+	return fileFormat == "json"
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/observatory-go/observatory/gauges"
+)
+
+// page serves /metrics, and a page for people who come to its root.
+type page struct {
+	server *http.Server
+	served chan error
+	addr   string
+}
+
+// listen takes the port and starts to serve.
+func (a *App) listen() (*page, error) {
+	address := a.options.ListenAddress
+	if address == "" {
+		address = a.config.Observatory.ListenAddress
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics cannot be served on %s: %w; set another address with --web.listen-address, or listen_address in [observatory]", address, err)
+	}
+	mux, err := a.mux()
+	if err == nil {
+		err = web.Validate(a.options.WebConfigFile)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("metrics: %w", err), listener.Close())
+	}
+	p := &page{
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		served: make(chan error, 1), addr: listener.Addr().String(),
+	}
+	flags := &web.FlagConfig{WebConfigFile: &a.options.WebConfigFile}
+	go func() { p.served <- web.Serve(listener, p.server, flags, a.log.With("component", "web")) }()
+	return p, nil
+}
+
+// close waits for the scrapes under way, for a few seconds at most.
+func (p *page) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := p.server.Shutdown(ctx); err != nil {
+		_ = p.server.Close() // whoever still scrapes gets no answer
+	}
+	if err := <-p.served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+func (a *App) mux() (http.Handler, error) {
+	path := a.telemetryPath()
+	mux := http.NewServeMux()
+	mux.Handle(path, gauges.Handler(gauges.Config{
+		Snapshots: a.snapshots, Counters: a.telemetry.Registry(), Logger: a.log,
+	}))
+	if path == "/" {
+		return mux, nil
+	}
+	landing, err := web.NewLandingPage(web.LandingConfig{
+		Name: "Observatory", Description: "Domain " + a.domain.Name(), Version: Build().Version,
+		Links: []web.LandingLinks{{Address: path, Text: "Metrics"}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("landing page: %w", err)
+	}
+	mux.Handle("/{$}", landing)
+	return mux, nil
+}
+
+func (a *App) telemetryPath() string {
+	if a.options.TelemetryPath == "" {
+		return "/metrics"
+	}
+	return "/" + strings.TrimPrefix(a.options.TelemetryPath, "/")
+}
+
+// url is where the metrics are, as this machine reaches them.
+func (a *App) url(address string) string {
+	scheme := "http"
+	if a.options.WebConfigFile != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + local(address) + a.telemetryPath()
+}
+
+// local replaces an address that means every interface by one to connect to.
+func local(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// version is set by the linker (`make build`); a plain `go build` has what the
+// module says.
+var version = ""
+
+// BuildInfo tells which build this is.
+type BuildInfo struct {
+	Version   string `json:"version"`
+	Revision  string `json:"revision"`
+	GoVersion string `json:"goversion"`
+}
+
+// Build returns this binary's build information; what is not known is
+// "unknown".
+func Build() BuildInfo {
+	b := BuildInfo{Version: version, Revision: "unknown", GoVersion: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if ok && b.Version == "" {
+		b.Version = info.Main.Version
+	}
+	if b.Version == "" {
+		b.Version = "unknown"
+	}
+	if ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				b.Revision = s.Value
+			}
+		}
+	}
+	return b
+}
+
+// Print writes it for people, or as JSON.
+func (b BuildInfo) Print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(b)
+	}
+	_, err := fmt.Fprintf(w, "observatory %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
+	return err
+}
+
+// exposeBuild exports protean_build_info.
+func exposeBuild(p metric.MeterProvider) error {
+	g, err := p.Meter(subscription.Scope).Int64Gauge("protean.build_info",
+		metric.WithDescription("1; its labels tell which build this process is."))
+	if err != nil {
+		return fmt.Errorf("protean.build_info: %w", err)
+	}
+	b := Build()
+	g.Record(context.Background(), 1, metric.WithAttributes(
+		attribute.String("version", b.Version),
+		attribute.String("revision", b.Revision),
+		attribute.String("goversion", b.GoVersion)))
+	return nil
+}
