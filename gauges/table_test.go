@@ -75,8 +75,11 @@ func TestStatusIsOneOnlyWhereNothingIsLeftToDo(t *testing.T) {
 	for _, c := range []struct {
 		lag, pending, want collector.Value
 	}{
-		{zero, zero, one}, {one, zero, zero}, {zero, one, zero},
-		{unknown, zero, unknown}, {zero, unknown, unknown},
+		{zero, zero, one},
+		{one, zero, zero},
+		{zero, one, zero},
+		{unknown, zero, unknown},
+		{zero, unknown, unknown},
 	} {
 		s := &collector.Snapshot{Parts: []collector.Part{{Figures: collector.Figures{
 			Subscriptions: []collector.Subscription{{Lag: c.lag, Pending: c.pending}},

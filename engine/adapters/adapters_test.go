@@ -3,7 +3,6 @@ package adapters_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +44,7 @@ database_uri = "mssql+pyodbc://sa@127.0.0.1:1433/shop"
 func open(t *testing.T, redis, postgres string) *domain.Domain {
 	c, err := domain.Parse("domain.toml", fmt.Appendf(nil, file, redis, postgres))
 	require.NoError(t, err)
-	quiet := domain.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	quiet := domain.WithLogger(slog.New(slog.DiscardHandler))
 	d, err := domain.Open(t.Context(), c, adapters.All(), quiet)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })

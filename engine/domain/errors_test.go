@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,7 +65,7 @@ func TestAnErrorCanBeTakenApart(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("domain.toml", []byte("[server]\nmessages_per_tick = 0"))
 	var e *Error
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
 	require.Equal(t, Error{
 		File: "domain.toml", Section: "server", Key: "messages_per_tick", Value: "0",
 		Expected: "expected a whole number from 1 to 2147483647",

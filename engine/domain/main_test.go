@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,9 +42,7 @@ func mistakes(t *testing.T, text string, vars ...map[string]string) []string {
 func joined(vars []map[string]string) map[string]string {
 	all := map[string]string{}
 	for _, v := range vars {
-		for name, value := range v {
-			all[name] = value
-		}
+		maps.Copy(all, v)
 	}
 	return all
 }

@@ -3,7 +3,6 @@ package domain
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"testing"
 
@@ -91,7 +90,7 @@ func (f *fakes) adapters() Adapters {
 
 func nothing(context.Context, *message.Envelope) error { return nil }
 
-func quiet() OpenOption { return WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))) }
+func quiet() OpenOption { return WithLogger(slog.New(slog.DiscardHandler)) }
 
 func open(t *testing.T, text string, f *fakes) *Domain {
 	t.Helper()

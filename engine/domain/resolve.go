@@ -45,8 +45,8 @@ func (c *Config) stack(r handler.Registration, section, options layer) subscript
 	v := c.server
 	set := subscription.Defaults()
 	set.Type = new(subscription.TypeEventStore)
-	switch {
-	case r.Kind == handler.KindSubscriber:
+	switch r.Kind {
+	case handler.KindSubscriber:
 		set = v.broker.Over(set)
 	default:
 		if section.profile == "" && options.profile == "" {

@@ -120,7 +120,7 @@ func (a address) joinHosts() {
 		return
 	}
 	var names, ports []string
-	for _, h := range strings.Split(strings.Join(hosts, ","), ",") {
+	for h := range strings.SplitSeq(strings.Join(hosts, ","), ",") {
 		name, port, has := strings.Cut(h, ":")
 		names = append(names, name)
 		if has {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -12,8 +13,8 @@ import (
 
 // Chain wraps fn in the middlewares, the first outermost.
 func Chain(fn Func, mws ...Middleware) Func {
-	for i := len(mws) - 1; i >= 0; i-- {
-		fn = mws[i](fn)
+	for _, mw := range slices.Backward(mws) {
+		fn = mw(fn)
 	}
 	return fn
 }

@@ -69,8 +69,7 @@ func Judge(err error) (Verdict, time.Duration) {
 	if err == nil {
 		return Done, 0
 	}
-	var v *verdictError
-	if errors.As(err, &v) {
+	if v, ok := errors.AsType[*verdictError](err); ok {
 		return v.verdict, v.after
 	}
 	return Failed, 0

@@ -143,7 +143,7 @@ func appendCanonicalString(dst, inside []byte) []byte {
 		if inside = inside[run:]; len(inside) == 0 {
 			break
 		}
-		size := 1
+		var size int
 		if inside[0] == '\\' {
 			var unit rune
 			unit, size = escaped(inside)

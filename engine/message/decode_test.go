@@ -1,7 +1,6 @@
 package message
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -179,7 +178,7 @@ func TestWrongTypesAreNamedByTheirPath(t *testing.T) {
 		_, err := Decode([]byte(text))
 		require.EqualError(t, err, want, text)
 		var typed *DecodeError
-		require.True(t, errors.As(err, &typed))
+		require.ErrorAs(t, err, &typed)
 	}
 }
 

@@ -118,8 +118,8 @@ func (c Config) Validate() error {
 // command dispatcher is not cut: it has its own.
 func ShortName(name string) string {
 	const dispatchers = "protean.server.engine.Commands:"
-	if strings.HasPrefix(name, dispatchers) {
-		return "Commands:" + strings.TrimPrefix(name, dispatchers)
+	if after, ok := strings.CutPrefix(name, dispatchers); ok {
+		return "Commands:" + after
 	}
 	return name[strings.LastIndexByte(name, '.')+1:]
 }

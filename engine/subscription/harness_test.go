@@ -67,7 +67,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, broker: brokertest.NewFlaky(memorybroker.New())}
 		defer func() {
-			b.halt()
+			_ = b.halt()
 			require.NoError(t, b.broker.Close(context.Background()))
 		}()
 		test(t, b)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -21,7 +22,7 @@ var (
 	durationBuckets = []float64{
 		0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 	}
-	endToEndBuckets = append(durationBuckets[:len(durationBuckets):len(durationBuckets)], 600, 1800, 3600)
+	endToEndBuckets = append(slices.Clip(durationBuckets), 600, 1800, 3600)
 )
 
 // instruments count for one subscription. Every counter exists from the start

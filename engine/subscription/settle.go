@@ -52,8 +52,7 @@ func (d *dispatcher) settle(t *task, tally *tally, acks []string) []string {
 }
 
 func (d *dispatcher) retryOrGiveUp(t *task, tally *tally) {
-	var crash *handler.PanicError
-	if errors.As(t.err, &crash) {
+	if crash, ok := errors.AsType[*handler.PanicError](t.err); ok {
 		d.log.Error("handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
 	}
 	delay, again := d.cfg.Retry.Next(t.calls)

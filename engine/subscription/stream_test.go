@@ -2,7 +2,6 @@ package subscription_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -492,7 +491,7 @@ func TestHandlerThatIgnoresItsContextIsNamed(t *testing.T) {
 		b.endWork()
 		err := b.halt()
 		var stuck *subscription.StuckError
-		require.True(t, errors.As(err, &stuck), "%v", err)
+		require.ErrorAs(t, err, &stuck, "%v", err)
 		require.Len(t, stuck.Entries, 1)
 		require.Equal(t, 2, b.pending(), "both are released")
 		close(let)

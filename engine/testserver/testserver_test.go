@@ -2,7 +2,6 @@ package testserver_test
 
 import (
 	"context"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func TestNamesAreNeverRepeatedAndFitEverywhere(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		name := testserver.Name(t)
-		require.Regexp(t, regexp.MustCompile(`^t[a-z0-9_]{1,47}$`), name)
+		require.Regexp(t, `^t[a-z0-9_]{1,47}$`, name)
 		require.False(t, seen[name], name)
 		seen[name] = true
 	}

@@ -93,7 +93,7 @@ func consumeUntil(ctx context.Context, t *testing.T, s seat, seen *tally, n int)
 	var acks []string
 	for seen.total.Load() < int64(n) {
 		got, acked, err := s.Read(ctx, subscription.Read{Max: 7, Acks: acks})
-		if !assert.NoError(t, err) || !assert.True(t, acked) {
+		if !assert.NoError(t, err) || !assert.True(t, acked) { //nolint:testifylint // require must not be called from this goroutine
 			return
 		}
 		acks = idsOf(got)

@@ -70,7 +70,7 @@ func (c *connector) credentials(context.Context) (username, password string, err
 func (c *connector) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	conn, err := c.connect(ctx)
 	if err != nil {
-		return unreachable{err}, nil
+		return unreachable{err}, nil //nolint:nilerr // told at first use
 	}
 	return conn, nil
 }

@@ -2,6 +2,7 @@ package redisbroker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -33,7 +34,7 @@ func newSite(t *testing.T) *site {
 func (s *site) do(args ...any) any {
 	s.Helper()
 	reply, err := s.redis.Do(s.Context(), args...).Result()
-	if err != redis.Nil {
+	if !errors.Is(err, redis.Nil) {
 		require.NoError(s, err, args)
 	}
 	return reply

@@ -84,8 +84,7 @@ func (r *Report) warn(w domain.Warning) {
 func (r *Report) fail(err error) {
 	for _, e := range flatten(err) {
 		d := Diagnostic{Code: "CONFIGURATION", Level: "error", Message: e.Error()}
-		var known *domain.Error
-		if errors.As(e, &known) {
+		if known, ok := errors.AsType[*domain.Error](e); ok {
 			d.Element = strings.Trim(known.Section+"."+known.Key, ".")
 		}
 		r.Diagnostics = append(r.Diagnostics, d)

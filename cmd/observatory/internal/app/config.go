@@ -46,6 +46,6 @@ func load(path, origin string) (chosen, error) {
 }
 
 func sample(origin string) (chosen, error) {
-	c, err := domain.Parse(samplePath, []byte(sampleConfig))
+	c, err := domain.Parse(samplePath, sampleConfig)
 	return chosen{Config: c, sample: true, origin: origin}, err
 }

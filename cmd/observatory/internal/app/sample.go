@@ -129,8 +129,8 @@ func publishOrder(ctx context.Context, broker *memorybroker.Broker, n int) error
 }
 
 func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return fmt.Errorf("sample traffic: %w", err)
 	}
-	return fmt.Errorf("sample traffic: %w", err)
+	return nil
 }
