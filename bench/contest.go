@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The streams of a contest: the whole one, and the tenth for those who pay a
+// round trip for each message.
+const (
+	wholeStream = "bench::event"
+	tenthStream = "bench::tenth"
+)
+
+// contest is a filled server and what was measured on it.
+type contest struct {
+	addr    string
+	control *redis.Client
+	streams map[string][]string // name → messages
+	turns   int                 // names groups
+	log     *slog.Logger
+}
+
+// newContest fills the streams. The caller closes it.
+func newContest(ctx context.Context, s *server, n int, log *slog.Logger) (*contest, error) {
+	messages, err := events(n)
+	if err != nil {
+		return nil, err
+	}
+	c := &contest{addr: s.addr, control: s.client(4), log: log, streams: map[string][]string{
+		wholeStream: messages,
+		tenthStream: messages[:max(n/10, 1)],
+	}}
+	for stream, texts := range c.streams {
+		if err := fill(ctx, c.control, stream, texts); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *contest) close() error { return c.control.Close() }
+
+// round makes a fresh group, or a fresh queue, over a stream.
+func (c *contest) round(stream string) *round {
+	c.turns++
+	return &round{
+		addr: c.addr, control: c.control, stream: stream,
+		group: fmt.Sprintf("group-%d", c.turns), messages: c.streams[stream],
+	}
+}
+
+// warm gives each contestant one turn that does not count.
+func (c *contest) warm(ctx context.Context, field []contestant) error {
+	for _, who := range field {
+		if _, err := who.turn(ctx, c.round(tenthStream)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// race gives each contestant a turn a round. The order moves on by one each
+// round, so that no one always follows the same neighbour.
+func (c *contest) race(ctx context.Context, field []contestant, rounds int) ([]score, error) {
+	scores := make([]score, len(field))
+	for i, who := range field {
+		scores[i] = score{Name: who.Name, Note: who.Note, Messages: len(c.streams[who.source()])}
+	}
+	for r := range rounds {
+		for k := range field {
+			i := (k + r) % len(field)
+			got, err := field[i].turn(ctx, c.round(field[i].source()))
+			if err != nil {
+				return nil, fmt.Errorf("round %d: %w", r+1, err)
+			}
+			scores[i].Turns = append(scores[i].Turns, got)
+			c.log.Info("turn", "round", r+1, "contestant", field[i].Name, "rate", int(got.Rate))
+		}
+	}
+	return scores, nil
+}
+
+func (c contestant) source() string {
+	if c.slow {
+		return tenthStream
+	}
+	return wholeStream
+}
+
+// bestAsynq tries each concurrency twice on the tenth and returns the best.
+func (c *contest) bestAsynq(ctx context.Context) (int, error) {
+	rates := map[int]float64{}
+	for range 2 {
+		for _, concurrency := range asynqConcurrencies {
+			got, err := asynqContestant(concurrency).turn(ctx, c.round(tenthStream))
+			if err != nil {
+				return 0, err
+			}
+			rates[concurrency] = max(rates[concurrency], got.Rate)
+			c.log.Info("trial", "contestant", asynqName, "concurrency", concurrency, "rate", int(got.Rate))
+		}
+	}
+	return slices.MaxFunc(asynqConcurrencies, func(a, b int) int { return cmp.Compare(rates[a], rates[b]) }), nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/broker/redisbroker"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// engineName is our engine as it comes: checksums verified, metrics on.
+const engineName = "engine"
+
+// features are what a run of the engine leaves out, to show what each costs.
+type features struct {
+	checksums bool
+	metrics   bool
+}
+
+func engineContestants() []contestant {
+	return []contestant{
+		{Name: engineName, Note: "ours as it comes: checksums and metrics", consume: consumeEngine(features{checksums: true, metrics: true})},
+		{Name: "engine-no-metrics", Note: "ours, checksums", consume: consumeEngine(features{checksums: true})},
+		{Name: "engine-no-checksums", Note: "ours, metrics", consume: consumeEngine(features{metrics: true})},
+		{Name: "engine-plain", Note: "ours, neither", consume: consumeEngine(features{})},
+	}
+}
+
+// consumeEngine runs one subscription through the public API.
+func consumeEngine(f features) func(context.Context, *round) error {
+	return func(ctx context.Context, r *round) (err error) {
+		source, err := redisbroker.New(redisbroker.Config{
+			URI: func() (string, error) { return "redis://" + r.addr + "/0", nil },
+		})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closeBroker(ctx, source)) }()
+		config, stop, err := f.config(r, source)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		e, err := engine.New(config)
+		if err != nil {
+			return err
+		}
+		return e.Run(ctx)
+	}
+}
+
+// config is what a program would write, at a hundred messages a tick.
+func (f features) config(r *round, source subscription.Source) (engine.Config, func() error, error) {
+	config := engine.Config{
+		Domain: "bench",
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Health: engine.HealthConfig{Disabled: true},
+		Subscriptions: []engine.Subscription{{
+			Config: subscription.Config{
+				Domain: "bench", Handler: "bench.Handler", Group: r.group, Stream: r.stream,
+				MessagesPerTick: batch, DeadLetters: true, SkipChecksums: !f.checksums,
+			},
+			Func: func(_ context.Context, m *message.Envelope) error {
+				r.handle(m.Metadata.Headers.ID, m.Data)
+				return nil
+			},
+			Source: source,
+		}},
+	}
+	if !f.metrics {
+		return config, func() error { return nil }, nil
+	}
+	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(prometheus.NewRegistry()))
+	if err != nil {
+		return config, nil, fmt.Errorf("metrics: %w", err)
+	}
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
+	config.MeterProvider = provider
+	return config, func() error { return provider.Shutdown(context.Background()) }, nil
+}
+
+// closeBroker closes under a deadline of its own: ctx has ended by now.
+func closeBroker(ctx context.Context, b *redisbroker.Broker) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return b.Close(ctx)
+}
