@@ -1,0 +1,54 @@
+# `make` or `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+MODULES := . bench dashboards/build e2e
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/observatory.
+	go build -o bin/observatory ./cmd/observatory
+
+.PHONY: run
+run: build ## Run the sample domain on memory: engine, probes and /metrics, nothing to install.
+	./bin/observatory serve --embedded
+
+.PHONY: servers
+servers: ## Install the servers that the tests start, where they are missing.
+	@./engine/testserver/install
+
+.PHONY: test
+test: servers ## Run all tests, with the race detector, against real servers.
+	@set -e; for m in $(MODULES); do \
+		echo "== tests of module $$m"; \
+		(cd $$m && $(GOTESTSUM) --format pkgname --hide-summary=skipped -- -race -timeout 15m ./...); \
+	done
+
+.PHONY: lint
+lint: ## Run the linters on every module.
+	@set -e; for m in $(MODULES); do echo "== linters of module $$m"; (cd $$m && $(GOLANGCI) run ./...); done
+
+.PHONY: format
+format: ## Format the code.
+	$(GOLANGCI) fmt ./...
+
+.PHONY: check
+check: lint test ## The whole gate: linters, race tests, dashboards, alert rules.
+
+.PHONY: golden
+golden: ## Rewrite the golden files and show what changed.
+	go test ./gauges ./cmd/observatory/internal/app -run Golden -update
+	git diff --stat -- '*.golden' '**/testdata/*'
+
+.PHONY: dashboards
+dashboards: ## Build dashboards/grafana/*.json from dashboards/build.
+	cd dashboards/build && go run .
+
+.PHONY: bench
+bench: ## Measure the engine against its peers and print the table.
+	cd bench && go run .
