@@ -138,7 +138,7 @@ func newCLI(stderr io.Writer) *cli {
 	c.DefaultEnvars()
 	c.Flag("log.level", "Least severe level that is logged: debug, info, warn, error. Default: the file's [logging] level, else info.").
 		EnumVar(&c.level, "debug", "info", "warn", "error")
-	c.Flag("log.format", "Format of the log: text or json. Default: the file's [logging] format, else text.").
+	c.Flag("log.format", "Format of the log: text or json. Default: the file's [logging] format, else text on a terminal and JSON elsewhere.").
 		EnumVar(&c.format, "text", "json")
 
 	serve := c.Command("serve", "Run the engine, health probes and /metrics.").Default()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"syscall"
 	"time"
@@ -18,8 +17,12 @@ import (
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// closeTimeout bounds what is closed after the engine has stopped.
-const closeTimeout = 5 * time.Second
+// closeTimeout bounds what is closed after the engine has stopped, and
+// lastPushTimeout the last push within it.
+const (
+	closeTimeout    = 5 * time.Second
+	lastPushTimeout = 2 * time.Second
+)
 
 // App is one observatory process: engine, probes and /metrics.
 type App struct {
@@ -44,6 +47,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{options: o, config: config, log: newLogger(o, config.Logging)}
+	a.greet()
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
@@ -102,8 +106,19 @@ func (a *App) openTelemetry(ctx context.Context) error {
 		return err
 	}
 	a.telemetry = telemetry
-	a.closers.Add("telemetry", telemetry.Shutdown)
+	a.closers.Add("telemetry", a.shutdownTelemetry)
 	return exposeBuild(telemetry.MeterProvider())
+}
+
+// shutdownTelemetry pushes a last time. That nobody takes it is no failure of
+// this process, and must not cost the others their time to close.
+func (a *App) shutdownTelemetry(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lastPushTimeout)
+	defer cancel()
+	if err := a.telemetry.Shutdown(ctx); err != nil {
+		a.log.Warn("the last figures could not be pushed", "error", err)
+	}
+	return nil
 }
 
 func (a *App) buildEngine(context.Context) error {
@@ -129,7 +144,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
-	a.greet(page.addr)
+	a.tell(page.addr)
 	err = errors.Join(a.work(ctx), page.close())
 	return errors.Join(err, a.close())
 }
@@ -161,38 +176,41 @@ func (a *App) close() error {
 	return a.closers.Close(ctx)
 }
 
-// greet tells in a few lines what was taken, what runs where, and what to try.
-func (a *App) greet(metrics string) {
-	w := a.options.Stderr
-	b := Build()
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(w, "  %-14s %s\n", label, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintf(w, "observatory %s\n", b.Version)
-	line("configuration", "%s (%s)", a.config.Path, a.config.origin)
-	a.greetHandlers(line)
-	url := a.url(metrics)
-	line("metrics", "%s", url)
-	if !a.run.Health.Disabled {
-		line("health", "http://%s/readyz", local(a.run.Health.Address))
-	}
-	line("try", "curl -s %s | grep protean_subscription", url)
-	if a.config.sample {
-		line("then", "write a domain.toml (README, \"A first real configuration\") and run observatory serve")
-	}
+// greet tells, before anything else, which configuration was taken: one found
+// in a parent folder may be somebody's production.
+func (a *App) greet() {
+	fmt.Fprintf(a.options.Stderr, "observatory %s\n", Build().Version)
+	a.line("configuration", "%s (%s)", a.config.Path, a.config.origin)
 	for _, warning := range a.config.Warnings {
-		a.log.Warn("Configuration", "warning", warning.String())
+		a.log.Warn("configuration", "warning", warning.String())
 	}
-	_, _ = io.WriteString(w, "\n")
 }
 
-func (a *App) greetHandlers(line func(label, format string, args ...any)) {
+// tell says in a few lines what runs where, and what to try.
+func (a *App) tell(metrics string) {
+	a.tellHandlers()
+	url := a.url(metrics)
+	a.line("metrics", "%s", url)
+	if !a.run.Health.Disabled {
+		a.line("health", "http://%s/readyz", local(a.run.Health.Address))
+	}
+	a.line("try", "curl -s %s | grep protean_subscription", url)
+	if a.config.sample {
+		a.line("then", "write a domain.toml (README, \"A first real configuration\") and run observatory serve")
+	}
+}
+
+func (a *App) tellHandlers() {
 	if len(a.run.Subscriptions) == 0 {
-		line("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
+		a.line("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
 	}
 	label := "handlers"
 	for _, s := range a.run.Subscriptions {
-		line(label, "%s <- %s", s.Handler, s.Stream)
+		a.line(label, "%s <- %s", s.Handler, s.Stream)
 		label = ""
 	}
+}
+
+func (a *App) line(label, format string, args ...any) {
+	fmt.Fprintf(a.options.Stderr, "  %-14s %s\n", label, fmt.Sprintf(format, args...))
 }

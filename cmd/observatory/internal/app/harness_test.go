@@ -1,0 +1,203 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/engine/testserver"
+)
+
+// limit bounds what a test waits for; it is never waited out.
+const limit = time.Minute
+
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+
+// running is an app that runs until the test ends.
+type running struct {
+	t       *testing.T
+	app     *app.App
+	printed *printed
+	metrics string // the URL that it told
+	health  string // host:port
+	stop    context.CancelFunc
+	ended   chan struct{} // closed when Run has returned; err is set then
+	err     error
+}
+
+// start runs an app on free ports and returns when it has told where it is. At
+// the end of the test it must stop without an error.
+func start(t *testing.T, o app.Options) *running {
+	t.Helper()
+	r := &running{t: t, printed: &printed{}, health: freeAddress(t), ended: make(chan struct{})}
+	o.Stderr, o.ListenAddress, o.HealthAddress = r.printed, "127.0.0.1:0", r.health
+	var err error
+	r.app, err = app.New(context.Background(), o)
+	require.NoError(t, err)
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(context.Background())
+	go func() {
+		defer close(r.ended)
+		r.err = r.app.Run(ctx)
+	}()
+	t.Cleanup(func() { require.NoError(t, r.halt()) })
+	told := regexp.MustCompile(`(?m)^  metrics +(http\S+)$`)
+	r.until("it tells where the metrics are", func() bool {
+		found := told.FindStringSubmatch(r.printed.String())
+		if found != nil {
+			r.metrics = found[1]
+		}
+		return found != nil
+	})
+	return r
+}
+
+// halt stops the app and returns what Run returned; again, the same.
+func (r *running) halt() error {
+	r.stop()
+	<-r.ended
+	return r.err
+}
+
+// until asks until the answer is yes: for what no event tells of.
+func (r *running) until(what string, yes func() bool) {
+	r.t.Helper()
+	expired := time.After(limit)
+	for !yes() {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-r.ended:
+			require.FailNow(r.t, "the app ended", "before: %s\n%v\n%s", what, r.err, r.printed)
+		case <-expired:
+			require.FailNow(r.t, "never: "+what, "%s\n%s", r.printed, r.scrape())
+		}
+	}
+}
+
+// scrape returns the exposition.
+func (r *running) scrape() string {
+	r.t.Helper()
+	status, body := get(r.t, r.metrics)
+	require.Equal(r.t, http.StatusOK, status, "%s", body)
+	return body
+}
+
+// figure is the value of the one series of a metric that has these labels
+// (name, value, …), and whether there is one. Of a histogram it is the count.
+func (r *running) figure(metric string, labels ...string) (value float64, known bool) {
+	r.t.Helper()
+	return figureOf(r.t, r.scrape(), metric, labels...)
+}
+
+// becomes waits until a figure has a value.
+func (r *running) becomes(want float64, metric string, labels ...string) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("%s%q is %v", metric, labels, want), func() bool {
+		got, known := r.figure(metric, labels...)
+		return known && got == want
+	})
+}
+
+func figureOf(t *testing.T, text, metric string, labels ...string) (value float64, known bool) {
+	t.Helper()
+	series := seriesOf(t, text, metric, labels...)
+	require.LessOrEqual(t, len(series), 1, "several series of %s%q", metric, labels)
+	if len(series) == 0 {
+		return 0, false
+	}
+	m := series[0]
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount()), true
+}
+
+func seriesOf(t *testing.T, text, metric string, labels ...string) (found []*dto.Metric) {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	require.NoError(t, err)
+	for _, m := range families[metric].GetMetric() {
+		if hasLabels(m, labels) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+func hasLabels(m *dto.Metric, labels []string) bool {
+	of := map[string]string{}
+	for _, pair := range m.GetLabel() {
+		of[pair.GetName()] = pair.GetValue()
+	}
+	for i := 0; i < len(labels); i += 2 {
+		if of[labels[i]] != labels[i+1] {
+			return false
+		}
+	}
+	return true
+}
+
+// get asks one of the servers of a test, and leaves no connection behind.
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, http.NoBody)
+	require.NoError(t, err)
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+// write makes a configuration file of these parts in a folder of its own.
+func write(t *testing.T, parts ...string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "domain.toml")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Join(parts, "\n")), 0o600))
+	return path
+}
+
+// broker is the part of a file that names the Redis.
+func broker(url string) string {
+	return fmt.Sprintf("[brokers.default]\nprovider = \"redis\"\nURI = %q\n", url)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
+}
+
+// printed is what an app printed so far.
+type printed struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *printed) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(text)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
