@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// The handler of this test and the stream that it is on.
+const (
+	domain  = "shop"
+	handler = "OrderMailer"
+	stream  = "shop::order"
+)
+
+// serve builds the observatory and runs it over the given servers, its handler
+// delivering to the application at target. It returns the process and the
+// address of its /metrics.
+func serve(t *testing.T, redisURL, postgresURL, target string) (*process, string) {
+	t.Helper()
+	metrics := freeAddress(t)
+	config := writeConfig(t, redisURL, postgresURL, target, freeAddress(t))
+	p := start(t, build(t), "serve", "--config", config, "--web.listen-address", metrics, "--log.level", "info")
+	p.answers(t, "http://"+metrics+"/metrics")
+	return p, metrics
+}
+
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "observatory")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/observatory")
+	cmd.Dir = ".."
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return binary
+}
+
+func writeConfig(t *testing.T, redisURL, postgresURL, target, health string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(health)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "domain.toml")
+	text := fmt.Sprintf(`
+[brokers.default]
+provider = "redis"
+URI = %q
+
+[databases.default]
+provider = "postgresql"
+database_uri = %q
+
+[server.health]
+host = %q
+port = %s
+
+[server.subscriptions.%s]
+max_retries = 3
+retry_delay_seconds = 0.1
+
+[observatory]
+name = %q
+
+[observatory.handlers.%s]
+stream = %q
+deliver = %q
+`, redisURL, postgresURL, host, port, handler, domain, handler, stream, target)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// makeOutbox makes the table that Protean keeps its outbox in, with one row that
+// waits to be published.
+func makeOutbox(t *testing.T, postgresURL string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), postgresURL)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	schema, err := os.ReadFile("testdata/outbox.sql")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), string(schema))
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `INSERT INTO outbox
+		(id, message_id, stream_name, type, data, metadata_, status, retry_count, max_retries, priority, target_broker, created_at, _version)
+		VALUES ('1', 'm1', 'shop::order-7', 'Shop.OrderPlaced.v1', '{}', '', 'pending', 0, 3, 0, 'default', now(), 0)`)
+	require.NoError(t, err)
+}
