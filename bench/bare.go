@@ -112,8 +112,8 @@ func decodeAndHandle(r *round, text []byte) error {
 
 // unlessDone forgives what fails because the round is over.
 func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }

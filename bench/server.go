@@ -73,7 +73,7 @@ func (s *server) await(ctx context.Context) error {
 		select {
 		case end := <-s.done:
 			s.done <- end
-			return fmt.Errorf("redis-server on %s ended at start: %v", s.addr, end)
+			return fmt.Errorf("redis-server on %s ended at start: %w", s.addr, end)
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server on %s does not answer: %w", s.addr, err)
 		case <-time.After(10 * time.Millisecond):
@@ -106,10 +106,10 @@ func (s *server) stop() error {
 		err = nil
 	}
 	select {
-	case <-s.done:
+	case _ = <-s.done: //nolint:gosimple,staticcheck // how it ended is of no interest
 	case <-time.After(10 * time.Second):
 		err = errors.Join(err, s.cmd.Process.Kill())
-		<-s.done
+		_ = <-s.done //nolint:gosimple,staticcheck // the same
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
