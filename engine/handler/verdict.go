@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// MaxRetryAfter is the longest that RetryAfter postpones.
-const MaxRetryAfter = time.Hour
+// The bounds of RetryAfter: nothing is postponed for longer than an hour, and
+// nothing is called again without any pause.
+const (
+	MinRetryAfter = 10 * time.Millisecond
+	MaxRetryAfter = time.Hour
+)
 
 // Verdict is what a handler's error asks for.
 type Verdict int
@@ -43,10 +47,10 @@ func Reject(err error) error {
 	return &verdictError{verdict: Rejected, err: orElse(err, "rejected")}
 }
 
-// RetryAfter postpones the message by d (at most MaxRetryAfter). It costs no
-// attempt and counts as no error.
+// RetryAfter postpones the message by d (MinRetryAfter to MaxRetryAfter). It
+// costs no attempt and counts as no error.
 func RetryAfter(d time.Duration) error {
-	d = min(max(d, 0), MaxRetryAfter)
+	d = min(max(d, MinRetryAfter), MaxRetryAfter)
 	return &verdictError{verdict: Postponed, after: d, err: fmt.Errorf("retry after %s", d)}
 }
 
