@@ -45,11 +45,12 @@ check: lint test ## The whole gate: linters, race tests, dashboards, alert rules
 .PHONY: golden
 golden: ## Rewrite the golden files and show what changed.
 	go test ./gauges ./cmd/observatory/internal/app -run Golden -update
+	go test ./docs -update
 	git diff --stat -- '*.golden' '**/testdata/*'
 
 .PHONY: dashboards
-dashboards: ## Build dashboards/grafana/*.json from dashboards/build.
-	cd dashboards/build && go run .
+dashboards: ## Build dashboards/grafana/*.json from dashboards/build, on Node.
+	cd dashboards/build && node dependencies.mjs && node build.mjs
 
 .PHONY: bench
 bench: ## Measure the engine against its peers and print the table.

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Golden is the exposition that dashboards and rules are held to, seen from the
+// Golden is the exposition that dashboards and rules are held to: what the app
+// really exposes after a dead letter, its values masked. The path is from the
 // top of the module.
 const Golden = "cmd/observatory/internal/app/testdata/metrics.golden"
 

@@ -29,7 +29,7 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	cli := newCLI(stderr)
+	cli := newCLI(stdout, stderr)
 	command, err := cli.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "observatory: %v; try --help\n", err)
@@ -67,6 +67,7 @@ func serve(o app.Options, stderr io.Writer) int {
 	for stopping := false; ; {
 		select {
 		case err := <-done:
+			a.Logger().Info("stopped")
 			return exitOf(err, stderr)
 		case s := <-signals:
 			if stopping {
@@ -131,9 +132,9 @@ type cli struct {
 	json      bool
 }
 
-func newCLI(stderr io.Writer) *cli {
+func newCLI(stdout, stderr io.Writer) *cli {
 	c := &cli{Application: kingpin.New("observatory", "Runs message handlers over Redis Streams and serves Prometheus metrics beside them.")}
-	c.UsageWriter(stderr).ErrorWriter(stderr).Terminate(func(int) { c.helped = true })
+	c.UsageWriter(stdout).ErrorWriter(stderr).Terminate(func(int) { c.helped = true })
 	c.HelpFlag.Short('h')
 	c.DefaultEnvars()
 	c.Flag("log.level", "Least severe level that is logged: debug, info, warn, error. Default: the file's [logging] level, else info.").

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -115,6 +116,15 @@ func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
 			require.Equal(t, c.want, <-verdicts)
 		})
 	}
+}
+
+func TestATimeoutOfTheCallersOwnIsATargetThatHangs(t *testing.T) {
+	t.Parallel()
+	srv, hangs := hangingOn(t, "Shop.OrderPlaced.v1", 200)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() { <-hangs; cancel(errors.New("the handler's time is up")) }()
+	err := to(t, srv.URL).Handle(ctx, order())
+	require.Equal(t, handler.Down, verdict(err), "%v", err)
 }
 
 func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -135,7 +136,7 @@ func (t *HTTP) configure(req *http.Request) (secrets []string, err error) {
 	if _, ok := req.Header["Idempotency-Key"]; !ok {
 		req.Header["Idempotency-Key"] = nil
 	}
-	return append(secrets, userSecrets(t.target.User)...), nil
+	return slices.Concat(secrets, userSecrets(t.target.User), querySecrets(t.target)), nil
 }
 
 func setHeader(req *http.Request, name, value string) error {
@@ -179,4 +180,13 @@ func userSecrets(u *url.Userinfo) []string {
 	basic := &http.Request{Header: http.Header{}}
 	basic.SetBasicAuth(u.Username(), password)
 	return append(secretsIn(basic.Header.Get("Authorization")), password)
+}
+
+// querySecrets are the parameters of a target: keys of APIs often stand there.
+func querySecrets(u *url.URL) []string {
+	secrets := []string{u.RawQuery}
+	for _, values := range u.Query() {
+		secrets = append(secrets, values...)
+	}
+	return secrets
 }

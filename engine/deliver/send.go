@@ -79,8 +79,8 @@ func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) er
 // alive where the request reached it and others were answered in the meantime:
 // then this message is to blame.
 func (t *HTTP) judgeError(ctx context.Context, err error, alive bool) error {
-	if cancelled := ctx.Err(); errors.Is(cancelled, context.Canceled) {
-		return fmt.Errorf("deliver to %s: %w", t.name, cancelled)
+	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
+		return fmt.Errorf("deliver to %s: %w", t.name, cause)
 	}
 	err = fmt.Errorf("deliver to %s: %w", t.name, t.explain(err))
 	var alert tls.AlertError // TLS 1.3 may refuse a certificate after the handshake

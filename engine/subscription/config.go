@@ -54,6 +54,7 @@ type Config struct {
 // The orders that are not a payload field's name.
 const (
 	// OrderStream keeps the order of each message's own stream: one aggregate.
+	// Entries of foreign shape have none, and keep no order.
 	OrderStream = "stream"
 	// OrderNone keeps no order.
 	OrderNone = "none"

@@ -126,12 +126,16 @@ func (d *dispatcher) foreign(t *task) bool {
 	return want != "" && message.Category(t.envelope.Metadata.Domain.OriginStream) != want
 }
 
-// keyOf is what the message's order is kept by.
+// keyOf is what the message's order is kept by. Entries of foreign shape belong
+// to no aggregate: their stream is the whole stream, which none shall hold up.
 func (d *dispatcher) keyOf(t *task) string {
 	switch d.cfg.Order {
 	case OrderNone:
 		return ""
 	case OrderStream:
+		if t.envelope.Metadata.Domain.Kind == message.KindBroker {
+			return ""
+		}
 		return t.envelope.Metadata.Headers.Stream
 	default:
 		key, _ := message.FieldText(t.envelope.Data, d.cfg.Order)

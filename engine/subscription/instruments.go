@@ -60,7 +60,7 @@ func newInstruments(m metric.Meter, c Config, s *status) (*instruments, error) {
 		check(name, err)
 		return h
 	}
-	i.processed = counter("protean.subscription.messages_processed", "{message}", "Messages whose handler was called, by outcome; skipped were for another handler.")
+	i.processed = counter("protean.subscription.messages_processed", "{message}", "Calls of the handler by outcome: ok, error; skipped counts messages for other handlers, which were not called.")
 	i.retries = counter("protean.subscription.retries", "{retry}", "Failed messages that were scheduled for another attempt.")
 	i.dlqRouted = counter("protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue.")
 	i.ghosts = counter("protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone.")

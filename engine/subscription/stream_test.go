@@ -482,6 +482,28 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 	})
 }
 
+func TestHandlerThatIsCutOffByAStopHasNotFailed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c := config()
+		c.Retry.MaxCalls = 1
+		b.run(c, func(ctx context.Context, _ *message.Envelope) error { <-ctx.Done(); return ctx.Err() })
+		b.publish("a/1", "b/1")
+		b.pass(time.Second)
+		b.stop()
+		b.pass(time.Second)
+		b.endWork()
+		require.NoError(t, b.halt())
+		require.Empty(t, b.deadLetters())
+		require.Zero(t, b.count("protean.subscription.messages_processed", "error"))
+		require.Equal(t, 2, b.pending(), "both are released")
+
+		b.run(c, succeed)
+		b.pass(time.Second)
+		require.Equal(t, []call{{"a/1", 1, 0}, {"b/1", 1, 0}}, b.called()[1:])
+		require.Zero(t, b.pending())
+	})
+}
+
 func TestHandlerThatIgnoresItsContextIsNamed(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		let := make(chan struct{})
@@ -508,4 +530,34 @@ func TestAMessageOnAnIdleStreamIsAcknowledgedAtOnce(t *testing.T) {
 		require.Len(t, b.called(), 1)
 		require.Zero(t, b.pending())
 	})
+}
+
+func TestEntriesOfForeignShapeHoldEachOtherUpOnlyByAFieldThatIsNamed(t *testing.T) {
+	for order, want := range map[string][]string{
+		subscription.OrderStream: {"p1", "p2", "p3", "p1"},
+		"customer":               {"p1", "p3", "p1", "p2"},
+	} {
+		t.Run(order, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Format, c.Order = handler.FormatFields, order
+				var ids []string
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
+					id, _ := message.FieldText(m.Data, "id")
+					ids = append(ids, id)
+					if id == "p1" && m.Source.Attempt == 1 {
+						return errBroken
+					}
+					return nil
+				})
+				for _, p := range [][2]string{{"p1", "zoe"}, {"p2", "zoe"}, {"p3", "ann"}} {
+					_, err := b.broker.Publish(t.Context(), stream,
+						message.Field{Name: "id", Value: []byte(p[0])}, message.Field{Name: "customer", Value: []byte(p[1])})
+					require.NoError(t, err)
+				}
+				b.pass(3 * time.Second)
+				require.Equal(t, want, ids)
+			})
+		})
+	}
 }

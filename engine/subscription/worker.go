@@ -111,6 +111,7 @@ func (w *worker) call(t *task, started time.Time) time.Time {
 	t.err = w.fn(ctx, &t.envelope)
 	if !w.timer.Stop() || w.ctx.Err() != nil {
 		t.err = timedOut(w.ctx, t.err)
+		t.notRun = w.cutOff(t.err)
 		w.cancel(context.Canceled)
 		w.renew()
 	}
@@ -118,6 +119,13 @@ func (w *worker) call(t *task, started time.Time) time.Time {
 	t.took = ended.Sub(started)
 	w.observe(ctx, t)
 	return ended
+}
+
+// cutOff says whether a call failed because the engine did not wait any longer:
+// that is no failure of the message, which is released as if not called.
+func (w *worker) cutOff(err error) bool {
+	v, _ := handler.Judge(err)
+	return v == handler.Failed && w.base.Err() != nil
 }
 
 // timedOut names the time-out in the error of a handler whose time was up. A

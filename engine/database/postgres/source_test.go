@@ -109,3 +109,13 @@ func TestPoolFiguresAreKnownWhenTheOutboxIsNot(t *testing.T) {
 	require.ErrorContains(t, err, `database "default": count the outbox: failed to connect`)
 	require.Equal(t, collector.Figures{Pools: pool}, figures)
 }
+
+func TestOutboxOfAnotherDatabaseIsNoFigureOfTheDomain(t *testing.T) {
+	t.Parallel()
+	db := testserver.Postgres(t)
+	pythonOutbox(t, db.URL)
+	figures, err := open(t, db.URL).Source("shop", "reports").Collect(t.Context())
+	require.NoError(t, err)
+	require.Len(t, figures.Pools, 1)
+	require.Empty(t, figures.Outboxes)
+}

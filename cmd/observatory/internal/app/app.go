@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type App struct {
 	engine    *engine.Engine
 	run       engine.Config
 	traffic   func(context.Context) error // of the sample; nil without
+	ran       atomic.Bool
 	closers   lifecycle.Closers
 }
 
@@ -138,13 +140,17 @@ func (a *App) buildEngine(context.Context) error {
 
 // Run takes the ports, tells where things are, and runs until ctx ends or a
 // part fails. /metrics answers until all else has ended. It may be called
-// once; it closes what New opened.
+// once; it closes what New opened. Again, it is [engine.ErrRunning].
 func (a *App) Run(ctx context.Context) error {
+	if !a.ran.CompareAndSwap(false, true) {
+		return engine.ErrRunning
+	}
 	page, err := a.listen()
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
-	a.tell(page.addr)
+	a.tell(page.listener.Addr().String())
+	page.serve()
 	err = errors.Join(a.work(ctx), page.close())
 	return errors.Join(err, a.close())
 }

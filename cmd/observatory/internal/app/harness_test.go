@@ -86,9 +86,22 @@ func (r *running) until(what string, yes func() bool) {
 		case <-r.ended:
 			require.FailNow(r.t, "the app ended", "before: %s\n%v\n%s", what, r.err, r.printed)
 		case <-expired:
-			require.FailNow(r.t, "never: "+what, "%s\n%s", r.printed, r.scrape())
+			require.FailNow(r.t, "never: "+what, "%s", r.printed)
 		}
 	}
+}
+
+// next waits for what comes from a channel.
+func next[T any](r *running, from <-chan T) (got T) {
+	r.t.Helper()
+	select {
+	case got = <-from:
+	case <-r.ended:
+		require.FailNow(r.t, "the app ended", "%v\n%s", r.err, r.printed)
+	case <-time.After(limit):
+		require.FailNow(r.t, "nothing came", "%s", r.printed)
+	}
+	return got
 }
 
 // scrape returns the exposition.
@@ -132,20 +145,25 @@ func seriesOf(t *testing.T, text, metric string, labels ...string) (found []*dto
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	require.NoError(t, err)
 	for _, m := range families[metric].GetMetric() {
-		if hasLabels(m, labels) {
+		if matches(labelsIn(m), labels) {
 			found = append(found, m)
 		}
 	}
 	return found
 }
 
-func hasLabels(m *dto.Metric, labels []string) bool {
-	of := map[string]string{}
+func labelsIn(m *dto.Metric) map[string]string {
+	labels := map[string]string{}
 	for _, pair := range m.GetLabel() {
-		of[pair.GetName()] = pair.GetValue()
+		labels[pair.GetName()] = pair.GetValue()
 	}
-	for i := 0; i < len(labels); i += 2 {
-		if of[labels[i]] != labels[i+1] {
+	return labels
+}
+
+// matches says whether all of the wanted (name, value, …) are among the labels.
+func matches(labels map[string]string, wanted []string) bool {
+	for i := 0; i < len(wanted); i += 2 {
+		if labels[wanted[i]] != wanted[i+1] {
 			return false
 		}
 	}

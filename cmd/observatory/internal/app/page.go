@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -16,12 +17,14 @@ import (
 
 // page serves /metrics, and a page for people who come to its root.
 type page struct {
-	server *http.Server
-	served chan error
-	addr   string
+	server   *http.Server
+	listener net.Listener
+	flags    web.FlagConfig
+	log      *slog.Logger
+	served   chan error
 }
 
-// listen takes the port and starts to serve.
+// listen takes the port. Who connects waits until serve.
 func (a *App) listen() (*page, error) {
 	address := a.options.ListenAddress
 	if address == "" {
@@ -38,13 +41,18 @@ func (a *App) listen() (*page, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("metrics: %w", err), listener.Close())
 	}
-	p := &page{
-		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
-		served: make(chan error, 1), addr: listener.Addr().String(),
-	}
-	flags := &web.FlagConfig{WebConfigFile: &a.options.WebConfigFile}
-	go func() { p.served <- web.Serve(listener, p.server, flags, a.log.With("component", "web")) }()
-	return p, nil
+	return &page{
+		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		listener: listener,
+		flags:    web.FlagConfig{WebConfigFile: &a.options.WebConfigFile},
+		log:      a.log.With("component", "web"),
+		served:   make(chan error, 1),
+	}, nil
+}
+
+// serve begins to answer, until close.
+func (p *page) serve() {
+	go func() { p.served <- web.Serve(p.listener, p.server, &p.flags, p.log) }()
 }
 
 // close waits for the scrapes under way, for a few seconds at most.
