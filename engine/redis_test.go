@@ -476,3 +476,77 @@ func TestWhatAStopReleasesIsTakenByTheNextEngineAtOnce(t *testing.T) {
 		require.Equal(t, 2, m.Source.Attempt)
 	}
 }
+
+func TestAConnectionThatOnlyTheServerBelievesInStrandsNothing(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	proxy := testserver.Proxy(t, server.Addr)
+	r := newRig(t, "redis://"+proxy.Addr)
+	direct := server.Client(t)
+	r.run(engine.HealthConfig{Disabled: true}, r.subscribe("shop::order", "shop.Mailer", succeed))
+	blocked := func() int {
+		list, err := direct.ClientList(context.Background()).Result()
+		require.NoError(t, err)
+		return strings.Count(list, "flags=b")
+	}
+	for i := 0; r.logs.count("delivered and never seen") == 0; i++ {
+		r.until("a read waits", func() bool { return blocked() == 1 })
+		end := proxy.CutClients()
+		r.until("the engine reads anew", func() bool { return blocked() != 1 })
+		require.NoError(t, direct.XAdd(context.Background(), &redis.XAddArgs{
+			Stream: "shop::order", Values: []string{"data", event(fmt.Sprint(i))},
+		}).Err())
+		r.until("it is handled", func() bool { return len(r.calls()) == i+1 && r.settled("shop::order", "shop.Mailer") })
+		end()
+	}
+}
+
+func TestAFullRedisIsStillDrained(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	client := server.Client(t)
+	ctx := context.Background()
+	r := newRig(t, server.URL)
+	require.NoError(t, client.XGroupCreateMkStream(ctx, "shop::order", "shop.Mailer", "0").Err())
+	r.publishMany("shop::order", "m", 20)
+	require.NoError(t, client.ConfigSet(ctx, "maxmemory", "1").Err())
+	r.run(engine.HealthConfig{Disabled: true}, r.subscribe("shop::order", "shop.Mailer", succeed))
+	r.until("everything is settled", func() bool { return len(r.calls()) == 20 && r.settled("shop::order", "shop.Mailer") })
+}
+
+func TestARightThatIsMissingIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ denied, log string }{
+		{"-xreadgroup", "cannot read"}, {"-evalsha", "cannot read"}, {"-xclaim", "cannot record attempts"},
+	} {
+		t.Run(row.denied, func(t *testing.T) {
+			t.Parallel()
+			server := testserver.StartRedis(t)
+			client := server.Client(t)
+			ctx := context.Background()
+			rights := []any{"ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", row.denied}
+			require.NoError(t, client.Do(ctx, rights...).Err())
+			r := newRig(t, "redis://app:pw@"+server.Addr)
+			r.run(engine.HealthConfig{Disabled: true}, r.subscribe("shop::order", "shop.Mailer", func(_ context.Context, m *message.Envelope) error {
+				if m.Source.Attempt == 1 {
+					return errors.New("first call fails")
+				}
+				return nil
+			}))
+			r.publishMany("shop::order", "m", 3)
+			refused := func() (n int64) {
+				entries, err := client.ACLLog(ctx, 100).Result()
+				require.NoError(t, err)
+				for _, e := range entries {
+					n += e.Count
+				}
+				return n
+			}
+			r.until("it was refused several times", func() bool { return refused() > 3 })
+			require.Equal(t, 1, r.logs.count(row.log), r.logs.String())
+			require.NoError(t, client.Do(ctx, "ACL", "SETUSER", "app", "+@all").Err())
+			r.until("it goes on", func() bool { return r.settled("shop::order", "shop.Mailer") })
+			require.Len(t, r.calls(), 6)
+		})
+	}
+}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -90,7 +89,7 @@ func announce(log *slog.Logger, s os.Signal) {
 }
 
 func exitOf(err error, stderr io.Writer) int {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return exitDone
 	}
 	fmt.Fprintf(stderr, "observatory: %v\n", err)

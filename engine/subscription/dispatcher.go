@@ -1,7 +1,6 @@
 package subscription
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -16,6 +15,8 @@ const (
 	// waitFactor times MessagesPerTick is how many tasks may be unsettled
 	// before reading stops.
 	waitFactor = 10
+	// collectEvery is how often finished tasks of a run under way are settled.
+	collectEvery = ackDelay / 2
 	// patience is how long a stop waits for handlers whose context has ended.
 	patience = time.Second
 )
@@ -46,9 +47,11 @@ type dispatcher struct {
 	// unrecorded are tasks whose coming call the broker has not on record yet.
 	unrecorded []*task
 	recording  bool
+	// recordFails is what the log last said of recording.
+	recordFails bool
 
 	runs     chan *run
-	reports  chan report
+	finished chan *run
 	done     chan func() // results of what runs in the background
 	over     chan struct{}
 	stopping atomic.Bool
@@ -75,21 +78,29 @@ func (d *dispatcher) run(ctx, work context.Context, batches <-chan []*task) (stu
 		case <-ctx.Done():
 		case tasks := <-offered:
 			d.accept(tasks)
-		case r := <-d.reports:
-			d.report(r)
+		case r := <-d.finished:
+			d.finish(r)
 		case result := <-d.done:
 			result()
 		case <-timer.C:
 			d.wake()
+			d.collectAll()
 		}
 	}
 	return d.drain(work)
 }
 
 // hungry says whether a batch may be taken: all in hand is under way, and not
-// too much waits on the side.
+// too much waits on the side. While the target is down, one may be taken if all
+// in hand has found it so: another message may be answered.
 func (d *dispatcher) hungry() bool {
-	return len(d.ready) == 0 && (d.idle > 0 || d.target.down) && d.open < waitFactor*d.cfg.MessagesPerTick
+	if d.open >= waitFactor*d.cfg.MessagesPerTick {
+		return false
+	}
+	if d.target.down {
+		return !slices.ContainsFunc(d.ready, func(t *task) bool { return !t.foundDown() })
+	}
+	return len(d.ready) == 0 && d.idle > 0
 }
 
 // accept decodes a batch and lines it up.
@@ -177,19 +188,11 @@ func (d *dispatcher) take() []*task {
 	return nil
 }
 
-// preferOthers puts tasks that have not found the target down before those
-// that have: one message may be what brings the target down.
+// preferOthers puts tasks that have not found the target down first, and then
+// those that found it so longest ago: one message may be what brings the target
+// down, and so may several.
 func (d *dispatcher) preferOthers() {
-	slices.SortStableFunc(d.ready, func(a, b *task) int {
-		return cmp.Compare(rank(a), rank(b))
-	})
-}
-
-func rank(t *task) int {
-	if t.foundDown() {
-		return 1
-	}
-	return 0
+	slices.SortStableFunc(d.ready, func(a, b *task) int { return a.foundDownAt().Compare(b.foundDownAt()) })
 }
 
 func (d *dispatcher) takeAll() []*task {
@@ -203,31 +206,42 @@ func (d *dispatcher) takeAll() []*task {
 	return tasks
 }
 
-// report settles what a worker hands back. What was not run goes back to where
-// it stood.
-func (d *dispatcher) report(r report) {
-	if r.over {
-		delete(d.running, r.run)
-		d.idle++
-	}
-	var back []*task
-	var acks []string
-	var tally tally
-	for _, t := range r.tasks {
-		switch {
-		case !t.notRun:
-			acks = d.settle(t, &tally, acks)
-		case !d.lanes.blocked(t):
-			back = append(back, t)
-		}
-	}
-	d.acker.add(acks...)
-	d.instruments.count(tally)
-	d.pushFront(back)
+// finish takes a run back that is over. What was not run goes back to where it
+// stood.
+func (d *dispatcher) finish(r *run) {
+	delete(d.running, r)
+	d.idle++
+	d.collect(r, len(r.tasks))
+	d.pushFront(r.back)
 	if len(d.running) == 0 && len(d.ready) == 0 {
 		d.acker.hurry()
 	}
 	d.publishStatus()
+}
+
+// collectAll settles what is finished of the runs under way: a slow handler
+// must not hold up the acknowledgement of those before it.
+func (d *dispatcher) collectAll() {
+	for r := range d.running {
+		d.collect(r, int(r.current.Load()))
+	}
+}
+
+// collect settles the tasks of a run up to an index.
+func (d *dispatcher) collect(r *run, end int) {
+	var acks []string
+	var tally tally
+	for _, t := range r.tasks[r.collected:end] {
+		switch {
+		case !t.notRun:
+			acks = d.settle(t, &tally, acks)
+		case !d.lanes.blocked(t):
+			r.back = append(r.back, t)
+		}
+	}
+	r.collected = end
+	d.acker.add(acks...)
+	d.instruments.count(tally)
 }
 
 func (d *dispatcher) pushFront(tasks []*task) {
@@ -257,8 +271,11 @@ func (d *dispatcher) wake() {
 // untilNext is how long nothing happens by itself.
 func (d *dispatcher) untilNext() time.Duration {
 	next := time.Hour
+	if len(d.running) > 0 {
+		next = collectEvery
+	}
 	if d.waiting.Len() > 0 {
-		next = time.Until(d.waiting.first().due)
+		next = min(next, time.Until(d.waiting.first().due))
 	}
 	if d.target.down && len(d.running) == 0 && len(d.ready) > 0 {
 		next = min(next, time.Until(d.target.probe))
@@ -286,8 +303,8 @@ func (d *dispatcher) drain(work context.Context) []*task {
 	var giveUp <-chan time.Time
 	for len(d.running) > 0 || d.parking {
 		select {
-		case r := <-d.reports:
-			d.report(r)
+		case r := <-d.finished:
+			d.finish(r)
 		case result := <-d.done:
 			result()
 		case <-expired:
@@ -300,6 +317,7 @@ func (d *dispatcher) drain(work context.Context) []*task {
 }
 
 func (d *dispatcher) underWay() []*task {
+	d.collectAll()
 	var stuck []*task
 	for r := range d.running {
 		stuck = append(stuck, r.tasks[r.current.Load()])

@@ -35,6 +35,11 @@ type reader struct {
 	down    bool
 	full    bool // the last read was full: more is waiting
 	adopted time.Time
+	// doubt says that a reply was lost since this consumer's entries were last
+	// listed, and relist when a read that the server did not give up is over for
+	// certain.
+	doubt  bool
+	relist time.Time
 	// onJoin is called once, when the seat is taken for the first time.
 	onJoin func()
 }
@@ -42,7 +47,8 @@ type reader struct {
 // run reads until ctx ends.
 func (r *reader) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := r.session(ctx); err != nil && ctx.Err() == nil {
+		if err := r.session(ctx); err != nil {
+			r.doubt, r.relist = true, time.Now().Add(2*longestBlock)
 			r.failed(ctx, err)
 		}
 	}
@@ -60,20 +66,37 @@ func (r *reader) session(ctx context.Context) error {
 	if err := r.recoverOwn(ctx, seat); err != nil {
 		return err
 	}
-	r.recovered()
+	r.joined()
 	for ctx.Err() == nil {
-		if err := r.adopt(ctx, seat); err != nil {
+		if err := r.turn(ctx, seat); err != nil {
 			return err
 		}
-		if err := r.read(ctx, seat); err != nil {
-			return err
-		}
+		r.recovered()
 		if r.cfg.TickInterval > 0 && !sleep(ctx, r.cfg.TickInterval) {
 			return nil
 		}
 	}
 	return nil
 }
+
+// turn is one round of the session.
+func (r *reader) turn(ctx context.Context, seat Seat) error {
+	if r.relisting() {
+		if err := r.recoverOwn(ctx, seat); err != nil {
+			return err
+		}
+		r.relist = time.Time{}
+	}
+	if err := r.adopt(ctx, seat); err != nil {
+		return err
+	}
+	return r.read(ctx, seat)
+}
+
+// relisting says that the listing at the session's start may have come too
+// early: where only this side of a connection was cut, the server goes on with
+// a blocking read for up to a second, and gives it entries.
+func (r *reader) relisting() bool { return !r.relist.IsZero() && time.Now().After(r.relist) }
 
 // read takes one batch, acknowledging on the way. It waits for entries only
 // when there is nothing to acknowledge and the last read was not full.
@@ -114,31 +137,40 @@ func (r *reader) wait(ctx context.Context, seat Seat) ([]message.Delivery, error
 
 // recoverOwn offers what is pending for this consumer and not in the ledger.
 func (r *reader) recoverOwn(ctx context.Context, seat Seat) error {
+	return r.listOwn(ctx, seat, func(found []*task) { r.offer(ctx, found) })
+}
+
+// recoverRest enters into the ledger, to be released, what a lost reply has left
+// behind at the end.
+func (r *reader) recoverRest(ctx context.Context) error {
+	if !r.doubt {
+		return nil
+	}
+	return r.listOwn(ctx, *r.seat.Load(), func([]*task) {})
+}
+
+// listOwn enters what is pending for this consumer and unknown, page by page.
+func (r *reader) listOwn(ctx context.Context, seat Seat, found func([]*task)) error {
 	for after := ""; ; {
-		var lost []*task
-		var last string
-		err := r.ledger.compare(func() error {
-			own, err := seat.Pending(ctx, after, r.cfg.MessagesPerTick)
-			if err != nil {
-				return err
-			}
-			if len(own) == r.cfg.MessagesPerTick {
-				last = own[len(own)-1].ID
-			}
-			lost = r.ledger.enter(own, announced)
-			return nil
+		var unknown []*task
+		var own []message.Delivery
+		err := r.ledger.compare(func() (err error) {
+			own, err = seat.Pending(ctx, after, r.cfg.MessagesPerTick)
+			unknown = r.ledger.enter(own, announced)
+			return err
 		})
 		if err != nil {
 			return err
 		}
-		if len(lost) > 0 {
-			r.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(lost))
+		if len(unknown) > 0 {
+			r.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(unknown))
+			found(unknown)
 		}
-		r.offer(ctx, lost)
-		if last == "" {
+		if len(own) < r.cfg.MessagesPerTick {
+			r.doubt = false
 			return nil
 		}
-		after = last
+		after = own[len(own)-1].ID
 	}
 }
 
@@ -171,6 +203,9 @@ func (r *reader) offer(ctx context.Context, tasks []*task) {
 }
 
 func (r *reader) failed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	if !r.down {
 		r.down = true
 		r.log.ErrorContext(ctx, "cannot read; trying again until it works", "error", err)
@@ -178,12 +213,16 @@ func (r *reader) failed(ctx context.Context, err error) {
 	sleep(ctx, r.backoff.next())
 }
 
+// recovered notes that a read worked.
 func (r *reader) recovered() {
 	if r.down {
 		r.down = false
 		r.log.Info("reading again")
 	}
 	r.backoff.reset()
+}
+
+func (r *reader) joined() {
 	if r.onJoin != nil {
 		r.onJoin()
 		r.onJoin = nil

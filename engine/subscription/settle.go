@@ -68,6 +68,9 @@ func (d *dispatcher) retryOrGiveUp(t *task, tally *tally) {
 // judgeTarget keeps track of whether the target is down. A message that finds
 // it down time and again while others are answered is itself what fails.
 func (d *dispatcher) judgeTarget(t *task, v handler.Verdict) handler.Verdict {
+	if v == handler.Skipped {
+		return v // it was not for the target
+	}
 	if v != handler.Down {
 		if d.target.answered(t.started) {
 			d.log.Info("target answers again")
@@ -78,7 +81,7 @@ func (d *dispatcher) judgeTarget(t *task, v handler.Verdict) handler.Verdict {
 	if t.excused >= excuses {
 		return handler.Failed
 	}
-	if d.target.failed(time.Now()) {
+	if d.target.failed(t.started, time.Now()) {
 		d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
 	}
 	return v
@@ -146,11 +149,11 @@ func (d *dispatcher) record() {
 
 func (d *dispatcher) onRecord(batch []*task, lost map[string]bool, err error) {
 	d.recording = false
+	d.tellRecording(err)
 	var ready []*task
 	for _, t := range batch {
 		switch {
 		case err != nil:
-			// The reader tells of a broker that is down.
 			d.wait(t, max(d.cfg.Retry.Delay, time.Second))
 		case lost[t.delivery.ID]:
 			d.lose(t)
@@ -162,9 +165,22 @@ func (d *dispatcher) onRecord(batch []*task, lost map[string]bool, err error) {
 	d.pushFront(ready)
 }
 
-// lose drops a task that another consumer has taken over.
+// tellRecording logs when calls can no longer be recorded, and when they can
+// again: until then nothing is called a second time.
+func (d *dispatcher) tellRecording(err error) {
+	switch {
+	case err != nil && !d.recordFails:
+		d.log.Error("cannot record attempts; what failed waits until it works", "error", err)
+	case err == nil && d.recordFails:
+		d.log.Info("recording attempts again")
+	}
+	d.recordFails = err != nil
+}
+
+// lose drops a task that is not pending for this consumer any more: another
+// has taken it over, or somebody acknowledged or removed it by hand.
 func (d *dispatcher) lose(t *task) {
-	d.log.Info("entry was taken over by another consumer", d.of(t))
+	d.log.Info("entry is no longer this consumer's", d.of(t))
 	d.ledger.strike([]string{t.delivery.ID})
 	d.free(t)
 }
@@ -193,35 +209,45 @@ func (d *dispatcher) sendLetters() {
 	batch := d.letters
 	d.letters = nil
 	d.inBackground(func(ctx context.Context) func() {
-		lost, err := d.deliverLetters(ctx, batch)
-		return func() { d.parked(batch, lost, err) }
+		result := d.deliverLetters(ctx, batch)
+		return func() { d.parked(batch, result) }
 	})
 }
 
+// parking is what came of delivering letters.
+type parking struct {
+	// lost are entries that this consumer did not have any more.
+	lost map[string]bool
+	// unsure says that an earlier try failed, and may have done its work all the
+	// same: then what is lost was most likely parked by it.
+	unsure bool
+	err    error
+}
+
 // deliverLetters tries until the queue has the letters or ctx ends.
-func (d *dispatcher) deliverLetters(ctx context.Context, batch []letter) (lost map[string]bool, err error) {
+func (d *dispatcher) deliverLetters(ctx context.Context, batch []letter) (p parking) {
 	entries := make([]deadletter.Letter, len(batch))
 	for i, l := range batch {
 		entries[i] = d.compose(l)
 	}
-	backoff := newBackoff()
-	for told := false; ; told = true {
-		var gone []string
-		err = d.ledger.settle(func() ([]string, error) {
-			gone, err = d.seat().Park(ctx, entries)
+	for backoff := newBackoff(); ; p.unsure = true {
+		var lost []string
+		p.err = d.ledger.settle(func() (ids []string, err error) {
+			lost, err = d.seat().Park(ctx, entries)
 			if err != nil {
 				return nil, err
 			}
 			return idsOf(batch), nil
 		})
-		if err == nil {
-			return setOf(gone), nil
+		if p.err == nil {
+			p.lost = setOf(lost)
+			return p
 		}
-		if !told {
-			d.log.Error("cannot write dead letters; trying again until it works", "letters", len(batch), "error", err)
+		if !p.unsure {
+			d.log.Error("cannot write dead letters; trying again until it works", "letters", len(batch), "error", p.err)
 		}
 		if !sleep(ctx, backoff.next()) {
-			return nil, err
+			return p
 		}
 	}
 }
@@ -238,13 +264,13 @@ func (d *dispatcher) compose(l letter) deadletter.Letter {
 	})
 }
 
-func (d *dispatcher) parked(batch []letter, lost map[string]bool, err error) {
+func (d *dispatcher) parked(batch []letter, p parking) {
 	d.parking = false
-	if err != nil {
+	if p.err != nil {
 		return // stopping: the entries are released instead
 	}
 	for _, l := range batch {
-		if lost[l.task.delivery.ID] {
+		if p.lost[l.task.delivery.ID] && !p.unsure {
 			d.lose(l.task)
 			continue
 		}

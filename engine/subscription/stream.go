@@ -129,7 +129,7 @@ func (s *Stream) assemble(books context.Context) *parts {
 		cfg: s.cfg, member: s.member, ledger: ledger, acker: r.acker, seat: seat,
 		decode: s.decode, instruments: s.instruments, status: &s.status, log: s.log,
 		lanes: make(lanes), target: newTarget(), idle: s.cfg.Concurrency, running: make(map[*run]struct{}),
-		runs: make(chan *run, s.cfg.Concurrency), reports: make(chan report, s.cfg.Concurrency),
+		runs: make(chan *run, s.cfg.Concurrency), finished: make(chan *run, s.cfg.Concurrency),
 		done: make(chan func()), over: make(chan struct{}), books: books,
 	}
 	return &parts{reader: r, acker: r.acker, dispatcher: d, workers: s.workers(d)}
@@ -140,7 +140,7 @@ func (s *Stream) workers(d *dispatcher) []*worker {
 	for i := range workers {
 		workers[i] = &worker{
 			fn: s.fn, timeout: s.cfg.HandlerTimeout, observe: s.instruments.called,
-			runs: d.runs, reports: d.reports, over: d.over, stopping: &d.stopping,
+			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping,
 		}
 	}
 	return workers
@@ -160,8 +160,7 @@ func (s *Stream) finish(p *parts, stuck []*task, closeBooks context.CancelFunc) 
 	defer cancel()
 	var errs []error
 	if p.reader.seat.Load() != nil {
-		unacked := p.acker.flush(ctx)
-		errs = append(errs, unacked, s.release(ctx, p, stuck))
+		errs = append(errs, p.acker.flush(ctx), p.reader.recoverRest(ctx), s.release(ctx, p, stuck))
 	}
 	closeBooks()
 	p.dispatcher.background.Wait()

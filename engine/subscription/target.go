@@ -24,10 +24,13 @@ func newTarget() target {
 	return target{wait: backoff{first: firstProbe, last: lastProbe}}
 }
 
-// failed notes that a call found the target down. It reports whether that is
-// news.
-func (t *target) failed(now time.Time) bool {
+// failed notes that a call begun at started found the target down. It reports
+// whether that is news. A call that began while the target was up is no probe.
+func (t *target) failed(started, now time.Time) bool {
 	news := !t.down
+	if !news && started.Before(t.since) {
+		return false
+	}
 	if news {
 		t.since = now
 		t.wait.reset()

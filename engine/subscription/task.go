@@ -48,3 +48,11 @@ func (t *task) foundDown() bool {
 	v, _ := handler.Judge(t.err)
 	return v == handler.Down
 }
+
+// foundDownAt is when that call began; zero where it did not.
+func (t *task) foundDownAt() time.Time {
+	if !t.foundDown() {
+		return time.Time{}
+	}
+	return t.started
+}

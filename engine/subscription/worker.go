@@ -10,10 +10,6 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// reportEvery is how long a worker keeps finished tasks before it reports
-// them; a run of fast handlers is reported once.
-const reportEvery = 5 * time.Millisecond
-
 // ErrHandlerTimeout is the cause of a handler's context that ended because the
 // handler took longer than Config.HandlerTimeout.
 var ErrHandlerTimeout = errors.New("handler took longer than handler_timeout_seconds")
@@ -21,26 +17,23 @@ var ErrHandlerTimeout = errors.New("handler took longer than handler_timeout_sec
 // run are tasks for one worker, to be called in their order.
 type run struct {
 	tasks []*task
-	// current is the index of the task that is being called.
+	// current is the index of the task that is being called. Those before it
+	// are the dispatcher's again.
 	current atomic.Int64
-}
-
-// report hands tasks of a run back; over says that they are the last.
-type report struct {
-	run   *run
-	tasks []*task
-	over  bool
+	// collected is how many the dispatcher has taken back, and back are those
+	// of them that were not run.
+	collected int
+	back      []*task
 }
 
 // worker calls the handler. A handler that never returns costs its worker, and
-// nothing else: the worker's reports are no longer waited for once over is
-// closed.
+// nothing else: its run is no longer waited for once over is closed.
 type worker struct {
 	fn       handler.Func
 	timeout  time.Duration
 	observe  func(ctx context.Context, t *task)
 	runs     <-chan *run
-	reports  chan<- report
+	finished chan<- *run
 	over     <-chan struct{}
 	stopping *atomic.Bool
 
@@ -69,12 +62,8 @@ func (w *worker) renew() {
 }
 
 func (w *worker) work(r *run) {
-	var (
-		from   int
-		failed []string // keys whose later tasks must wait
-		now    = time.Now()
-		last   = now
-	)
+	var failed []string // keys whose later tasks must wait
+	now := time.Now()
 	for i, t := range r.tasks {
 		if w.stopping.Load() {
 			w.skip(r.tasks[i:])
@@ -92,13 +81,11 @@ func (w *worker) work(r *run) {
 		} else if v == handler.Failed || v == handler.Postponed {
 			failed = append(failed, t.key)
 		}
-		if now.Sub(last) > reportEvery && i+1 < len(r.tasks) {
-			w.send(report{run: r, tasks: r.tasks[from : i+1]})
-			from, now = i+1, time.Now()
-			last = now
-		}
 	}
-	w.send(report{run: r, tasks: r.tasks[from:], over: true})
+	select {
+	case w.finished <- r:
+	case <-w.over:
+	}
 }
 
 // call runs the handler and returns the time at which it ended.
@@ -144,12 +131,5 @@ func timedOut(ctx context.Context, err error) error {
 func (w *worker) skip(tasks []*task) {
 	for _, t := range tasks {
 		t.notRun = true
-	}
-}
-
-func (w *worker) send(r report) {
-	select {
-	case w.reports <- r:
-	case <-w.over:
 	}
 }

@@ -18,11 +18,20 @@ type FaultProxy struct {
 	work   sync.WaitGroup
 
 	mu      sync.Mutex
-	open    map[net.Conn]struct{}
+	open    map[net.Conn]side
 	down    bool
+	linger  chan struct{} // not nil while servers do not learn of closed clients
 	stalled chan struct{} // not nil while stalled; closed when that ends
 	drop    *drop         // the reply to lose next
 }
+
+// side says which end of a link a connection is.
+type side int
+
+const (
+	clientSide side = iota
+	serverSide
+)
 
 // drop is one order to lose a reply.
 type drop struct {
@@ -38,7 +47,7 @@ func Proxy(t testing.TB, addr string) *FaultProxy {
 	if err != nil {
 		t.Fatal("testserver: proxy:", err)
 	}
-	p := &FaultProxy{Addr: l.Addr().String(), target: addr, listen: l, open: map[net.Conn]struct{}{}}
+	p := &FaultProxy{Addr: l.Addr().String(), target: addr, listen: l, open: map[net.Conn]side{}}
 	p.work.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -65,6 +74,36 @@ func (p *FaultProxy) Cut() {
 	defer p.mu.Unlock()
 	for conn := range p.open {
 		_ = conn.Close()
+	}
+}
+
+// CutClients closes the clients' side of all connections. Their servers go on,
+// as behind a router that forgot them, until the function it returns is called.
+func (p *FaultProxy) CutClients() (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	linger := make(chan struct{})
+	p.linger = linger
+	for conn, end := range p.open {
+		if end == clientSide {
+			_ = conn.Close()
+		}
+	}
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		close(linger)
+		p.linger = nil
+	})
+}
+
+// lingering returns when a server may learn that its client is gone.
+func (p *FaultProxy) lingering() {
+	p.mu.Lock()
+	linger := p.linger
+	p.mu.Unlock()
+	if linger != nil {
+		<-linger
 	}
 }
 
@@ -128,19 +167,18 @@ func (p *FaultProxy) serve(client net.Conn) {
 	var back sync.WaitGroup
 	back.Go(l.replies)
 	l.requests()
+	p.lingering()
 	_ = server.Close()
 	back.Wait()
 }
 
-func (p *FaultProxy) keep(conns ...net.Conn) bool {
+func (p *FaultProxy) keep(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.down {
 		return false
 	}
-	for _, conn := range conns {
-		p.open[conn] = struct{}{}
-	}
+	p.open[client], p.open[server] = clientSide, serverSide
 	return true
 }
 

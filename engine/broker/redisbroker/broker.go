@@ -19,7 +19,7 @@ type Broker struct {
 
 	commands *redis.Client // everything that does not wait
 	blocking *redis.Client // reads that wait
-	looker   *redis.Client // health checks and the collector: one connection
+	looker   *redis.Client // health checks and the collector: a connection each
 
 	slots chan struct{} // one for each connection of blocking
 
@@ -47,7 +47,7 @@ func New(config Config) (*Broker, error) {
 		config:   config,
 		commands: c.client(t, config.MaxConnections-blocking, config.SocketTimeout, true),
 		blocking: c.client(t, max(blocking, 1), config.SocketTimeout+maxBlock, false),
-		looker:   c.client(t, 1, config.SocketTimeout, true),
+		looker:   c.client(t, 2, config.SocketTimeout, true),
 		slots:    make(chan struct{}, blocking),
 		closing:  make(chan struct{}),
 		closed:   make(chan struct{}),

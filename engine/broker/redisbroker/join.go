@@ -3,6 +3,9 @@ package redisbroker
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -46,7 +49,17 @@ func (b *Broker) createGroup(ctx context.Context, m subscription.Member, start s
 	if says(err, "BUSYGROUP") {
 		return nil
 	}
+	// A full server, or one that denies XGROUP, refuses before it looks: a group
+	// that is there can still be read and drained.
+	if (says(err, "OOM") || says(err, "NOPERM")) && b.hasGroup(ctx, m) {
+		return nil
+	}
 	return b.explain(ctx, err, m.Stream)
+}
+
+func (b *Broker) hasGroup(ctx context.Context, m subscription.Member) bool {
+	groups, err := b.commands.XInfoGroups(ctx, m.Stream).Result()
+	return err == nil && slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == m.Group })
 }
 
 // seat implements [subscription.Seat].

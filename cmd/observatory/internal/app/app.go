@@ -151,17 +151,17 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.tell(page.listener.Addr().String())
 	page.serve()
-	err = errors.Join(a.work(ctx), page.close())
+	err = errors.Join(a.work(ctx, page), page.close())
 	return errors.Join(err, a.close())
 }
 
-// work runs the engine and the sample's traffic. /metrics is served meanwhile
-// by a goroutine of its own, which page.close waits for.
-func (a *App) work(ctx context.Context) error {
+// work runs the engine and the sample's traffic, as long as /metrics is served.
+func (a *App) work(ctx context.Context, p *page) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group := lifecycle.Group{OnFailure: cancel}
 	group.Go(ctx, "engine", a.runEngine)
+	group.Go(ctx, "metrics", p.watch)
 	if a.traffic != nil {
 		group.Go(ctx, "sample traffic", a.traffic)
 	}

@@ -1,12 +1,14 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -55,6 +57,17 @@ func (p *page) serve() {
 	go func() { p.served <- web.Serve(p.listener, p.server, &p.flags, p.log) }()
 }
 
+// watch fails if serving ends by itself before ctx does.
+func (p *page) watch(ctx context.Context) error {
+	select {
+	case err := <-p.served:
+		p.served <- err
+		return fmt.Errorf("serving ended: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // close waits for the scrapes under way, for a few seconds at most.
 func (p *page) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -98,10 +111,16 @@ func (a *App) telemetryPath() string {
 // url is where the metrics are, as this machine reaches them.
 func (a *App) url(address string) string {
 	scheme := "http"
-	if a.options.WebConfigFile != "" {
+	if a.servesTLS() {
 		scheme = "https"
 	}
 	return scheme + "://" + local(address) + a.telemetryPath()
+}
+
+// servesTLS says whether the web configuration has a TLS section.
+func (a *App) servesTLS() bool {
+	text, err := os.ReadFile(a.options.WebConfigFile)
+	return err == nil && bytes.Contains(text, []byte("tls_server_config"))
 }
 
 // local replaces an address that means every interface by one to connect to.

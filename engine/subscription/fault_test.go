@@ -1,0 +1,172 @@
+package subscription_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/broker/brokertest"
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// slowly is a handler of which one message takes a minute.
+func slowly(_ context.Context, m *message.Envelope) error {
+	if m.Metadata.Headers.ID == "slow/1" {
+		time.Sleep(time.Minute)
+	}
+	return nil
+}
+
+func TestASlowMessageHoldsUpNoAcknowledgementOfThoseBeforeIt(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1", "b/1", "slow/1")
+		b.run(config(), slowly)
+		b.pass(time.Second)
+		require.Len(t, b.called(), 3)
+		require.Equal(t, 1, b.pending(), "only the slow one is unfinished")
+		require.EqualValues(t, 2, b.count("protean.subscription.messages_processed", "ok"))
+	})
+}
+
+func TestAStopRepeatsNothingThatWasFinishedBeforeAStuckHandler(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1", "b/1", "stuck/1")
+		let := make(chan struct{})
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "stuck/1" {
+				<-let
+			}
+			return nil
+		})
+		b.pass(time.Second)
+		b.endWork()
+		var stuck *subscription.StuckError
+		require.ErrorAs(t, b.halt(), &stuck)
+		require.Equal(t, 1, b.pending())
+		close(let)
+		synctest.Wait()
+	})
+}
+
+func TestOrderIsKeptWhenTheFirstOfAStreamIsGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c := config()
+		c.Retry.MaxCalls = 1
+		b.publish("a/1", "a/2", "slow/1", "a/3")
+		b.run(c, func(ctx context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "a/1" {
+				return errBroken
+			}
+			return slowly(ctx, m)
+		})
+		b.pass(2 * time.Minute)
+		require.Equal(t, []string{"a/1", "slow/1", "a/2", "a/3"}, b.ids())
+	})
+}
+
+func TestTypesOfOtherHandlersSayNothingOfTheTarget(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		up := time.Now().Add(time.Minute)
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			switch {
+			case m.Metadata.Headers.ID != "a/1":
+				return handler.Skip(nil)
+			case time.Now().Before(up):
+				return handler.Unavailable(errBroken)
+			}
+			return nil
+		})
+		b.publish("a/1")
+		for i := range 300 {
+			b.publish(fmt.Sprintf("x%d/1", i))
+			b.pass(200 * time.Millisecond)
+		}
+		b.pass(3 * time.Minute)
+		require.Empty(t, b.deadLetters(), "the target was down for a minute")
+		require.EqualValues(t, 1, b.count("protean.subscription.messages_processed", "ok"))
+		require.EqualValues(t, 300, b.count("protean.subscription.messages_processed", "skipped"))
+	})
+}
+
+func TestSeveralMessagesThatBringTheTargetDownDoNotStopTheStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("bad/1", "bad2/1", "bad3/1")
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if id := m.Metadata.Headers.ID; id[:3] == "bad" {
+				return handler.Unavailable(errBroken)
+			}
+			return nil
+		})
+		b.pass(5 * time.Second)
+		for i := range 60 {
+			b.publish(fmt.Sprintf("s%d/1", i))
+			b.pass(10 * time.Second)
+		}
+		b.pass(time.Hour)
+		require.EqualValues(t, 60, b.count("protean.subscription.messages_processed", "ok"))
+		require.Len(t, b.deadLetters(), 3)
+		require.Zero(t, b.pending())
+	})
+}
+
+func TestABlipOfTheTargetIsOverSoonAtAnyConcurrency(t *testing.T) {
+	for _, n := range []int{1, 16} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency, c.MessagesPerTick = n, 50
+				up := time.Now().Add(time.Second)
+				b.run(c, func(context.Context, *message.Envelope) error {
+					time.Sleep(10 * time.Millisecond)
+					if time.Now().Before(up) {
+						return handler.Unavailable(errBroken)
+					}
+					return nil
+				})
+				for i := range 50 {
+					b.publish(fmt.Sprintf("s%d/1", i))
+				}
+				b.pass(4 * time.Second)
+				require.Positive(t, b.count("protean.subscription.messages_processed", "ok"), "back after one second")
+			})
+		})
+	}
+}
+
+func TestALostReplyOfADeadLetterIsCountedOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.run(config(), func(context.Context, *message.Envelope) error { return handler.Reject(errBroken) })
+		b.broker.Inject(brokertest.Fault{Method: "Park", ReplyLost: true})
+		b.publish("a/1")
+		b.pass(30 * time.Second)
+		require.Len(t, b.deadLetters(), 1)
+		require.EqualValues(t, 1, b.count("protean.subscription.dlq_routed", ""))
+		require.Zero(t, b.pending())
+	})
+}
+
+func TestAStopRightAfterALostReplyLeavesNoHole(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.run(config(), succeed)
+		b.broker.Inject(brokertest.Fault{Method: "Read", ReplyLost: true, Times: -1})
+		b.pass(2 * time.Second) // the read under way when the fault began is over
+		b.publish("a/1")
+		for b.pending() == 0 {
+			b.pass(time.Millisecond)
+		}
+		require.Empty(t, b.called())
+		require.NoError(t, b.halt())
+
+		b.broker = brokertest.NewFlaky(b.broker.Broker)
+		b.run(config(), succeed)
+		b.pass(2 * time.Second)
+		require.Equal(t, []string{"a/1"}, b.ids())
+		require.Zero(t, b.pending())
+	})
+}
