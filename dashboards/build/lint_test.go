@@ -1,10 +1,7 @@
-package main
+package build
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,8 +17,7 @@ import (
 
 func TestShippedDashboardsKeepTheLintersRules(t *testing.T) {
 	t.Parallel()
-	for name := range files() {
-		d := load(t, name)
+	for name, d := range shippedDashboards(t) {
 		for rule, check := range dashboardRules {
 			t.Run(name+"/"+rule, func(t *testing.T) { require.Empty(t, check(d)) })
 		}
@@ -32,15 +28,6 @@ func TestShippedDashboardsKeepTheLintersRules(t *testing.T) {
 			t.Run(name+"/"+rule, func(t *testing.T) { require.Empty(t, lintTargets(d, check)) })
 		}
 	}
-}
-
-func load(t *testing.T, name string) dashboard {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(shipped, name))
-	require.NoError(t, err)
-	var d dashboard
-	require.NoError(t, json.Unmarshal(text, &d))
-	return d
 }
 
 func lintPanels(d dashboard, check func(panel) string) (findings []string) {
@@ -211,15 +198,16 @@ func TestTheRulesFindWhatTheyAreFor(t *testing.T) {
 		"target-counter-agg-rule":   `sum(x_total)`,
 		"target-promql-rule":        `sum(`,
 	} {
-		d := dashboard{Panels: []panel{chart("P", "D", "s", query{bad, ""})}}
+		d := dashboard{Panels: []panel{{Title: "P", Targets: []target{{Expr: bad}}}}}
 		require.NotEmpty(t, lintTargets(d, targetRules[rule]), rule)
 	}
-	bad := chart("P", "", "parsecs")
-	bad.Datasource = &datasourceRef{UID: "mine"}
+	bad := panel{Title: "P", Datasource: source{UID: "mine"}}
+	bad.FieldConfig.Defaults.Unit = "parsecs"
 	for rule, check := range panelRules {
 		require.NotEmpty(t, check(bad), rule)
 	}
-	wrong := dashboard{Editable: true, Templating: templating{List: []variable{{Name: "x", Type: "query", Query: "label_values(a{, b)"}}}}
+	wrong := dashboard{Editable: true}
+	wrong.Templating.List = []variable{{Name: "x", Type: "query", Query: "label_values(a{, b)"}}
 	for rule, check := range dashboardRules {
 		require.NotEmpty(t, check(wrong), rule)
 	}
