@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -20,12 +21,12 @@ const (
 )
 
 // serve builds the observatory and runs it over the given servers, its handler
-// delivering to the application at target. It returns the process and the
-// address of its /metrics.
-func serve(t *testing.T, redisURL, postgresURL, target string) (*process, string) {
+// delivering to the application at target; sections are added to its file. It
+// returns the process and the address of its /metrics.
+func serve(t *testing.T, redisURL, postgresURL, target string, sections ...string) (*process, string) {
 	t.Helper()
 	metrics := freeAddress(t)
-	config := writeConfig(t, redisURL, postgresURL, target, freeAddress(t))
+	config := writeConfig(t, redisURL, postgresURL, target, freeAddress(t), sections...)
 	p := start(t, build(t), "serve", "--config", config, "--web.listen-address", metrics, "--log.level", "info")
 	p.answers(t, "http://"+metrics+"/metrics")
 	return p, metrics
@@ -41,7 +42,7 @@ func build(t *testing.T) string {
 	return binary
 }
 
-func writeConfig(t *testing.T, redisURL, postgresURL, target, health string) string {
+func writeConfig(t *testing.T, redisURL, postgresURL, target, health string, sections ...string) string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(health)
 	require.NoError(t, err)
@@ -69,7 +70,7 @@ name = %q
 [observatory.handlers.%s]
 stream = %q
 deliver = %q
-`, redisURL, postgresURL, host, port, handler, domain, handler, stream, target)
+`, redisURL, postgresURL, host, port, handler, domain, handler, stream, target) + strings.Join(sections, "\n")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
