@@ -286,7 +286,7 @@ func (d *dispatcher) parked(batch []letter, p parking) {
 // of names a task in the log.
 func (d *dispatcher) of(t *task) slog.Attr {
 	h := &t.envelope.Metadata.Headers
-	return slog.Group("message", "stream", t.delivery.Stream, "entry", t.delivery.ID, "id", h.ID, "type", h.Type)
+	return slog.Group("message", "entry", t.delivery.ID, "id", h.ID, "type", h.Type)
 }
 
 func idsOf(batch []letter) []string {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,18 +41,19 @@ type Diagnostic struct {
 // server. The error is that there is no configuration to check.
 func Check(o Options) (*Report, error) {
 	config, err := choose(Options{ConfigPath: o.ConfigPath})
-	if err != nil && config.Config == nil && !isConfigError(err) {
+	mistake, refused := errors.AsType[*domain.Error](err)
+	if err != nil && !refused {
 		return nil, err
 	}
 	if err == nil && config.sample {
 		return nil, errors.New("no configuration file found: " + config.origin + "; name one with --config")
 	}
-	r := &Report{Domain: o.ConfigPath, Diagnostics: []Diagnostic{}}
-	if err == nil {
-		r.Domain, err = tryOpen(config)
-		for _, w := range config.Warnings {
-			r.warn(w)
-		}
+	r := &Report{Diagnostics: []Diagnostic{}}
+	if refused {
+		r.Domain = cmp.Or(o.ConfigPath, mistake.File)
+		r.warn(warningsOf(err))
+	} else {
+		r.Domain, err = r.tryOpen(config)
 	}
 	r.fail(err)
 	r.Status = r.status()
@@ -60,25 +62,32 @@ func Check(o Options) (*Report, error) {
 
 // tryOpen opens the domain far enough to find what its handlers need and do
 // not have. Adapters do not connect before they are used.
-func tryOpen(c chosen) (name string, err error) {
+func (r *Report) tryOpen(c chosen) (name string, err error) {
+	r.warn(c.Warnings)
 	quiet := slog.New(slog.DiscardHandler)
 	d, err := domain.Open(context.Background(), c.Config, adapters.All(), domain.WithLogger(quiet))
 	if err != nil {
 		return c.Path, err
 	}
+	r.warn(d.Warnings())
 	_, err = d.Config()
 	return d.Name(), errors.Join(err, d.Close(context.Background()))
 }
 
-func isConfigError(err error) bool {
-	var e *domain.Error
-	return errors.As(err, &e)
+// warningsOf are the warnings of a configuration that was refused.
+func warningsOf(err error) []domain.Warning {
+	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
+		return invalid.Warnings
+	}
+	return nil // no TOML: nothing was read
 }
 
-func (r *Report) warn(w domain.Warning) {
-	element := strings.Trim(w.Section+"."+w.Key, ".")
-	r.Diagnostics = append(r.Diagnostics, Diagnostic{Code: w.Code, Element: element, Level: "warning", Message: w.String()})
-	r.Counts.Warnings++
+func (r *Report) warn(warnings []domain.Warning) {
+	for _, w := range warnings {
+		element := strings.Trim(w.Section+"."+w.Key, ".")
+		r.Diagnostics = append(r.Diagnostics, Diagnostic{Code: w.Code, Element: element, Level: "warning", Message: w.String()})
+		r.Counts.Warnings++
+	}
 }
 
 func (r *Report) fail(err error) {
