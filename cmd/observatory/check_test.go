@@ -29,7 +29,7 @@ func badFile(t *testing.T) (path string, mistakes []string) {
 	return path, []string{
 		path + `: [brokers.default] provider = "reddis": expected one of redis, redis_pubsub, inline; did you mean "redis"?`,
 		path + `: [databases.default] database_uri: is missing: expected the server's URL, such as postgresql://user@127.0.0.1:5432/database`,
-		path + `: [databases.default] pool_size = 0: expected a whole number from 1 to 2147483647`,
+		path + `: [databases.default] pool_size = 0: expected a whole number from 1 to 2147483647; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
 		path + `: [observatory.handlers.Mailer] deliver = "ftp://***@x": expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,
 		path + `: [observatory.handlers.Mailer] stream: is missing: expected the stream to read, such as "shop::order"`,
 		path + `: [server.health] port = 99999: expected a port from 0 to 65535`,

@@ -1,7 +1,10 @@
 package domain
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/observatory-go/observatory/engine/health"
 )
@@ -9,39 +12,63 @@ import (
 // inMemory answers for what lives in this process.
 var inMemory = health.PingFunc(func(context.Context) error { return nil })
 
-// checks are what readiness asks. What the file names and this program has
-// no adapter for is left out, and logged.
+// inProcess is the provider that needs no server, and no adapter.
+const inProcess = "memory"
+
+// checks are what readiness asks: what is open, and what lives in this process.
 func (d *Domain) checks() health.Checks {
 	checks := health.Checks{
 		Providers: map[string]health.Pinger{}, Brokers: map[string]health.Pinger{}, Caches: map[string]health.Pinger{},
 	}
 	for name, spec := range d.config.Databases {
-		if db, ok := d.databases[name]; ok {
-			checks.Providers[name] = db
-		} else {
-			d.check(checks.Providers, "database", name, spec.Provider)
+		if spec.Provider == inProcess {
+			checks.Providers[name] = inMemory
 		}
 	}
-	for name, spec := range d.config.Brokers {
-		if b, ok := d.brokers[name]; ok {
-			checks.Brokers[name] = b
-		} else {
-			d.check(checks.Brokers, "broker", name, spec.Provider)
-		}
+	for name, db := range d.databases {
+		checks.Providers[name] = db
+	}
+	for name, b := range d.brokers {
+		checks.Brokers[name] = b
 	}
 	for name, provider := range d.config.caches {
-		d.check(checks.Caches, "cache", name, provider)
+		if provider == inProcess {
+			checks.Caches[name] = inMemory
+		}
 	}
-	store := map[string]health.Pinger{}
-	d.check(store, "event store", "", d.config.eventStore)
-	checks.EventStore = store[""]
+	if d.config.eventStore == inProcess {
+		checks.EventStore = inMemory
+	}
 	return checks
 }
 
-func (d *Domain) check(into map[string]health.Pinger, family, name, provider string) {
-	if provider == "memory" {
-		into[name] = inMemory
-		return
+// unopened warns of what the file names and this program has no adapter for.
+// Only here is that known: a file is read before anybody says which adapters
+// there are.
+func (d *Domain) unopened() []Warning {
+	var all []Warning
+	missing := func(section, provider string) {
+		if provider != inProcess {
+			all = append(all, Warning{
+				Code: CodeNotBuilt, Section: section, Key: "provider",
+				Text: fmt.Sprintf("no adapter for %q: it is not opened, and left out of readiness", provider),
+			})
+		}
 	}
-	d.log.Warn("not opened and left out of readiness: no adapter for this provider", "component", "domain", "family", family, "name", name, "provider", provider)
+	for name, spec := range d.config.Databases {
+		if _, open := d.databases[name]; !open {
+			missing(section{name: "databases"}.path(name), spec.Provider)
+		}
+	}
+	for name, spec := range d.config.Brokers {
+		if _, open := d.brokers[name]; !open {
+			missing(section{name: "brokers"}.path(name), spec.Provider)
+		}
+	}
+	for name, provider := range d.config.caches {
+		missing(section{name: "caches"}.path(name), provider)
+	}
+	missing("event_store", d.config.eventStore)
+	slices.SortFunc(all, func(a, b Warning) int { return cmp.Compare(a.Section, b.Section) })
+	return all
 }

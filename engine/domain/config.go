@@ -30,7 +30,8 @@ type Config struct {
 	Observatory Observatory
 	Telemetry   Telemetry
 	Logging     Logging
-	// Warnings are what an operator should know, and what stops nothing.
+	// Warnings are what an operator should know, and what stops nothing, in the
+	// order of sections and keys. [Domain.Warnings] has those about adapters.
 	Warnings []Warning
 
 	caches     map[string]string // provider by name
@@ -76,6 +77,8 @@ func newConfig(path, environment string, root section) *Config {
 	c.server = readServer(root.at("server"))
 	c.Handlers = readHandlers(root.at("observatory").at("handlers"), c.server)
 	checkOutbox(root, c.server)
+	checkUnused(root)
+	warnUnknown(root)
 	warnPython(root)
 	warnNotBuilt(root)
 	warnPools(root.at("databases"), environment)
@@ -90,13 +93,7 @@ func readHealth(s section) Health {
 	}
 }
 
-var observatoryKeys = []string{
-	"name", "listen_address", "metrics", "shutdown_timeout_seconds", "verify_checksums",
-	"trace_retention_days", "handlers",
-}
-
 func (c *Config) readObservatory(s section) {
-	s.unknown(observatoryKeys, "nobody reads this")
 	c.Name = s.textOr("name", "")
 	c.Observatory = Observatory{
 		ListenAddress:   s.address("listen_address", "127.0.0.1:9000"),

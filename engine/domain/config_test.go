@@ -40,34 +40,14 @@ pool_size = 1
 	require.Len(t, parse(t, file, map[string]string{"POOL": "5"}).Warnings, 1)
 }
 
-func TestAMisspeltKeyIsWarnedOfWithTheNameThatIsNear(t *testing.T) {
+func TestAPoolWithoutLimitIsRefusedAndNotTakenForTheDefault(t *testing.T) {
 	t.Parallel()
-	c := parse(t, `
-[sevrer]
-[prod]
-[observatory]
-shutdown_timeout = 3
-colour = 1
-[observatory.handlers.H]
-stream = "s"
-deliver = "log:"
-typs = []
-max_retrys = 3
-[server.subscriptions.X]
-retry_delay_secnds = 1
-`)
-	var got []string
-	for _, w := range c.Warnings {
-		got = append(got, w.String())
+	for value, shown := range map[string]string{"0": "0", `"${POOL|0}"`: `"0"`} {
+		require.Equal(t, []string{
+			`domain.toml: [databases.default] pool_size = ` + shown + `: expected a whole number from 1 to 2147483647; ` +
+				`SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
+		}, mistakes(t, "[databases.default]\nprovider = \"postgresql\"\ndatabase_uri = \"postgresql://h/d\"\npool_size = "+value))
 	}
-	require.ElementsMatch(t, []string{
-		`[sevrer]: nobody reads this; did you mean "server"?`,
-		`[observatory] shutdown_timeout: nobody reads this; did you mean "shutdown_timeout_seconds"?`,
-		`[observatory] colour: nobody reads this`,
-		`[observatory.handlers.H] typs: nobody reads this; did you mean "types"?`,
-		`[observatory.handlers.H] max_retrys: nobody reads this; did you mean "max_retries"?`,
-		`[server.subscriptions.X] retry_delay_secnds: nobody reads this; did you mean "retry_delay_seconds"?`,
-	}, got)
 }
 
 func TestHandlersOfTheFileAreReadWithTheirSettings(t *testing.T) {
@@ -148,6 +128,42 @@ deliver = "log:"
 types = ["T"]
 format = "fields"
 `))
+}
+
+func TestAHeaderThatBelongsToTheEventIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Content-Type", "content-type", "ce-id", "CE-Source", "Ce-anything"} {
+		require.Equal(t, []string{
+			`domain.toml: [observatory.handlers.A.headers] ` + name + ` = ***: expected no such header: ` +
+				`Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name`,
+		}, mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders."+name+" = \"x\""))
+	}
+	require.Empty(t, parse(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders = {cell = \"x\", X-Content-Type = \"x\"}").Warnings)
+}
+
+func TestAHeaderThatCannotBeSentIsRefused(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		`"" = "v"`:            ` = ***: expected the name of an HTTP header`,
+		`"X:Y" = "v"`:         `X:Y = ***: expected the name of an HTTP header`,
+		`"Ü" = "v"`:           `Ü = ***: expected the name of an HTTP header`,
+		`X-Bell = "a\u0007b"`: `X-Bell = ***: expected a value of one line, without control characters`,
+		`X-Two = "a\nb"`:      `X-Two = ***: expected a value of one line, without control characters`,
+	} {
+		got := mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders = {"+header+"}")
+		require.Len(t, got, 1, header)
+		require.Contains(t, got[0], "[observatory.handlers.A.headers] "+want, header)
+	}
+}
+
+func TestFiguresThatGoNowhereAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	const file = "[telemetry]\nexporter = \"Console\"\nenabled = "
+	require.Equal(t, []Warning{{
+		Code: CodeNotBuilt, Section: "telemetry", Key: "exporter",
+		Text: `accepted, without effect in this release: nothing is printed or pushed; "otlp" pushes, and /metrics has all`,
+	}}, parse(t, file+"true").Warnings)
+	require.Empty(t, parse(t, file+"false").Warnings, "nobody asked for any")
 }
 
 func TestTelemetryAndLoggingAreRead(t *testing.T) {

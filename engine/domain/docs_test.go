@@ -60,13 +60,13 @@ func documented() map[string][]string {
 		"`[observatory]`":                 observatoryKeys,
 		"`[observatory.handlers.<name>]`": handlerKeys,
 		"`[server]`":                      serverKeys,
-		"`[server.health]`":               {"enabled", "host", "port", "port_auto_increment"},
+		"`[server.health]`":               healthKeys,
 		"Keys of a subscription":          settingNames(),
 		"Profiles":                        settingNames(),
 		"`[brokers.<name>]`":              brokerKeys,
 		"`[databases.<name>]`":            databaseKeys,
-		"`[telemetry]`":                   {"enabled", "exporter", "endpoint", "service_name", "resource_attributes"},
-		"`[logging]`":                     {"level", "format"},
+		"`[telemetry]`":                   telemetryKeys,
+		"`[logging]`":                     loggingKeys,
 		"Top level":                       topLevel,
 	}
 }

@@ -3,11 +3,12 @@ package domain
 import (
 	"context"
 	"log/slog"
-	"strings"
+	"slices"
 
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/lifecycle"
+	"github.com/observatory-go/observatory/engine/message"
 )
 
 // Domain is an open configuration: its servers, and the handlers registered.
@@ -19,6 +20,7 @@ type Domain struct {
 	brokers   map[string]engine.Broker
 	databases map[string]engine.Database
 	handlers  []handler.Registration
+	warnings  []Warning
 	closers   lifecycle.Closers
 }
 
@@ -27,6 +29,11 @@ func (d *Domain) Broker(name string) engine.Broker { return d.brokers[name] }
 
 // Database returns an open database by its name; nil if there is none.
 func (d *Domain) Database(name string) engine.Database { return d.databases[name] }
+
+// Warnings name the databases, brokers, caches and the event store of the file
+// that this program has no adapter for: they are not opened, and readiness does
+// not ask for them. Open has logged them.
+func (d *Domain) Warnings() []Warning { return slices.Clone(d.warnings) }
 
 // Close closes what Open opened: deliveries, then brokers, then databases. It
 // is bounded by ctx, tries everything, and does nothing when repeated.
@@ -60,8 +67,8 @@ func commonPrefix(streams []string) string {
 	count := map[string]int{}
 	best := ""
 	for _, stream := range streams {
-		name, _, ok := strings.Cut(stream, "::")
-		if !ok || name == "" {
+		name := message.DomainOf(stream)
+		if name == "" {
 			continue
 		}
 		if count[name]++; best == "" || count[name] > count[best] {

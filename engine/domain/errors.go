@@ -2,14 +2,43 @@ package domain
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Error is one mistake in a configuration. [Load] and [Parse] find them all and
-// return them joined: errors.As reaches the first, Unwrap() []error all.
+// InvalidError is why a configuration was refused: all its mistakes, and the
+// warnings beside them, which often say what was meant. errors.As reaches the
+// first mistake.
+type InvalidError struct {
+	// Mistakes are in the order of sections and keys; there is at least one.
+	Mistakes []*Error
+	// Warnings are those that the configuration would have had.
+	Warnings []Warning
+}
+
+// Error is a line for each mistake, then one for each warning.
+func (e *InvalidError) Error() string {
+	lines := make([]string, 0, len(e.Mistakes)+len(e.Warnings))
+	for _, m := range e.Mistakes {
+		lines = append(lines, m.Error())
+	}
+	for _, w := range e.Warnings {
+		lines = append(lines, "warning: "+w.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the mistakes.
+func (e *InvalidError) Unwrap() []error {
+	all := make([]error, len(e.Mistakes))
+	for i, m := range e.Mistakes {
+		all[i] = m
+	}
+	return all
+}
+
+// Error is one mistake in a configuration.
 type Error struct {
 	File    string
 	Section string // the table's dotted name, without brackets; "" at top level
@@ -60,7 +89,8 @@ const (
 	CodeUnknownKey = "UNKNOWN_KEY"
 	// CodePythonOnly: a value that only the Python framework can use.
 	CodePythonOnly = "PYTHON_ONLY"
-	// CodeNotBuilt: accepted, and without effect in this release.
+	// CodeNotBuilt: accepted, and without effect in this release, or in a program
+	// that has no adapter for it.
 	CodeNotBuilt = "NOT_BUILT"
 )
 
@@ -68,6 +98,9 @@ const (
 func (w Warning) String() string {
 	if w.Code == CodeLowPoolSize {
 		return w.Text
+	}
+	if w.Section == "" {
+		return w.Key + ": " + w.Text
 	}
 	return strings.TrimSpace(fmt.Sprintf("[%s] %s", w.Section, w.Key)) + ": " + w.Text
 }
@@ -79,15 +112,19 @@ type problems struct {
 	warnings []Warning
 }
 
+// add keeps each mistake once, however often the key is read.
 func (p *problems) add(e Error) {
 	e.File = p.file
-	p.errs = append(p.errs, &e)
+	if !slices.ContainsFunc(p.errs, func(known *Error) bool { return *known == e }) {
+		p.errs = append(p.errs, &e)
+	}
 }
 
-// warn keeps one warning for each key. A key of subscriptions that many sections
-// repeat is warned of once.
+// warn keeps one warning for each key. A key of subscriptions that has no effect
+// is warned of once, however many sections repeat it.
 func (p *problems) warn(code, section, key, text string) {
-	_, repeats := settingKeys[key]
+	_, repeats := settingsNotBuilt[key]
+	repeats = repeats && code == CodeNotBuilt
 	said := slices.ContainsFunc(p.warnings, func(w Warning) bool {
 		return w.Code == code && w.Key == key && (repeats || w.Section == section)
 	})
@@ -96,14 +133,17 @@ func (p *problems) warn(code, section, key, text string) {
 	}
 }
 
-// err joins what was found, in the order of sections and keys.
+// err is what was found, in the order of sections and keys; nil if there is no
+// mistake.
 func (p *problems) err() error {
 	slices.SortStableFunc(p.errs, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Section, b.Section), cmp.Compare(a.Key, b.Key))
 	})
-	joined := make([]error, len(p.errs))
-	for i, e := range p.errs {
-		joined[i] = e
+	slices.SortStableFunc(p.warnings, func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.Section, b.Section), cmp.Compare(a.Key, b.Key))
+	})
+	if len(p.errs) == 0 {
+		return nil
 	}
-	return errors.Join(joined...)
+	return &InvalidError{Mistakes: p.errs, Warnings: p.warnings}
 }

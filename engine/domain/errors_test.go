@@ -72,6 +72,43 @@ func TestAnErrorCanBeTakenApart(t *testing.T) {
 	}, *e)
 }
 
+func TestWarningsStandBesideTheMistakesThatTheyExplain(t *testing.T) {
+	t.Parallel()
+	const file = `
+[observatory.handlers.A]
+strem = "shop::order"
+deliver = "log:"
+[server.health]
+prot = 1
+`
+	_, err := Parse("domain.toml", []byte(file), environ(nil))
+	require.EqualError(t, err, `domain.toml: [observatory.handlers.A] stream: is missing: expected the stream to read, such as "shop::order"
+warning: [observatory.handlers.A] strem: nobody reads this; did you mean "stream"?
+warning: [server.health] prot: nobody reads this; did you mean "port"?`)
+
+	var invalid *InvalidError
+	require.ErrorAs(t, err, &invalid)
+	require.Len(t, invalid.Mistakes, 1)
+	require.Equal(t, Warning{
+		Code: CodeUnknownKey, Section: "observatory.handlers.A", Key: "strem", Text: `nobody reads this; did you mean "stream"?`,
+	}, invalid.Warnings[0])
+}
+
+func TestNoSecretReachesAWarning(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+idempotency.redis_url = "redis://me:hunter2@h"
+server.dlq.alert_callback = "ftp://me:hunter2@h"
+brokers.default = {passwrod = "hunter2"}
+databases.default = {password = "hunter2"}
+observatory.handlers.H = {stream = "s", deliver = "log:", headers.X = "hunter2", token = "hunter2"}
+`)
+	require.Len(t, c.Warnings, 5)
+	for _, w := range c.Warnings {
+		require.NotContains(t, w.String(), "hunter2")
+	}
+}
+
 func TestNoSecretReachesAnError(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"

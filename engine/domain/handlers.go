@@ -53,8 +53,6 @@ var formats = map[string]handler.Format{
 	"envelope": handler.FormatEnvelope, "object": handler.FormatObject, "fields": handler.FormatFields,
 }
 
-var handlerKeys = []string{"stream", "types", "deliver", "headers", "group", "format"}
-
 func readHandlers(s section, v server) []HandlerSpec {
 	var all []HandlerSpec
 	for _, name := range s.keys() {
@@ -65,7 +63,6 @@ func readHandlers(s section, v server) []HandlerSpec {
 }
 
 func readHandler(name string, s section, v server) HandlerSpec {
-	s.unknown(append(settingNames(), handlerKeys...), "nobody reads this")
 	format, _ := s.oneOf("format", slices.Sorted(maps.Keys(formats))...)
 	h := HandlerSpec{
 		Name: name, Stream: s.stream("stream"), Types: s.texts("types"), Target: s.target("deliver"),
@@ -127,8 +124,10 @@ func (s section) headers() func() (map[string]string, error) {
 		case !ok:
 		case !validHeaderName(name):
 			s.bad(name, "expected the name of an HTTP header")
-		case strings.ContainsAny(value, "\r\n\x00"):
-			s.bad(name, "expected a value of one line")
+		case ofEvent(name):
+			s.bad(name, "expected no such header: Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name")
+		case strings.ContainsFunc(value, isControl):
+			s.bad(name, "expected a value of one line, without control characters")
 		default:
 			read[name] = s.fresh(name)
 		}
@@ -147,6 +146,15 @@ func callAll(read map[string]func() (string, error)) (map[string]string, error) 
 	}
 	return all, nil
 }
+
+// ofEvent reports whether a header is one that carries the CloudEvent itself.
+func ofEvent(name string) bool {
+	name = strings.ToLower(name)
+	return name == "content-type" || strings.HasPrefix(name, "ce-")
+}
+
+// isControl reports whether a header's value cannot hold a character.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // validHeaderName reports whether name is a token of RFC 9110.
 func validHeaderName(name string) bool {

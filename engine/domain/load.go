@@ -20,8 +20,9 @@ func Environ(find func(name string) (value string, set bool)) LoadOption {
 
 type reading struct{ env lookup }
 
-// Load reads a configuration file. All its mistakes come back at once, joined,
-// each an [*Error]; there is no Config then.
+// Load reads a configuration file. All its mistakes come back at once, with its
+// warnings, in an [*InvalidError]; there is no Config then. Of a file that is no
+// TOML there is one [*Error].
 func Load(path string, options ...LoadOption) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

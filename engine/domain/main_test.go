@@ -32,6 +32,11 @@ func mistakes(t *testing.T, text string, vars ...map[string]string) []string {
 	c, err := Parse("domain.toml", []byte(text), environ(joined(vars)))
 	require.Error(t, err)
 	require.Nil(t, c)
+	return texts(err)
+}
+
+// texts are those of the errors that were joined.
+func texts(err error) []string {
 	var all []string
 	for _, e := range unjoin(err) {
 		all = append(all, e.Error())

@@ -36,20 +36,23 @@ func settle(file map[string]any, environment string, env lookup, p *problems) ma
 	known := maps.Clone(file)
 	maps.DeleteFunc(known, func(key string, _ any) bool { return !slices.Contains(topLevel, key) })
 	tree := merge(defaults(), known)
+	root := section{tree: file, problems: p}
+	misspelt(root, environment)
 	if overlay, ok := file[environment].(map[string]any); ok && environment != "" {
 		tree = merge(tree, overlay)
+		misspelt(root.at(environment), "")
 	}
-	misspelt(file, environment, p)
 	expandTable(section{tree: tree, problems: p}, env)
 	return tree
 }
 
-// misspelt warns of names at top level that look like one that means something.
-func misspelt(file map[string]any, environment string, p *problems) {
-	for _, key := range slices.Sorted(maps.Keys(file)) {
+// misspelt warns of names at top level, of the file or of its environment's
+// table, that look like one that means something.
+func misspelt(s section, environment string) {
+	for _, key := range s.keys() {
 		near := nearest(key, topLevel)
 		if near != "" && key != environment && !slices.Contains(topLevel, key) && distance(key, near) <= 2 {
-			p.warn(CodeUnknownKey, key, "", fmt.Sprintf("nobody reads this; did you mean %q?", near))
+			s.warn(CodeUnknownKey, s.path(key), "", fmt.Sprintf("nobody reads this; did you mean %q?", near))
 		}
 	}
 }

@@ -38,8 +38,8 @@ func WithLogger(l *slog.Logger) OpenOption { return func(d *Domain) { d.log = l 
 
 // Open opens the brokers and databases of a configuration that there are
 // adapters for, and registers the handlers of the file. No server needs to be
-// up. What has no adapter stays closed: a handler that needs it fails in
-// [Domain.Config]. When Open fails, whatever it had opened is closed again.
+// up. What has no adapter stays closed, see [Domain.Warnings]: a handler that
+// needs it fails in [Domain.Config]. When Open fails, whatever it had opened is closed again.
 //
 // Whoever opens a domain closes it: see [Domain.Close].
 func Open(ctx context.Context, c *Config, a Adapters, options ...OpenOption) (*Domain, error) {
@@ -56,6 +56,10 @@ func Open(ctx context.Context, c *Config, a Adapters, options ...OpenOption) (*D
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.rollBack(ctx))
+	}
+	d.warnings = d.unopened()
+	for _, w := range d.warnings {
+		d.log.Warn("configuration", "component", "domain", "warning", w.String())
 	}
 	return d, nil
 }

@@ -1,9 +1,11 @@
 package domain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -159,6 +161,43 @@ func TestReadinessAsksWhatIsOpenAndLeavesOutWhatIsNot(t *testing.T) {
 	require.NoError(t, c.Health.Checks.EventStore.Ping(t.Context()))
 	require.Equal(t, "0.0.0.0:8080", c.Health.Address)
 	require.False(t, c.Health.Disabled)
+}
+
+func TestWhatIsNotOpenedIsWarnedOfOnceAndInTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	c := parse(t, servers)
+	require.Empty(t, c.Warnings, "which adapters there are is not known before Open")
+	d, err := Open(t.Context(), c, (&fakes{}).adapters(), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	require.NoError(t, err)
+	var got []string
+	for _, w := range d.Warnings() {
+		require.Equal(t, CodeNotBuilt, w.Code)
+		got = append(got, w.String())
+	}
+	require.Equal(t, []string{
+		`[brokers.lists] provider: no adapter for "redis_pubsub": it is not opened, and left out of readiness`,
+		`[caches.default] provider: no adapter for "redis": it is not opened, and left out of readiness`,
+		`[databases.search] provider: no adapter for "elasticsearch": it is not opened, and left out of readiness`,
+		`[event_store] provider: no adapter for "message_db": it is not opened, and left out of readiness`,
+	}, got)
+	_, err = d.Config()
+	require.NoError(t, err)
+	require.Equal(t, len(got), strings.Count(log.String(), "left out of readiness"), log.String())
+}
+
+func TestAnAdapterOfTheProgramsOwnIsNotWarnedOf(t *testing.T) {
+	t.Parallel()
+	f := &fakes{}
+	with := f.adapters()
+	with.Databases["elasticsearch"] = with.Databases["postgresql"]
+	with.Brokers["redis_pubsub"] = with.Brokers["redis"]
+	c := parse(t, "databases.search = {provider = \"elasticsearch\"}\nbrokers.lists = {provider = \"redis_pubsub\", URI = \"redis://h\"}")
+	d, err := Open(t.Context(), c, with, quiet())
+	require.NoError(t, err)
+	require.Empty(t, d.Warnings())
+	require.Empty(t, c.Warnings)
+	require.NotNil(t, d.Database("search"))
 }
 
 func TestAFullProteanFileOpensWhereItsHandlersNeedNothingThatIsMissing(t *testing.T) {

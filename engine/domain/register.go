@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
 )
 
 // Register adds handlers. It reports every mistake of every one of them, and
@@ -47,8 +48,8 @@ func checkRegistration(r handler.Registration) error {
 		if err := checkStream(stream); err != nil {
 			bad("stream %q: %w", stream, err)
 		}
-		if r.Kind == handler.KindCommand && strings.HasSuffix(stream, commandSuffix) {
-			bad("category %q: expected it without %s, which is added", stream, commandSuffix)
+		if r.Kind == handler.KindCommand && strings.HasSuffix(stream, message.CommandSuffix) {
+			bad("category %q: expected it without %s, which is added", stream, message.CommandSuffix)
 		}
 	}
 	if r.Kind == handler.KindCommand && len(r.Streams) > 1 {
@@ -138,7 +139,7 @@ func streamsOf(r handler.Registration) []string {
 	}
 	streams := make([]string, len(r.Streams))
 	for i, category := range r.Streams {
-		streams[i] = category + commandSuffix
+		streams[i] = message.CommandCategory(category)
 	}
 	return streams
 }

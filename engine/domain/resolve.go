@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -144,8 +145,5 @@ func (c *Config) fromFile(r handler.Registration) bool {
 
 // dispatcherName is the handler's name that all commands of a category share.
 func dispatcherName(category string) string {
-	return "protean.server.engine.Commands:" + category + commandSuffix
+	return "protean.server.engine.Commands:" + message.CommandCategory(category)
 }
-
-// commandSuffix is what the stream of a category's commands adds to its name.
-const commandSuffix = ":command"

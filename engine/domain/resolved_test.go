@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -162,7 +163,7 @@ func resolveRow(row resolvedRow) (subscription.Settings, error) {
 	}
 	r := handler.Events("shop.orders."+row.Handler, "shop::order")
 	if category, ok := strings.CutPrefix(row.Handler, "Commands:"); ok {
-		r = handler.Commands("shop.orders.OrderCommands", strings.TrimSuffix(category, commandSuffix))
+		r = handler.Commands("shop.orders.OrderCommands", strings.TrimSuffix(category, message.CommandSuffix))
 	}
 	o := row.Options
 	return c.Resolve(r.With(handler.Options{

@@ -89,14 +89,16 @@ func (s section) missing(key, expected string) {
 	s.add(Error{Section: s.name, Key: key, Expected: "is missing: " + expected})
 }
 
-// unknown warns of keys that are not in known, naming the nearest that is.
+// unknown warns of keys that are not in known, saying what was meant if it can.
 func (s section) unknown(known []string, what string) {
 	for _, key := range s.keys() {
 		if slices.Contains(known, key) {
 			continue
 		}
 		text := what
-		if near := nearest(key, known); near != "" {
+		if _, elsewhere := settingKeys[key]; elsewhere {
+			text += "; it is a key of [server.subscriptions.<Handler>]"
+		} else if near := nearest(key, known); near != "" {
 			text += fmt.Sprintf("; did you mean %q?", near)
 		}
 		s.warn(CodeUnknownKey, s.name, key, text)

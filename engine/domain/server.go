@@ -18,23 +18,7 @@ type server struct {
 	subscriptions  map[string]layer                 // by a handler's short name
 }
 
-// The keys of [server] and its sections that are read, here or in Python.
-var (
-	serverKeys = []string{
-		"default_subscription_type", "default_subscription_profile", "messages_per_tick", "tick_interval",
-		"stream_subscription", "event_store_subscription", "broker_subscription", "version_retry",
-		"transient_retry", "subscriptions", "profiles", "dlq", "health", "priority_lanes", "partitioning",
-		"drain_timeout",
-	}
-	streamKeys = []string{
-		"blocking_timeout_ms", "max_retries", "retry_delay_seconds", "enable_dlq",
-		"circuit_breaker_threshold", "circuit_breaker_reset_seconds", "retention_maxlen",
-	}
-	brokerSubscriptionKeys = []string{"max_retries", "retry_delay_seconds", "enable_dlq"}
-)
-
 func readServer(s section) server {
-	s.unknown(serverKeys, "nobody reads this")
 	profiles := readProfiles(s.at("profiles"))
 	v := server{
 		set:            readSet(s),
@@ -44,7 +28,6 @@ func readServer(s section) server {
 		subscriptions:  map[string]layer{},
 	}
 	for name, in := range s.at("subscriptions").named() {
-		in.unknown(settingNames(), "nobody reads this")
 		v.subscriptions[name] = in.layer(profiles)
 		in.check(v.subscriptions[name].own)
 	}

@@ -49,8 +49,6 @@ type DatabaseSpec struct {
 	Logger *slog.Logger
 }
 
-var brokerKeys = []string{"provider", "URI", "max_connections", "socket_timeout", "socket_connect_timeout", "retry_on_timeout"}
-
 func readBrokers(s section) map[string]BrokerSpec {
 	all := map[string]BrokerSpec{}
 	for name, in := range s.named() {
@@ -67,7 +65,6 @@ func readBroker(name string, s section) BrokerSpec {
 		ConnectTimeout: or(s.duration("socket_connect_timeout", positiveSeconds), 0),
 		RetryOnTimeout: or(s.bool("retry_on_timeout"), false),
 	}
-	s.unknown(brokerKeys, "nobody reads this")
 	if p, ok := s.oneOf("provider", "redis", "redis_pubsub", "inline"); ok {
 		b.Provider = p
 	}
@@ -83,7 +80,7 @@ func (b *BrokerSpec) fromURL(s section) {
 	uri, _ := plain(s.tree["URI"]).(string)
 	query := cutAddress(uri).query
 	given := section{name: s.path("URI"), tree: map[string]any{}, problems: s.problems}
-	for _, key := range redisPool {
+	for _, key := range poolKeys {
 		if query.Has(key) {
 			given.tree[key] = query.Get(key)
 		}
@@ -108,7 +105,7 @@ func readDatabase(name string, s section) DatabaseSpec {
 	d := DatabaseSpec{
 		Name: name, Provider: "memory",
 		Managed:     or(s.bool("managed"), true),
-		PoolSize:    or(s.int("pool_size", 1), 5),
+		PoolSize:    or(s.poolSize("pool_size"), 5),
 		MaxOverflow: or(s.int("max_overflow", -1), 10),
 		PoolRecycle: or(s.recycle("pool_recycle"), 0),
 		PoolTimeout: or(s.duration("pool_timeout", positiveSeconds), 30*time.Second),
@@ -130,6 +127,16 @@ func readDatabase(name string, s section) DatabaseSpec {
 	return d
 }
 
+// poolSize reads how many connections stay open. SQLAlchemy's 0 is no default of
+// ours, and would be taken for one.
+func (s section) poolSize(key string) *int {
+	if n, ok := wholeNumber(plain(s.tree[key])); ok && n == 0 {
+		s.bad(key, "expected a whole number from 1 to 2147483647; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here")
+		return nil
+	}
+	return s.int(key, 1)
+}
+
 // recycle reads an age; SQLAlchemy's -1 is no limit.
 func (s section) recycle(key string) *time.Duration {
 	if v := plain(s.tree[key]); v == int64(-1) || v == "-1" {
@@ -149,6 +156,10 @@ func readCaches(s section) map[string]string {
 			in.url("URI", "redis", "rediss", "unix")
 		}
 		in.duration("TTL", seconds)
+		in.int("max_connections", 1)
+		in.duration("socket_timeout", positiveSeconds)
+		in.duration("socket_connect_timeout", positiveSeconds)
+		in.bool("retry_on_timeout")
 	}
 	return all
 }
@@ -160,8 +171,8 @@ func readEventStore(s section) string {
 	}
 	if provider == "message_db" {
 		s.url("database_uri", "postgresql", "postgres")
-		s.int("max_connections", 1)
 	}
+	s.int("max_connections", 1)
 	return provider
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -124,7 +125,7 @@ func runningName(r handler.Registration) string {
 // dispatchKind treats a handler of the file that reads a stream of commands as
 // a command handler: nobody else will handle what it does not.
 func dispatchKind(r handler.Registration) handler.Kind {
-	if r.Kind == handler.KindEvent && strings.HasSuffix(r.Streams[0], commandSuffix) {
+	if r.Kind == handler.KindEvent && strings.HasSuffix(r.Streams[0], message.CommandSuffix) {
 		return handler.KindCommand
 	}
 	return r.Kind

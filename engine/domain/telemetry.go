@@ -25,9 +25,11 @@ type Logging struct {
 	Format string
 }
 
+var exporters = []string{"otlp", "console"}
+
 func readTelemetry(s section) Telemetry {
 	t := Telemetry{Enabled: or(s.bool("enabled"), false), ServiceName: s.textOr("service_name", ""), Exporter: "otlp"}
-	if name, ok := s.oneOf("exporter", "otlp", "console"); ok {
+	if name, ok := s.oneOf("exporter", exporters...); ok {
 		t.Exporter = name
 	}
 	t.Endpoint = s.textOr("endpoint", "")

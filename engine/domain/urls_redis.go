@@ -8,10 +8,6 @@ import (
 	"strings"
 )
 
-// redisPool are parameters of a redis-py URL that are keys of the section as
-// well; there the URL wins.
-var redisPool = []string{"max_connections", "socket_timeout", "socket_connect_timeout", "retry_on_timeout"}
-
 // redisTLS are the parameters that say how a rediss URL's server is trusted.
 var redisTLS = []string{"ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 
@@ -30,7 +26,7 @@ func translateRedis(a address) (string, error) {
 		a.user = url.UserPassword(a.query.Get("username"), a.query.Get("password"))
 	}
 	a.drop("username", "password")
-	a.drop(redisPool...)
+	a.drop(poolKeys...)
 	a.drop(redisPython...)
 	if a.query.Has("ssl_cert_reqs") {
 		a.query.Set("ssl_cert_reqs", strings.TrimPrefix(strings.ToLower(a.query.Get("ssl_cert_reqs")), "cert_"))
@@ -48,7 +44,7 @@ func (a address) checkRedis() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.query)) {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("its parameter %q is not known to a %s URL: expected one of %s", name, a.scheme, strings.Join(append(known, redisPool...), ", "))
+			return fmt.Errorf("its parameter %q is not known to a %s URL: expected one of %s", name, a.scheme, strings.Join(append(known, poolKeys...), ", "))
 		}
 	}
 	return nil

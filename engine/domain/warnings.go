@@ -34,37 +34,20 @@ func warnPython(root section) {
 	}
 	warnCallback(server.at("dlq"))
 	warnLogging(root.at("logging"))
-	warnServers(root)
 }
 
 func warnCallback(s section) {
 	callback, ok := s.text("alert_callback")
 	if ok && callback != "" && !strings.HasPrefix(callback, "http://") && !strings.HasPrefix(callback, "https://") {
-		s.warn(CodePythonOnly, s.name, "alert_callback", fmt.Sprintf("%q is a function of Python; give an http(s) URL", callback))
+		s.warn(CodePythonOnly, s.name, "alert_callback", s.shown("alert_callback")+" is a function of Python; give an http(s) URL")
 	}
 }
 
 // warnLogging names the keys of [logging] that are not honoured, in one warning.
 func warnLogging(s section) {
-	others := slices.DeleteFunc(s.keys(), func(key string) bool { return key == "level" || key == "format" })
+	others := slices.DeleteFunc(s.keys(), func(key string) bool { return !slices.Contains(loggingPython, key) })
 	if len(others) > 0 {
 		s.warn(CodePythonOnly, s.name, strings.Join(others, ", "), "only level and format are honoured")
-	}
-}
-
-var databaseKeys = []string{
-	"provider", "database_uri", "schema", "managed", "pool_size", "max_overflow", "pool_recycle",
-	"pool_pre_ping", "pool_timeout",
-}
-
-func warnServers(root section) {
-	for _, s := range root.at("databases").tables() {
-		s.unknown(databaseKeys, "goes to SQLAlchemy alone")
-	}
-	for _, s := range root.at("brokers").tables() {
-		if name, _ := s.text("provider"); name == "redis_pubsub" {
-			s.warn(CodePythonOnly, s.name, "provider", "lists of Redis are no broker here: it is not opened")
-		}
 	}
 }
 
@@ -80,7 +63,6 @@ func warnNotBuilt(root section) {
 	if lanes := server.at("priority_lanes"); or(lanes.bool("enabled"), false) {
 		lanes.notBuilt("enabled", "backfill lanes are not read")
 	}
-	checkLanes(server.at("priority_lanes"))
 	if dlq := server.at("dlq"); or(dlq.bool("enabled"), false) {
 		dlq.notBuilt("enabled", "dead-letter queues are neither trimmed nor watched; their depth is a metric")
 	}
@@ -90,8 +72,16 @@ func warnNotBuilt(root section) {
 	if o := root.at("observatory"); or(o.int("trace_retention_days", 0), 0) > 0 {
 		o.notBuilt("trace_retention_days", "no trace events are written")
 	}
+	warnTelemetry(root.at("telemetry"))
 	if root.has("outbox") {
 		root.at("outbox").notBuilt("", "outbox rows are counted, and published by Python's engine alone")
+	}
+}
+
+// warnTelemetry says that figures go nowhere although they are asked for.
+func warnTelemetry(s section) {
+	if name, _ := s.oneOf("exporter", exporters...); name == "console" && or(s.bool("enabled"), false) {
+		s.notBuilt("exporter", `nothing is printed or pushed; "otlp" pushes, and /metrics has all`)
 	}
 }
 
@@ -116,14 +106,6 @@ func (s section) notBuilt(key, text string) {
 	s.warn(CodeNotBuilt, s.name, key, "accepted, without effect in this release: "+text)
 }
 
-// checkLanes refuses what Python refuses at start.
-func checkLanes(s section) {
-	s.float("threshold")
-	if suffix, ok := s.text("backfill_suffix"); ok && strings.TrimSpace(suffix) == "" {
-		s.bad("backfill_suffix", "expected a text that is not blank")
-	}
-}
-
 // warnPools says which pools are smaller than the default, where it matters.
 func warnPools(s section, environment string) {
 	if environment == "development" || environment == "testing" {
@@ -133,7 +115,7 @@ func warnPools(s section, environment string) {
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		in := named[name]
 		size, ok := wholeNumber(plain(in.tree["pool_size"]))
-		if ok && size < 5 && plain(in.tree["provider"]) != "memory" {
+		if ok && size >= 1 && size < 5 && plain(in.tree["provider"]) != "memory" {
 			in.warn(CodeLowPoolSize, in.name, "", fmt.Sprintf(
 				"Database '%s' has pool_size=%d (production default is 5). Consider raising it for production workloads.", name, size))
 		}

@@ -9,8 +9,11 @@ func Category(stream string) string {
 	return category
 }
 
+// CommandSuffix is what the stream of a category's commands adds to its name.
+const CommandSuffix = ":command"
+
 // CommandCategory is the category of the commands for a category's aggregates.
-func CommandCategory(category string) string { return category + ":command" }
+func CommandCategory(category string) string { return category + CommandSuffix }
 
 // DomainOf is the domain that a stream's name begins with, "" where it has none.
 func DomainOf(stream string) string {
