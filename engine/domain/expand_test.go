@@ -146,7 +146,7 @@ func FuzzExpand(f *testing.F) {
 	f.Add("${file:/none|{}", "{", "}")
 	f.Fuzz(func(t *testing.T, text, a, b string) {
 		if strings.Contains(text+a+b, filePrefix) {
-			t.Skip("the fuzzer shall not read files")
+			return // the fuzzer shall not read files
 		}
 		got, err := expand(text, lookIn(map[string]string{"A": a, "B": b}))
 		if !strings.Contains(text, "${") {

@@ -21,7 +21,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("databases = 3\nbrokers = []\n[server]\nprofiles = {a = {inherits = \"fast\"}}")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, filePrefix) {
-			t.Skip("the fuzzer shall not read files")
+			return // the fuzzer shall not read files
 		}
 		c, err := Parse("domain.toml", []byte(text), environ(nil))
 		if err != nil {

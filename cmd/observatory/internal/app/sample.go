@@ -65,7 +65,7 @@ func mailOrder(ctx context.Context, o sampleOrder, m *message.Envelope) error {
 }
 
 func reportOrder(ctx context.Context, o sampleOrder, _ *message.Envelope) error {
-	return work(ctx, time.Duration(40+o.N%9*10)*time.Millisecond)
+	return work(ctx, time.Duration(50+o.N%9*10)*time.Millisecond)
 }
 
 func work(ctx context.Context, d time.Duration) error {
