@@ -68,7 +68,8 @@ type Subscription struct {
 	Watch
 	// Lag is how many entries the group has not got yet.
 	Lag Value
-	// LagExact is 1 where Lag is the true count, 0 where it is a lower bound.
+	// LagExact is 1 where Lag is the true count, 0 where it is an
+	// estimate: a lower bound, or a server's figure that nothing proves.
 	LagExact Value
 	// LagSeconds is the age of the oldest entry that the group has not got; 0
 	// where there is none.

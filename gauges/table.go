@@ -25,10 +25,10 @@ func subscriptionTable() []Gauge {
 	}
 	return []Gauge{
 		of(gauge("protean.subscription.consumer_lag", "protean_subscription_consumer_lag", "",
-			"Entries that the group has not got yet; a lower bound where protean_subscription_lag_exact is 0."),
+			"Entries that the group has not got yet; an estimate where protean_subscription_lag_exact is 0."),
 			func(s *collector.Subscription) collector.Value { return s.Lag }),
 		of(gauge("protean.subscription.lag_exact", "protean_subscription_lag_exact", "",
-			"1 where protean_subscription_consumer_lag is the true count, 0 where it is a lower bound."),
+			"1 where protean_subscription_consumer_lag is the true count, 0 where it is an estimate: as far as was counted, or what the server says of a stream that lost entries."),
 			func(s *collector.Subscription) collector.Value { return s.LagExact }),
 		of(gauge("protean.subscription.lag_seconds", "protean_subscription_lag_seconds", "s",
 			"Age of the oldest entry that the group has not got yet; 0 where there is none."),

@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -118,6 +119,10 @@ func (d *dispatcher) accept(tasks []*task) {
 			continue
 		}
 		t.envelope = envelope
+		if t.calls > max(d.cfg.Retry.MaxCalls, 1) {
+			d.park(t, fmt.Errorf("called %d times by processes that did not finish it", t.calls))
+			continue
+		}
 		if d.foreign(t) {
 			skipped++
 			d.acknowledge(t)
@@ -195,14 +200,25 @@ func (d *dispatcher) preferOthers() {
 	slices.SortStableFunc(d.ready, func(a, b *task) int { return a.foundDownAt().Compare(b.foundDownAt()) })
 }
 
+// takeAll takes all that may be called. A task whose coming call is not on record
+// yet waits until those of its key before it are through: it would hold the key
+// that they may still need.
 func (d *dispatcher) takeAll() []*task {
-	tasks := d.ready[:0]
-	for _, t := range d.ready {
-		if !d.lanes.blocked(t) && d.recorded(t) {
+	var tasks []*task
+	ready := d.ready
+	d.ready = nil
+	for i, t := range ready {
+		if d.lanes.blocked(t) {
+			continue
+		}
+		if !t.onRecord() && t.key != "" && slices.ContainsFunc(tasks, t.sameKey) {
+			d.ready = slices.Clone(ready[i:])
+			break
+		}
+		if d.recorded(t) {
 			tasks = append(tasks, t)
 		}
 	}
-	d.ready = nil
 	return tasks
 }
 
@@ -250,9 +266,12 @@ func (d *dispatcher) pushFront(tasks []*task) {
 	}
 }
 
-// wait puts a task aside until it is due; its key stays held.
+// wait puts a task aside until it is due; its key stays held. Where another
+// holds the key the task has its turn after that one.
 func (d *dispatcher) wait(t *task, delay time.Duration) {
-	d.lanes.hold(t)
+	if !d.lanes.hold(t) {
+		return
+	}
 	t.due = time.Now().Add(delay)
 	d.waiting.add(t)
 }
@@ -299,6 +318,8 @@ func (d *dispatcher) inBackground(fn func(ctx context.Context) func()) {
 func (d *dispatcher) drain(work context.Context) []*task {
 	d.stopping.Store(true)
 	close(d.runs)
+	collect := time.NewTicker(collectEvery)
+	defer collect.Stop()
 	expired := work.Done()
 	var giveUp <-chan time.Time
 	for len(d.running) > 0 || d.parking {
@@ -307,6 +328,8 @@ func (d *dispatcher) drain(work context.Context) []*task {
 			d.finish(r)
 		case result := <-d.done:
 			result()
+		case <-collect.C:
+			d.collectAll()
 		case <-expired:
 			expired, giveUp = nil, time.After(patience)
 		case <-giveUp:

@@ -174,19 +174,23 @@ func (r *reader) listOwn(ctx context.Context, seat Seat, found func([]*task)) er
 	}
 }
 
-// adopt looks for entries that departing engines released.
+// adopt takes all entries that departing engines released, before any newer one
+// is read.
 func (r *reader) adopt(ctx context.Context, seat Seat) error {
 	if time.Since(r.adopted) < adoptEvery {
 		return nil
 	}
-	got, err := seat.Adopt(ctx, r.cfg.MessagesPerTick)
-	if err != nil {
-		return err
+	for ctx.Err() == nil {
+		got, err := seat.Adopt(ctx, r.cfg.MessagesPerTick)
+		if err != nil {
+			return err
+		}
+		r.offer(ctx, r.ledger.enter(got, adopted))
+		if len(got) < r.cfg.MessagesPerTick {
+			break
+		}
 	}
-	if len(got) < r.cfg.MessagesPerTick {
-		r.adopted = time.Now()
-	}
-	r.offer(ctx, r.ledger.enter(got, adopted))
+	r.adopted = time.Now()
 	return nil
 }
 

@@ -81,18 +81,20 @@ func (d *dispatcher) judgeTarget(t *task, v handler.Verdict) handler.Verdict {
 	if t.excused >= excuses {
 		return handler.Failed
 	}
+	t.accused = false
 	if d.target.failed(t.started, time.Now()) {
 		d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
 	}
 	return v
 }
 
-// accuse notes, for each message that had found the target down, that it now
-// answered another.
+// accuse notes, once for each call that had found the target down, that it now
+// answered another message.
 func (d *dispatcher) accuse(answered *task) {
 	for _, tasks := range [][]*task{d.waiting, d.ready} {
 		for _, t := range tasks {
-			if t.foundDown() && t != answered {
+			if t.foundDown() && !t.accused && t != answered {
+				t.accused = true
 				t.excused++
 			}
 		}
@@ -121,7 +123,7 @@ func (d *dispatcher) ghost(t *task) {
 // recorded says whether the broker has the coming call on record. If not, the
 // task is put aside until it has: a call that kills the process must count.
 func (d *dispatcher) recorded(t *task) bool {
-	if t.recorded == t.calls+1 {
+	if t.onRecord() {
 		return true
 	}
 	d.lanes.hold(t)
@@ -240,6 +242,9 @@ func (d *dispatcher) deliverLetters(ctx context.Context, batch []letter) (p park
 			return idsOf(batch), nil
 		})
 		if p.err == nil {
+			if p.unsure {
+				d.log.Info("dead letters are written again", "letters", len(batch))
+			}
 			p.lost = setOf(lost)
 			return p
 		}

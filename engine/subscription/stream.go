@@ -94,12 +94,16 @@ func (s *Stream) Run(ctx, work context.Context) error {
 	defer closeBooks()
 	p := s.assemble(books)
 
+	// Acknowledging goes on while handlers under way finish.
+	acking, stopAcking := context.WithCancel(books)
+	defer stopAcking()
 	var owned sync.WaitGroup
 	owned.Go(func() { p.reader.run(ctx) })
-	owned.Go(func() { p.acker.run(ctx) })
+	owned.Go(func() { p.acker.run(acking) })
 	p.employ(work)
 	stuck := p.dispatcher.run(ctx, work, p.reader.batches)
 	close(p.dispatcher.over)
+	stopAcking()
 	owned.Wait()
 	if len(stuck) == 0 {
 		p.employed.Wait()
@@ -160,7 +164,10 @@ func (s *Stream) finish(p *parts, stuck []*task, closeBooks context.CancelFunc) 
 	defer cancel()
 	var errs []error
 	if p.reader.seat.Load() != nil {
-		errs = append(errs, p.acker.flush(ctx), p.reader.recoverRest(ctx), s.release(ctx, p, stuck))
+		errs = append(errs,
+			insist(ctx, p.acker.flush),
+			insist(ctx, p.reader.recoverRest),
+			insist(ctx, func(ctx context.Context) error { return s.release(ctx, p, stuck) }))
 	}
 	closeBooks()
 	p.dispatcher.background.Wait()
@@ -170,18 +177,26 @@ func (s *Stream) finish(p *parts, stuck []*task, closeBooks context.CancelFunc) 
 	return errors.Join(errs...)
 }
 
-// release gives back what is held and not finished.
+// insist tries until fn succeeds or ctx ends: nobody comes after it.
+func insist(ctx context.Context, fn func(context.Context) error) error {
+	for backoff := newBackoff(); ; {
+		err := fn(ctx)
+		if err == nil || !sleep(ctx, backoff.next()) {
+			return err
+		}
+	}
+}
+
+// release gives back what is held: what was not finished, and what was finished
+// and could not be acknowledged, which is then handled again rather than never.
 func (s *Stream) release(ctx context.Context, p *parts, stuck []*task) error {
-	finished := setOf(p.acker.take())
 	running := make(map[*task]bool, len(stuck))
 	for _, t := range stuck {
 		running[t] = true
 	}
 	var held []Held
 	for _, t := range p.dispatcher.ledger.rest() {
-		if !finished[t.delivery.ID] {
-			held = append(held, t.held(running[t]))
-		}
+		held = append(held, t.held(running[t]))
 	}
 	if len(held) == 0 {
 		return nil

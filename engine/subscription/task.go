@@ -25,6 +25,8 @@ type task struct {
 	// excused counts the times that the target was down for this message and
 	// then answered another one.
 	excused int
+	// accused says that the last call is counted in excused.
+	accused bool
 
 	// What the last call came to:
 	started time.Time
@@ -42,6 +44,11 @@ func (t *task) held(running bool) Held {
 	}
 	return Held{ID: t.delivery.ID, Calls: calls}
 }
+
+// onRecord says that the broker has the coming call on record.
+func (t *task) onRecord() bool { return t.recorded == t.calls+1 }
+
+func (t *task) sameKey(other *task) bool { return t.key == other.key }
 
 // foundDown says that the task's last call found the target down.
 func (t *task) foundDown() bool {

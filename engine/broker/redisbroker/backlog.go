@@ -207,9 +207,9 @@ func (l *look) lag(g *groupLook) (lag, exact, seconds collector.Value) {
 		seconds = g.behind.first.age(l.now)
 	}
 	switch {
-	case c != uncounted:
+	case c == proven:
 		lag, exact = collector.Known(float64(n)), collector.Known(1)
-	case g.behind.known:
+	case c == plausible, g.behind.known:
 		lag, exact = collector.Known(float64(n)), collector.Known(0)
 	}
 	if lag == collector.Known(0) {

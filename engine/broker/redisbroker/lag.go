@@ -151,6 +151,8 @@ func correct(lag int64, c certainty, s stretch) (int64, certainty) {
 		return 0, proven // gone since it was judged
 	case c != proven && s.whole:
 		return s.n, proven
+	case c == plausible && s.n >= lag:
+		return lag, proven // Redis' figure may be too high, not too low
 	case c == uncounted:
 		return s.n, uncounted
 	}

@@ -62,7 +62,7 @@ func TestWhatTheEntriesSayCorrectsALag(t *testing.T) {
 		"proven, one seen":           {3, proven, stretch{n: 1}, 3, proven},
 		"proven, but gone since":     {3, proven, stretch{whole: true}, 0, proven},
 		"plausible, not counted":     {300, plausible, stretch{n: 1}, 300, plausible},
-		"plausible, and so it is":    {30, plausible, stretch{n: 30}, 30, plausible},
+		"plausible, and so it is":    {30, plausible, stretch{n: 30}, 30, proven},
 		"plausible, but it is not":   {30, plausible, stretch{n: 27, whole: true}, 27, proven},
 		"counted to the end":         {0, uncounted, stretch{n: 1700, whole: true}, 1700, proven},
 		"counted to the bound":       {0, uncounted, stretch{n: 10_000}, 10_000, uncounted},

@@ -53,11 +53,11 @@ func (s *seat) read(ctx context.Context, r subscription.Read) (got []message.Del
 // readAnew creates the group that was gone and reads once more. What was to be
 // acknowledged was so at the first try, or went with the group.
 func (s *seat) readAnew(ctx context.Context, r subscription.Read) ([]message.Delivery, error) {
-	s.broker.config.Logger.WarnContext(ctx, "consumer group was gone and is created again at the stream's beginning",
-		"stream", s.member.Stream, "group", s.member.Group)
 	if err := s.broker.createGroup(ctx, s.member, "0"); err != nil {
 		return nil, err
 	}
+	s.broker.config.Logger.WarnContext(ctx, "consumer group was gone and was created again at the stream's beginning",
+		"stream", s.member.Stream, "group", s.member.Group)
 	got, _, err := s.readNow(ctx, subscription.Read{Max: r.Max})
 	return got, err
 }
