@@ -56,7 +56,7 @@ func TestAContestantThatCheatsFailsTheRun(t *testing.T) {
 		"handles twice": {func(ctx context.Context, r *round) error {
 			handleAll(r)
 			return consumeBare(ctx, r)
-		}, "100 more than once"},
+		}, "100 more than once|100 unread"}, // by how far the second time gets before it is over
 		"gives up": {func(context.Context, *round) error {
 			return errors.New("tired")
 		}, "ended early: tired"},
@@ -66,7 +66,8 @@ func TestAContestantThatCheatsFailsTheRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := contestant{Name: name, consume: cheat.consume}.turn(t.Context(), c.round(wholeStream))
-			require.ErrorContains(t, err, cheat.want)
+			require.Error(t, err)
+			require.Regexp(t, cheat.want, err.Error())
 		})
 	}
 }
