@@ -106,10 +106,10 @@ func (s *server) stop() error {
 		err = nil
 	}
 	select {
-	case _ = <-s.done: //nolint:gosimple,staticcheck // how it ended is of no interest
+	case _ = <-s.done: //nolint:staticcheck // how it ended is of no interest
 	case <-time.After(10 * time.Second):
 		err = errors.Join(err, s.cmd.Process.Kill())
-		_ = <-s.done //nolint:gosimple,staticcheck // the same
+		_ = <-s.done //nolint:staticcheck // the same
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
