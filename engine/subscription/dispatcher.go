@@ -200,25 +200,14 @@ func (d *dispatcher) preferOthers() {
 	slices.SortStableFunc(d.ready, func(a, b *task) int { return a.foundDownAt().Compare(b.foundDownAt()) })
 }
 
-// takeAll takes all that may be called. A task whose coming call is not on record
-// yet waits until those of its key before it are through: it would hold the key
-// that they may still need.
 func (d *dispatcher) takeAll() []*task {
-	var tasks []*task
-	ready := d.ready
-	d.ready = nil
-	for i, t := range ready {
-		if d.lanes.blocked(t) {
-			continue
-		}
-		if !t.onRecord() && t.key != "" && slices.ContainsFunc(tasks, t.sameKey) {
-			d.ready = slices.Clone(ready[i:])
-			break
-		}
-		if d.recorded(t) {
+	tasks := d.ready[:0]
+	for _, t := range d.ready {
+		if !d.lanes.blocked(t) && d.recorded(t) {
 			tasks = append(tasks, t)
 		}
 	}
+	d.ready = nil
 	return tasks
 }
 
@@ -267,7 +256,8 @@ func (d *dispatcher) pushFront(tasks []*task) {
 }
 
 // wait puts a task aside until it is due; its key stays held. Where another
-// holds the key the task has its turn after that one.
+// holds the key (an older message that was adopted meanwhile) the task has its
+// turn after that one.
 func (d *dispatcher) wait(t *task, delay time.Duration) {
 	if !d.lanes.hold(t) {
 		return

@@ -144,3 +144,49 @@ func TestMessagesFinishedDuringAStopAreAcknowledgedWhileItWaits(t *testing.T) {
 		b.pass(time.Minute)
 	})
 }
+
+func TestAFaultAtTheVeryEndRepeatsNothingThatWasFinished(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1")
+		b.run(config(), func(context.Context, *message.Envelope) error { time.Sleep(time.Second); return nil })
+		b.stop()
+		b.broker.Inject(brokertest.Fault{Method: "Ack"})
+		require.NoError(t, b.halt())
+		b.run(config(), succeed)
+		b.pass(time.Minute)
+		require.Equal(t, []string{"a/1"}, b.ids())
+		require.Zero(t, b.pending())
+	})
+}
+
+func TestAFaultWhileTheLastReplyIsMadeUpForLeavesNoHole(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.run(config(), succeed)
+		clear := b.broker.Inject(brokertest.Fault{Method: "Read", ReplyLost: true, Times: -1})
+		b.pass(2 * time.Second) // the read under way when the fault began is over
+		b.publish("a/1")
+		for b.pending() == 0 {
+			b.pass(time.Millisecond)
+		}
+		b.broker.Inject(brokertest.Fault{Method: "Pending"})
+		require.NoError(t, b.halt())
+		clear()
+		b.run(config(), succeed)
+		b.pass(2 * time.Second)
+		require.Equal(t, []string{"a/1"}, b.ids())
+		require.Zero(t, b.pending())
+	})
+}
+
+func TestAMessageFinishedRightBeforeAStopIsAcknowledgedWhileTheNextIsSlow(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1", "slow/1")
+		b.run(config(), slowly)
+		b.pass(time.Millisecond)
+		require.Len(t, b.called(), 2)
+		b.stop()
+		b.pass(5 * time.Second)
+		require.Equal(t, 1, b.pending(), "only the slow one")
+		b.pass(time.Minute)
+	})
+}

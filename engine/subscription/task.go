@@ -48,8 +48,6 @@ func (t *task) held(running bool) Held {
 // onRecord says that the broker has the coming call on record.
 func (t *task) onRecord() bool { return t.recorded == t.calls+1 }
 
-func (t *task) sameKey(other *task) bool { return t.key == other.key }
-
 // foundDown says that the task's last call found the target down.
 func (t *task) foundDown() bool {
 	v, _ := handler.Judge(t.err)

@@ -1,6 +1,7 @@
 package redisbroker_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -139,4 +140,18 @@ func TestEntriesAddedByHandAreDeliveredAsTheyAre(t *testing.T) {
 		Stream: stream, ID: "7-1",
 		Fields: []message.Field{{Name: "b", Value: []byte("2")}, {Name: "a", Value: []byte("1")}},
 	}}, read(t, s, 10))
+}
+
+func TestAUserWhoMayMakeNoGroupsJoinsThoseThatThereAre(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t, "--user", "worker", "on", ">pw", "~*", "+@all", "-xgroup")
+	client := server.Client(t)
+	require.NoError(t, client.XGroupCreateMkStream(t.Context(), "there", "g", "0").Err())
+	b, err := redisbroker.New(redisbroker.Config{URI: func() (string, error) { return "redis://worker:pw@" + server.Addr, nil }})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close(context.Background())) })
+	_, err = b.Join(t.Context(), subscription.Member{Stream: "there", Group: "g", Consumer: "c"})
+	require.NoError(t, err)
+	_, err = b.Join(t.Context(), subscription.Member{Stream: "elsewhere", Group: "g", Consumer: "c"})
+	require.ErrorContains(t, err, "NOPERM")
 }

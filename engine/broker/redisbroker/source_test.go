@@ -146,6 +146,21 @@ func TestCountingIsBoundedAndSaysSo(t *testing.T) {
 	require.Equal(t, collector.Known(0), got.LagExact, "a lower bound")
 }
 
+func TestALagThatNothingProvesIsNotCalledExact(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.group("g", "0")
+	s.add(1, 5000)
+	s.read(100)
+	for n := 101; n <= 200; n++ {
+		s.do("XDEL", s.stream, fmt.Sprintf("%d-0", n))
+	}
+	s.read(1000) // past the hole: in the difference what was deleted stays for ever
+	got := s.subscription("g")
+	require.Equal(t, collector.Known(3900), got.Lag, "3800 is true")
+	require.Equal(t, collector.Known(0), got.LagExact)
+}
+
 func TestEntriesThatAllWereDeletedAreNoLag(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -139,7 +139,7 @@ func (a *App) buildEngine(context.Context) error {
 }
 
 // Run takes the ports, tells where things are, and runs until ctx ends or a
-// part fails. /metrics answers until all else has ended. It may be called
+// part fails. /metrics answers until the engine has ended. It may be called
 // once; it closes what New opened. Again, it is [engine.ErrRunning].
 func (a *App) Run(ctx context.Context) error {
 	if !a.ran.CompareAndSwap(false, true) {
