@@ -16,6 +16,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // engineName is our engine as it comes: checksums verified, metrics on.
@@ -60,7 +61,7 @@ func consumeEngine(f features) func(context.Context, *round) error {
 }
 
 // config is what a program would write, at a hundred messages a tick.
-func (f features) config(r *round, source subscription.Source) (engine.Config, func() error, error) {
+func (f features) config(r *round, source consumergroup.Broker) (engine.Config, func() error, error) {
 	config := engine.Config{
 		Domain: "bench",
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),

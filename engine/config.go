@@ -11,6 +11,7 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/health"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Config is what an Engine runs. [domain.Domain.Config] builds one from a file.
@@ -24,6 +25,9 @@ type Config struct {
 	// ShutdownTimeout is how long in-flight handlers get once the engine must
 	// stop; default 10 s.
 	ShutdownTimeout time.Duration
+	// MaxInflightBytes bounds the bodies of the messages that all subscriptions
+	// together have read and not settled; default 256 MiB.
+	MaxInflightBytes int64
 	// Logger is where the engine logs; default slog.Default().
 	Logger *slog.Logger
 	// MeterProvider counts; default: nothing is counted.
@@ -34,7 +38,7 @@ type Config struct {
 type Subscription struct {
 	subscription.Config
 	Func   handler.Func
-	Source subscription.Source
+	Source consumergroup.Broker
 }
 
 // HealthConfig is where and about what the engine answers probes.

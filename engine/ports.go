@@ -5,12 +5,12 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/health"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Broker is what an adapter of a broker owes.
 type Broker interface {
-	subscription.Source
+	consumergroup.Broker
 	health.Pinger
 	// Capabilities says what the broker can do.
 	Capabilities() broker.Capability

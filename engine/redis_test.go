@@ -72,7 +72,7 @@ func (r *rig) subscribe(stream, group string, fn handler.Func) engine.Subscripti
 	return engine.Subscription{
 		Config: subscription.Config{
 			Domain: "shop", Handler: group, Stream: stream, DeadLetters: true, MessagesPerTick: 10,
-			Retry: retry.Policy{MaxCalls: 3, Delay: time.Millisecond},
+			Retry: retry.Policy{MaxAttempts: 3, Delay: time.Millisecond},
 		},
 		Source: r.broker,
 		Func: func(ctx context.Context, m *message.Envelope) error {

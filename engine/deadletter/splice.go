@@ -15,7 +15,7 @@ const key = "_dlq_metadata"
 const whitespace = " \t\r\n"
 
 // Splice adds md to a JSON object as its last key, `_dlq_metadata`, and leaves
-// every other byte as it is: re-encoded, 42.0 would become 42. Of a letter that
+// every other byte as it is: re-encoded, 42.0 would become 42. Of a entry that
 // was parked before, readers take the last such key. text must be a JSON object
 // and is not changed.
 func Splice(text []byte, md Metadata) []byte {

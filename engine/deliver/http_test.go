@@ -35,7 +35,7 @@ func answering(t *testing.T, status int, body string, header ...string) *httptes
 
 func TestEveryAnswerHasItsVerdict(t *testing.T) {
 	t.Parallel()
-	for want, statuses := range map[handler.Verdict][]int{
+	for want, statuses := range map[handler.Outcome][]int{
 		handler.Done:      {200, 201, 202, 204, 299},
 		handler.Postponed: {408, 425, 429},
 		handler.Rejected:  {400, 410, 413, 415, 422},
@@ -93,7 +93,7 @@ func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		others int
-		want   handler.Verdict
+		want   handler.Outcome
 	}{
 		"others are handled":     {200, handler.Failed},
 		"others fail":            {500, handler.Failed},
@@ -104,7 +104,7 @@ func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
 			srv, hangs := hangingOn(t, "hang", c.others)
 			h := to(t, srv.URL, func(c *HTTPConfig) { c.Concurrency = 2 })
 			ctx, expire := expiring(t.Context())
-			verdicts := make(chan handler.Verdict)
+			verdicts := make(chan handler.Outcome)
 			go func() {
 				m := order()
 				m.Metadata.Headers.Type = "hang"
@@ -148,7 +148,7 @@ func TestShutdownIsNoVerdictOnTheMessage(t *testing.T) {
 
 func TestAnAnswerWithASlowBodyCountsByItsStatus(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]handler.Verdict{200: handler.Done, 422: handler.Rejected} {
+	for status, want := range map[int]handler.Outcome{200: handler.Done, 422: handler.Rejected} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "the beginning")

@@ -53,8 +53,8 @@ func withHeaders(h map[string]string) func(*HTTPConfig) {
 	return func(c *HTTPConfig) { c.Headers = func() (map[string]string, error) { return h, nil } }
 }
 
-func verdict(err error) handler.Verdict {
-	v, _ := handler.Judge(err)
+func verdict(err error) handler.Outcome {
+	v, _ := handler.OutcomeOf(err)
 	return v
 }
 

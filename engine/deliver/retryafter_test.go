@@ -37,7 +37,7 @@ func TestRetryAfterIsHonouredWithinBounds(t *testing.T) {
 func TestTheApplicationsWaitIsPassedOn(t *testing.T) {
 	t.Parallel()
 	srv := answering(t, http.StatusTooManyRequests, "", "Retry-After", "42")
-	v, after := handler.Judge(to(t, srv.URL).Handle(t.Context(), order()))
+	v, after := handler.OutcomeOf(to(t, srv.URL).Handle(t.Context(), order()))
 	require.Equal(t, handler.Postponed, v)
 	require.Equal(t, 42*time.Second, after)
 }

@@ -69,7 +69,7 @@ func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) er
 	}
 	defer time.AfterFunc(drainTimeout, cancel).Stop()
 	err = t.judgeStatus(resp, clip(hide(drain(resp.Body), secrets), maxReason))
-	if v, _ := handler.Judge(err); v != handler.Down {
+	if v, _ := handler.OutcomeOf(err); v != handler.Down {
 		t.answers.Add(1)
 	}
 	return err

@@ -15,7 +15,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // closable is a server that remembers in what order it was closed.
@@ -45,7 +45,7 @@ type fakeBroker struct {
 	spec BrokerSpec
 }
 
-func (b *fakeBroker) Join(context.Context, subscription.Member) (subscription.Seat, error) {
+func (b *fakeBroker) Join(context.Context, consumergroup.Member) (consumergroup.Membership, error) {
 	return nil, broker.ErrUnsupported
 }
 func (b *fakeBroker) Capabilities() broker.Capability { return 0 }

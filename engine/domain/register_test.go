@@ -74,7 +74,7 @@ enabled = false
 	require.Equal(t, 500*time.Millisecond, mails.TickInterval)
 	require.Equal(t, 5*time.Second, mails.BlockingTimeout)
 	require.Equal(t, "shop::payment", mails.OriginStream)
-	require.Equal(t, 3, mails.Retry.MaxCalls)
+	require.Equal(t, 3, mails.Retry.MaxAttempts)
 	require.Equal(t, 250*time.Millisecond, mails.Retry.Delay)
 	require.InDelta(t, 2, mails.Retry.Multiplier, 0)
 	require.Equal(t, 30*time.Second, mails.Retry.MaxDelay)
@@ -119,7 +119,7 @@ func TestCommandHandlersOfACategoryShareOneDispatcher(t *testing.T) {
 		require.NoError(t, fn(t.Context(), &message.Envelope{Metadata: message.Metadata{Headers: message.Headers{Type: typ}}}))
 	}
 	require.Equal(t, []string{"cancel", "place"}, handled)
-	verdict, _ := handler.Judge(fn(t.Context(), &message.Envelope{}))
+	verdict, _ := handler.OutcomeOf(fn(t.Context(), &message.Envelope{}))
 	require.Equal(t, handler.Rejected, verdict, "a command that nobody handles is dead-lettered")
 }
 
@@ -302,6 +302,6 @@ func TestAFileHandlerOfCommandsDeadLettersWhatItDoesNotHandle(t *testing.T) {
 	c, err := d.Config()
 	require.NoError(t, err)
 	err = c.Subscriptions[0].Func(t.Context(), &message.Envelope{Metadata: message.Metadata{Headers: message.Headers{Type: "Other"}}})
-	verdict, _ := handler.Judge(err)
+	verdict, _ := handler.OutcomeOf(err)
 	require.Equal(t, handler.Rejected, verdict)
 }

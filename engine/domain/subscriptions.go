@@ -102,7 +102,7 @@ func subscriptionConfig(s subscription.Settings) subscription.Config {
 		TickInterval:    *s.TickInterval,
 		BlockingTimeout: *s.BlockingTimeout,
 		Retry: retry.Policy{
-			MaxCalls: *s.MaxRetries, Delay: *s.RetryDelay,
+			MaxAttempts: *s.MaxRetries, Delay: *s.RetryDelay,
 			Multiplier: *s.RetryMultiplier, MaxDelay: *s.RetryMaxDelay, Jitter: *s.RetryJitter,
 		},
 		DeadLetters:    *s.EnableDLQ,

@@ -10,7 +10,7 @@ import (
 
 // Func handles one message. It returns nil when the message is done; the entry
 // is acknowledged only then. Any other error is a failed attempt, unless it is
-// one of this package's verdicts: [Reject], [RetryAfter], [Unavailable],
+// one of this package's outcomes: [Reject], [RetryAfter], [Unavailable],
 // [Skip].
 //
 // Delivery is at least once: a message may be handled again after a crash, or

@@ -20,8 +20,8 @@ func envelope(typ string) *message.Envelope {
 	return &message.Envelope{Data: []byte(`{"n": 7}`), Metadata: message.Metadata{Headers: message.Headers{Type: typ}}}
 }
 
-func verdictOf(err error) handler.Verdict {
-	v, _ := handler.Judge(err)
+func verdictOf(err error) handler.Outcome {
+	v, _ := handler.OutcomeOf(err)
 	return v
 }
 
@@ -29,7 +29,7 @@ func TestVerdictsAreToldByTheError(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		err  error
-		want handler.Verdict
+		want handler.Outcome
 	}{
 		{nil, handler.Done},
 		{errBroken, handler.Failed},
@@ -53,7 +53,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 		time.Minute: time.Minute, 48 * time.Hour: handler.MaxRetryAfter,
 		-time.Second: handler.MinRetryAfter, 0: handler.MinRetryAfter,
 	} {
-		_, after := handler.Judge(handler.RetryAfter(given))
+		_, after := handler.OutcomeOf(handler.RetryAfter(given))
 		require.Equal(t, want, after)
 	}
 }

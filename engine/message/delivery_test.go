@@ -9,7 +9,7 @@ import (
 )
 
 func delivery(fields ...string) Delivery {
-	d := Delivery{Stream: "payments", ID: "1700000000123-4", Calls: 2}
+	d := Delivery{Stream: "payments", ID: "1700000000123-4", Attempts: 2}
 	for i := 0; i < len(fields); i += 2 {
 		d.Fields = append(d.Fields, Field{Name: fields[i], Value: []byte(fields[i+1])})
 	}

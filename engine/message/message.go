@@ -112,9 +112,9 @@ type Delivery struct {
 	// Fields are the entry's fields in their order. An entry whose body is
 	// gone (deleted or trimmed while pending) has none: see Gone.
 	Fields []Field
-	// Calls is how often a handler was called for it before, as far as the
+	// Attempts is how often a handler was called for it before, as far as the
 	// broker's delivery count tells. A first delivery has 0.
-	Calls int
+	Attempts int
 }
 
 // Field is one name and value of a stream entry.

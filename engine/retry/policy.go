@@ -10,8 +10,8 @@ import (
 
 // Policy says how often a message is handled, and how long it waits between.
 type Policy struct {
-	// MaxCalls is the number of calls in all; 0 and 1 both mean one.
-	MaxCalls int
+	// MaxAttempts is the number of attempts in all; 0 and 1 both mean one.
+	MaxAttempts int
 	// Delay is the wait before the second call.
 	Delay time.Duration
 	// Multiplier is applied to the delay for each later call; default 1.
@@ -30,13 +30,13 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// Next says whether a message that was called `calls` times is called again,
+// Next says whether a message that was called `attempts` times is called again,
 // and after what delay.
-func (p Policy) Next(calls int) (time.Duration, bool) {
-	if calls >= max(p.MaxCalls, 1) {
+func (p Policy) Next(attempts int) (time.Duration, bool) {
+	if attempts >= max(p.MaxAttempts, 1) {
 		return 0, false
 	}
-	delay := float64(p.Delay) * math.Pow(max(p.Multiplier, 1), float64(max(calls-1, 0)))
+	delay := float64(p.Delay) * math.Pow(max(p.Multiplier, 1), float64(max(attempts-1, 0)))
 	if limit := float64(p.MaxDelay); p.MaxDelay > 0 && delay > limit {
 		delay = limit
 	}

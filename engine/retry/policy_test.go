@@ -14,17 +14,17 @@ func TestMaxCallsIsTheNumberOfCallsInAll(t *testing.T) {
 	for maxCalls, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3} {
 		calls := 1
 		for again := true; again; {
-			if _, again = (retry.Policy{MaxCalls: maxCalls}).Next(calls); again {
+			if _, again = (retry.Policy{MaxAttempts: maxCalls}).Next(calls); again {
 				calls++
 			}
 		}
-		require.Equal(t, want, calls, "MaxCalls %d", maxCalls)
+		require.Equal(t, want, calls, "MaxAttempts %d", maxCalls)
 	}
 }
 
 func TestDelayGrowsToItsCap(t *testing.T) {
 	t.Parallel()
-	p := retry.Policy{MaxCalls: 100, Delay: time.Second, Multiplier: 2, MaxDelay: 5 * time.Second}
+	p := retry.Policy{MaxAttempts: 100, Delay: time.Second, Multiplier: 2, MaxDelay: 5 * time.Second}
 	for calls, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 90: 5 * time.Second} {
 		delay, again := p.Next(calls)
 		require.True(t, again)
@@ -34,7 +34,7 @@ func TestDelayGrowsToItsCap(t *testing.T) {
 
 func TestDelayIsTheSameWithoutMultiplier(t *testing.T) {
 	t.Parallel()
-	p := retry.Policy{MaxCalls: 10, Delay: time.Second}.WithDefaults()
+	p := retry.Policy{MaxAttempts: 10, Delay: time.Second}.WithDefaults()
 	for calls := 1; calls < 10; calls++ {
 		delay, _ := p.Next(calls)
 		require.Equal(t, time.Second, delay)
@@ -43,14 +43,14 @@ func TestDelayIsTheSameWithoutMultiplier(t *testing.T) {
 
 func TestUncappedDelayNeverOverflows(t *testing.T) {
 	t.Parallel()
-	delay, again := retry.Policy{MaxCalls: 5000, Delay: time.Hour, Multiplier: 10}.Next(4000)
+	delay, again := retry.Policy{MaxAttempts: 5000, Delay: time.Hour, Multiplier: 10}.Next(4000)
 	require.True(t, again)
 	require.Positive(t, delay)
 }
 
 func TestJitterAddsAtMostItsShare(t *testing.T) {
 	t.Parallel()
-	p := retry.Policy{MaxCalls: 3, Delay: time.Second, Jitter: 0.5}
+	p := retry.Policy{MaxAttempts: 3, Delay: time.Second, Jitter: 0.5}
 	seen := map[time.Duration]bool{}
 	for range 100 {
 		delay, _ := p.Next(1)

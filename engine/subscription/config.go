@@ -45,6 +45,10 @@ type Config struct {
 	Concurrency int
 	// HandlerTimeout ends a handler's context; default 300 s.
 	HandlerTimeout time.Duration
+	// ClaimIdle is how long an entry may look idle before another engine may
+	// take it for left behind; default 60 s. What is in flight is renewed every
+	// third of it.
+	ClaimIdle time.Duration
 	// FromEnd starts a new group at the stream's end.
 	FromEnd bool
 	// SkipChecksums turns verification off.
@@ -79,6 +83,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.HandlerTimeout == 0 {
 		c.HandlerTimeout = 300 * time.Second
+	}
+	if c.ClaimIdle == 0 {
+		c.ClaimIdle = 60 * time.Second
 	}
 	c.Retry = c.Retry.WithDefaults()
 	return c

@@ -119,7 +119,7 @@ func (d *dispatcher) accept(tasks []*task) {
 			continue
 		}
 		t.envelope = envelope
-		if t.calls > max(d.cfg.Retry.MaxCalls, 1) {
+		if t.calls > max(d.cfg.Retry.MaxAttempts, 1) {
 			d.park(t, fmt.Errorf("called %d times by processes that did not finish it", t.calls))
 			continue
 		}

@@ -57,7 +57,7 @@ func TestAStopRepeatsNothingThatWasFinishedBeforeAStuckHandler(t *testing.T) {
 func TestOrderIsKeptWhenTheFirstOfAStreamIsGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		c := config()
-		c.Retry.MaxCalls = 1
+		c.Retry.MaxAttempts = 1
 		b.publish("a/1", "a/2", "slow/1", "a/3")
 		b.run(c, func(ctx context.Context, m *message.Envelope) error {
 			if m.Metadata.Headers.ID == "a/1" {
@@ -142,7 +142,7 @@ func TestABlipOfTheTargetIsOverSoonAtAnyConcurrency(t *testing.T) {
 func TestALostReplyOfADeadLetterIsCountedOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.run(config(), func(context.Context, *message.Envelope) error { return handler.Reject(errBroken) })
-		b.broker.Inject(brokertest.Fault{Method: "Park", ReplyLost: true})
+		b.broker.Inject(brokertest.Fault{Method: "DeadLetter", ReplyLost: true})
 		b.publish("a/1")
 		b.pass(30 * time.Second)
 		require.Len(t, b.deadLetters(), 1)

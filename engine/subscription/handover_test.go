@@ -12,7 +12,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/brokertest"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // nth is the number of the message's call, this one included.
@@ -28,10 +28,10 @@ func (b *bench) nth(m *message.Envelope) (n int) {
 func TestWhatAnotherReplicaGivesBackDoublesNoCall(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		ctx := context.Background()
-		other, err := b.broker.Join(ctx, subscription.Member{Stream: stream, Group: group, Consumer: "other"})
+		other, err := b.broker.Join(ctx, consumergroup.Member{Stream: stream, Group: group, Consumer: "other"})
 		require.NoError(t, err)
 		b.publish("a/1")
-		got, _, err := other.Read(ctx, subscription.Read{Max: 1})
+		got, _, err := other.Read(ctx, consumergroup.Read{Max: 1})
 		require.NoError(t, err)
 
 		c := config()
@@ -44,7 +44,7 @@ func TestWhatAnotherReplicaGivesBackDoublesNoCall(t *testing.T) {
 		})
 		b.publish("a/2", "a/3") // a/3 queues behind a/2, which waits
 		b.pass(time.Second)
-		_, err = other.Release(ctx, []subscription.Held{{ID: got[0].ID}}) // and a/1 behind a/3
+		_, err = other.Release(ctx, []consumergroup.Entry{{ID: got[0].ID}}) // and a/1 behind a/3
 		require.NoError(t, err)
 		b.pass(time.Minute)
 		require.ElementsMatch(t, []string{"a/1", "a/2", "a/2", "a/3", "a/3"}, b.ids())
@@ -56,18 +56,18 @@ func TestWhatAnotherReplicaGivesBackDoublesNoCall(t *testing.T) {
 func TestAReplacedEngineHandlesWhatWasGivenBackBeforeWhatIsNew(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		ctx := context.Background()
-		former, err := b.broker.Join(ctx, subscription.Member{Stream: stream, Group: group, Consumer: "former"})
+		former, err := b.broker.Join(ctx, consumergroup.Member{Stream: stream, Group: group, Consumer: "former"})
 		require.NoError(t, err)
 		var want []string
 		for n := range 40 {
 			want = append(want, fmt.Sprintf("a/%d", n+1))
 		}
 		b.publish(want...)
-		got, _, err := former.Read(ctx, subscription.Read{Max: 25})
+		got, _, err := former.Read(ctx, consumergroup.Read{Max: 25})
 		require.NoError(t, err)
-		var held []subscription.Held
+		var held []consumergroup.Entry
 		for _, d := range got {
-			held = append(held, subscription.Held{ID: d.ID})
+			held = append(held, consumergroup.Entry{ID: d.ID})
 		}
 		_, err = former.Release(ctx, held)
 		require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestAReplacedEngineHandlesWhatWasGivenBackBeforeWhatIsNew(t *testing.T) {
 func TestAFlappingTargetBlamesNoMessageForWhatOthersFound(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		c := config()
-		c.Retry.MaxCalls = 1
+		c.Retry.MaxAttempts = 1
 		b.publish("x/1", "ok1/1", "down1/1", "ok2/1", "down2/1", "ok3/1", "down3/1", "ok4/1")
 		b.run(c, func(_ context.Context, m *message.Envelope) error {
 			id := m.Metadata.Headers.ID
@@ -110,7 +110,7 @@ func TestAFaultAtTheVeryEndLeavesNoHole(t *testing.T) {
 func TestAMessageThatNoProcessFinishesIsGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		c := config()
-		c.Retry.MaxCalls = 2
+		c.Retry.MaxAttempts = 2
 		let := make(chan struct{})
 		b.publish("a/1")
 		for range 5 {

@@ -23,6 +23,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 const (
@@ -56,7 +57,7 @@ type call struct {
 func config() subscription.Config {
 	return subscription.Config{
 		Domain: "shop", Handler: group, Stream: stream, DeadLetters: true, MessagesPerTick: 10,
-		Retry: retry.Policy{MaxCalls: 3, Delay: time.Second},
+		Retry: retry.Policy{MaxAttempts: 3, Delay: time.Second},
 	}
 }
 
@@ -191,9 +192,9 @@ func (b *bench) figures() figures {
 func (b *bench) deadLetters() []letter {
 	b.t.Helper()
 	ctx := context.Background()
-	seat, err := b.broker.Broker.Join(ctx, subscription.Member{Stream: queue, Group: "look", Consumer: fmt.Sprint(time.Now())})
+	seat, err := b.broker.Broker.Join(ctx, consumergroup.Member{Stream: queue, Group: "look", Consumer: fmt.Sprint(time.Now())})
 	require.NoError(b.t, err)
-	got, _, err := seat.Read(ctx, subscription.Read{Max: 1000})
+	got, _, err := seat.Read(ctx, consumergroup.Read{Max: 1000})
 	require.NoError(b.t, err)
 	var letters []letter
 	for _, d := range got {

@@ -108,7 +108,7 @@ func (i *instruments) startAtZero() {
 // trace becomes the exemplar.
 func (i *instruments) called(ctx context.Context, t *task) {
 	i.duration.Record(ctx, t.took.Seconds(), i.labels)
-	if v, _ := handler.Judge(t.err); v != handler.Done {
+	if v, _ := handler.OutcomeOf(t.err); v != handler.Done {
 		return
 	}
 	if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {

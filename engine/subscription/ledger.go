@@ -36,7 +36,7 @@ func (l *ledger) enter(got []message.Delivery, recorded func(message.Delivery) i
 			continue
 		}
 		t := &backing[i]
-		t.delivery, t.calls, t.recorded = d, d.Calls, recorded(d)
+		t.delivery, t.calls, t.recorded = d, d.Attempts, recorded(d)
 		l.tasks[d.ID] = t
 		tasks = append(tasks, t)
 	}

@@ -51,7 +51,7 @@ func newModel(b *bench, seed uint64) *model {
 	m := &model{bench: b, random: rand.New(rand.NewPCG(seed, 0)), config: config(), fates: make(map[string]*fate)}
 	m.config.Concurrency, m.config.MessagesPerTick = pick(m, 1, 4), pick(m, 1, 3, 10)
 	m.config.Order = pick(m, subscription.OrderStream, subscription.OrderNone)
-	m.config.Retry = retry.Policy{MaxCalls: pick(m, 1, 3), Delay: pick(m, 0, time.Second)}
+	m.config.Retry = retry.Policy{MaxAttempts: pick(m, 1, 3), Delay: pick(m, 0, time.Second)}
 	return m
 }
 
@@ -103,10 +103,10 @@ func (m *model) add() {
 
 func (m *model) fault() (repair func()) {
 	f := brokertest.Fault{
-		Method: pick(m, "Join", "Read", "Read", "Pending", "Adopt", "Ack", "Attempt", "Park"),
+		Method: pick(m, "Join", "Read", "Read", "Pending", "ClaimReleased", "Ack", "Attempt", "DeadLetter"),
 		Nth:    m.random.IntN(4), Times: 1 + m.random.IntN(3), ReplyLost: pick(m, true, false),
 	}
-	if f.Method == "Adopt" && f.ReplyLost {
+	if f.Method == "ClaimReleased" && f.ReplyLost {
 		m.lost += f.Times
 	}
 	return m.broker.Inject(f)
@@ -180,7 +180,7 @@ func (m *model) check() {
 	for _, l := range m.deadLetters() {
 		letters[l.Metadata.Headers.ID]++
 	}
-	calls := m.config.Retry.MaxCalls
+	calls := m.config.Retry.MaxAttempts
 	for id, f := range m.fates {
 		require.Equal(m.t, 1, f.through+letters[id], "%s: handled %d times, %d dead letters", id, f.through, letters[id])
 		require.LessOrEqual(m.t, f.failed, calls+m.lost, "calls of %s", id)

@@ -181,7 +181,7 @@ func (r *reader) adopt(ctx context.Context, seat Seat) error {
 		return nil
 	}
 	for ctx.Err() == nil {
-		got, err := seat.Adopt(ctx, r.cfg.MessagesPerTick)
+		got, err := seat.ClaimReleased(ctx, r.cfg.MessagesPerTick)
 		if err != nil {
 			return err
 		}
@@ -236,5 +236,5 @@ func (r *reader) joined() {
 // What the broker has on record for an entry differs by how it was got: a read
 // counts itself as one, a release writes the calls made.
 func freshlyRead(message.Delivery) int { return 1 }
-func announced(d message.Delivery) int { return d.Calls + 1 }
-func adopted(d message.Delivery) int   { return d.Calls }
+func announced(d message.Delivery) int { return d.Attempts + 1 }
+func adopted(d message.Delivery) int   { return d.Attempts }

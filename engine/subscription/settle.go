@@ -24,7 +24,7 @@ type letter struct {
 // settle decides what becomes of a task that was called. It appends the ids to
 // be acknowledged to acks.
 func (d *dispatcher) settle(t *task, tally *tally, acks []string) []string {
-	verdict, after := handler.Judge(t.err)
+	verdict, after := handler.OutcomeOf(t.err)
 	verdict = d.judgeTarget(t, verdict)
 	switch verdict {
 	case handler.Done:
@@ -67,7 +67,7 @@ func (d *dispatcher) retryOrGiveUp(t *task, tally *tally) {
 
 // judgeTarget keeps track of whether the target is down. A message that finds
 // it down time and again while others are answered is itself what fails.
-func (d *dispatcher) judgeTarget(t *task, v handler.Verdict) handler.Verdict {
+func (d *dispatcher) judgeTarget(t *task, v handler.Outcome) handler.Outcome {
 	if v == handler.Skipped {
 		return v // it was not for the target
 	}
@@ -141,7 +141,7 @@ func (d *dispatcher) record() {
 	d.unrecorded = nil
 	calls := make([]Held, len(batch))
 	for i, t := range batch {
-		calls[i] = Held{ID: t.delivery.ID, Calls: t.calls + 1}
+		calls[i] = Held{ID: t.delivery.ID, Attempts: t.calls + 1}
 	}
 	d.inBackground(func(ctx context.Context) func() {
 		lost, err := d.seat().Attempt(ctx, calls)
@@ -228,14 +228,14 @@ type parking struct {
 
 // deliverLetters tries until the queue has the letters or ctx ends.
 func (d *dispatcher) deliverLetters(ctx context.Context, batch []letter) (p parking) {
-	entries := make([]deadletter.Letter, len(batch))
+	entries := make([]deadletter.Entry, len(batch))
 	for i, l := range batch {
 		entries[i] = d.compose(l)
 	}
 	for backoff := newBackoff(); ; p.unsure = true {
 		var lost []string
 		p.err = d.ledger.settle(func() (ids []string, err error) {
-			lost, err = d.seat().Park(ctx, entries)
+			lost, err = d.seat().DeadLetter(ctx, entries)
 			if err != nil {
 				return nil, err
 			}
@@ -257,8 +257,8 @@ func (d *dispatcher) deliverLetters(ctx context.Context, batch []letter) (p park
 	}
 }
 
-func (d *dispatcher) compose(l letter) deadletter.Letter {
-	return deadletter.NewLetter(l.task.delivery, deadletter.Metadata{
+func (d *dispatcher) compose(l letter) deadletter.Entry {
+	return deadletter.Compose(l.task.delivery, deadletter.Metadata{
 		OriginalStream: l.task.delivery.Stream,
 		OriginalID:     l.task.delivery.ID,
 		ConsumerGroup:  d.member.Group,

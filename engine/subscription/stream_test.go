@@ -240,7 +240,7 @@ func TestHandlerThatTakesTooLongIsEnded(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		c := config()
 		c.HandlerTimeout = 5 * time.Second
-		c.Retry.MaxCalls = 1
+		c.Retry.MaxAttempts = 1
 		b.run(c, func(ctx context.Context, m *message.Envelope) error {
 			if m.Metadata.Headers.ID != "a/1" {
 				return ctx.Err()
@@ -317,7 +317,7 @@ func TestLostAcknowledgementIsRepeatedNotTheHandler(t *testing.T) {
 func TestFailedDeadLetterIsRepeatedNotTheHandler(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.run(config(), func(context.Context, *message.Envelope) error { return handler.Reject(errBroken) })
-		b.broker.Inject(brokertest.Fault{Method: "Park", Times: 5})
+		b.broker.Inject(brokertest.Fault{Method: "DeadLetter", Times: 5})
 		b.publish("a/1")
 		b.pass(30 * time.Second)
 		require.Len(t, b.called(), 1)
@@ -485,7 +485,7 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 func TestHandlerThatIsCutOffByAStopHasNotFailed(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		c := config()
-		c.Retry.MaxCalls = 1
+		c.Retry.MaxAttempts = 1
 		b.run(c, func(ctx context.Context, _ *message.Envelope) error { <-ctx.Done(); return ctx.Err() })
 		b.publish("a/1", "b/1")
 		b.pass(time.Second)

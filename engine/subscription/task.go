@@ -42,7 +42,7 @@ func (t *task) held(running bool) Held {
 	if running {
 		calls++
 	}
-	return Held{ID: t.delivery.ID, Calls: calls}
+	return Held{ID: t.delivery.ID, Attempts: calls}
 }
 
 // onRecord says that the broker has the coming call on record.
@@ -50,7 +50,7 @@ func (t *task) onRecord() bool { return t.recorded == t.calls+1 }
 
 // foundDown says that the task's last call found the target down.
 func (t *task) foundDown() bool {
-	v, _ := handler.Judge(t.err)
+	v, _ := handler.OutcomeOf(t.err)
 	return v == handler.Down
 }
 

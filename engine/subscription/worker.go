@@ -75,7 +75,7 @@ func (w *worker) work(r *run) {
 		}
 		r.current.Store(int64(i))
 		now = w.call(t, now)
-		if v, _ := handler.Judge(t.err); v == handler.Down {
+		if v, _ := handler.OutcomeOf(t.err); v == handler.Down {
 			w.skip(r.tasks[i+1:])
 			break
 		} else if v == handler.Failed || v == handler.Postponed {
@@ -111,7 +111,7 @@ func (w *worker) call(t *task, started time.Time) time.Time {
 // cutOff says whether a call failed because the engine did not wait any longer:
 // that is no failure of the message, which is released as if not called.
 func (w *worker) cutOff(err error) bool {
-	v, _ := handler.Judge(err)
+	v, _ := handler.OutcomeOf(err)
 	return v == handler.Failed && w.base.Err() != nil
 }
 
@@ -122,7 +122,7 @@ func timedOut(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(cause, ErrHandlerTimeout) || errors.Is(err, ErrHandlerTimeout) {
 		return err
 	}
-	if v, _ := handler.Judge(err); v != handler.Failed {
+	if v, _ := handler.OutcomeOf(err); v != handler.Failed {
 		return err
 	}
 	return errors.Join(cause, err)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var ackTests = []test{
@@ -42,13 +42,13 @@ func ackWithRead(t *testing.T, f *fixture) {
 	ids := f.publish(t, 4)
 	s.read(t, 2)
 
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 2, Acks: ids[:1]})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 2, Acks: ids[:1]})
 	require.NoError(t, err)
 	require.True(t, acked)
 	require.Equal(t, ids[2:], idsOf(got))
 	require.Equal(t, ids[1:], idsOf(s.pending(t)))
 
-	got, acked, err = s.Read(t.Context(), subscription.Read{Max: 2, Acks: ids[1:]})
+	got, acked, err = s.Read(t.Context(), consumergroup.Read{Max: 2, Acks: ids[1:]})
 	require.NoError(t, err)
 	require.True(t, acked, "also where nothing is left to read")
 	require.Empty(t, got)
@@ -60,7 +60,7 @@ func ackWithWait(t *testing.T, f *fixture) {
 	ids := f.publish(t, 1)
 	s.read(t, 1)
 
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: 20 * time.Millisecond, Acks: ids})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: 20 * time.Millisecond, Acks: ids})
 	require.NoError(t, err)
 	require.True(t, acked)
 	require.Empty(t, got)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var attemptTests = []test{
@@ -29,7 +29,7 @@ func attemptBatch(t *testing.T, f *fixture) {
 	s := f.join(t, "g", "c")
 	ids := f.publish(t, 3)
 	s.read(t, 3)
-	lost := s.attempt(t, subscription.Held{ID: ids[0], Calls: 4}, subscription.Held{ID: ids[2], Calls: 2})
+	lost := s.attempt(t, consumergroup.Entry{ID: ids[0], Attempts: 4}, consumergroup.Entry{ID: ids[2], Attempts: 2})
 	require.Empty(t, lost)
 	require.Equal(t, map[string]int{ids[0]: 3, ids[1]: 0, ids[2]: 1}, callsOf(s.pending(t)))
 	require.Empty(t, s.attempt(t), "nothing to do is nothing done")

@@ -14,7 +14,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,21 +24,21 @@ type limited struct{ *memorybroker.Broker }
 
 func (l limited) Capabilities() broker.Capability { return broker.ConsumerGroups }
 
-func (l limited) Join(ctx context.Context, m subscription.Member) (subscription.Seat, error) {
+func (l limited) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
 	s, err := l.Broker.Join(ctx, m)
 	return limitedSeat{s}, err
 }
 
-type limitedSeat struct{ subscription.Seat }
+type limitedSeat struct{ consumergroup.Membership }
 
-func (s limitedSeat) Read(ctx context.Context, r subscription.Read) ([]message.Delivery, bool, error) {
+func (s limitedSeat) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
 	if r.Block > 0 {
 		return nil, false, broker.ErrUnsupported
 	}
-	return s.Seat.Read(ctx, r)
+	return s.Membership.Read(ctx, r)
 }
 
-func (s limitedSeat) Park(context.Context, []deadletter.Letter) ([]string, error) {
+func (s limitedSeat) DeadLetter(context.Context, []deadletter.Entry) ([]string, error) {
 	return nil, broker.ErrUnsupported
 }
 
@@ -47,7 +47,7 @@ type groupless struct{ *memorybroker.Broker }
 
 func (groupless) Capabilities() broker.Capability { return 0 }
 
-func (groupless) Join(context.Context, subscription.Member) (subscription.Seat, error) {
+func (groupless) Join(context.Context, consumergroup.Member) (consumergroup.Membership, error) {
 	return nil, broker.ErrUnsupported
 }
 
@@ -90,21 +90,21 @@ func TestAFaultLastsUntilItIsCleared(t *testing.T) {
 func TestEveryMethodFailsOnDemand(t *testing.T) {
 	f := brokertest.NewFlaky(memorybroker.New())
 	s, id := seatWithOne(t, f)
-	held := []subscription.Held{{ID: id, Calls: 1}}
+	held := []consumergroup.Entry{{ID: id, Attempts: 1}}
 	for method, call := range map[string]func(context.Context) error{
 		"Join": func(ctx context.Context) error { _, err := f.Join(ctx, member); return err },
 		"Read": func(ctx context.Context) error {
-			_, acked, err := s.Read(ctx, subscription.Read{Max: 1, Acks: []string{id}})
+			_, acked, err := s.Read(ctx, consumergroup.Read{Max: 1, Acks: []string{id}})
 			require.False(t, acked)
 			return err
 		},
-		"Pending": func(ctx context.Context) error { _, err := s.Pending(ctx, "", 1); return err },
-		"Adopt":   func(ctx context.Context) error { _, err := s.Adopt(ctx, 1); return err },
-		"Ack":     func(ctx context.Context) error { return s.Ack(ctx, []string{id}) },
-		"Attempt": func(ctx context.Context) error { _, err := s.Attempt(ctx, held); return err },
-		"Release": func(ctx context.Context) error { _, err := s.Release(ctx, held); return err },
-		"Park": func(ctx context.Context) error {
-			_, err := s.Park(ctx, []deadletter.Letter{{ID: id}})
+		"Pending":       func(ctx context.Context) error { _, err := s.Pending(ctx, "", 1); return err },
+		"ClaimReleased": func(ctx context.Context) error { _, err := s.ClaimReleased(ctx, 1); return err },
+		"Ack":           func(ctx context.Context) error { return s.Ack(ctx, []string{id}) },
+		"Attempt":       func(ctx context.Context) error { _, err := s.Attempt(ctx, held); return err },
+		"Release":       func(ctx context.Context) error { _, err := s.Release(ctx, held); return err },
+		"DeadLetter": func(ctx context.Context) error {
+			_, err := s.DeadLetter(ctx, []deadletter.Entry{{ID: id}})
 			return err
 		},
 	} {
@@ -124,7 +124,7 @@ func TestALostReplyLeavesItsEntriesPending(t *testing.T) {
 	require.NoError(t, err)
 
 	f.Inject(brokertest.Fault{Method: "Read", ReplyLost: true})
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: time.Second})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: time.Second})
 	require.ErrorIs(t, err, brokertest.ErrInjected)
 	require.False(t, acked)
 	require.Empty(t, got)
@@ -135,16 +135,16 @@ func TestALostReplyLeavesItsEntriesPending(t *testing.T) {
 	require.Equal(t, id, pending[0].ID)
 }
 
-var member = subscription.Member{Stream: "s", Group: "g", Consumer: "c"}
+var member = consumergroup.Member{Stream: "s", Group: "g", Consumer: "c"}
 
 // seatWithOne returns a seat that has one entry pending.
-func seatWithOne(t *testing.T, f *brokertest.Flaky) (subscription.Seat, string) {
+func seatWithOne(t *testing.T, f *brokertest.Flaky) (consumergroup.Membership, string) {
 	t.Helper()
 	s, err := f.Join(t.Context(), member)
 	require.NoError(t, err)
 	id, err := f.Publish(t.Context(), member.Stream, message.Field{Name: "data"})
 	require.NoError(t, err)
-	_, _, err = s.Read(t.Context(), subscription.Read{Max: 1})
+	_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1})
 	require.NoError(t, err)
 	return s, id
 }

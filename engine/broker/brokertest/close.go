@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var closeTests = []test{
@@ -37,12 +37,12 @@ func closedSaysSo(t *testing.T, f *fixture) {
 	operations := map[string]func() error{
 		"publish": func() error { _, err := f.Publish(ctx, f.stream, data("x")); return err },
 		"join": func() error {
-			_, err := f.Join(ctx, subscription.Member{Stream: f.stream, Group: "g", Consumer: "c"})
+			_, err := f.Join(ctx, consumergroup.Member{Stream: f.stream, Group: "g", Consumer: "c"})
 			return err
 		},
-		"read":    func() error { _, _, err := s.Read(ctx, subscription.Read{Max: 1}); return err },
+		"read":    func() error { _, _, err := s.Read(ctx, consumergroup.Read{Max: 1}); return err },
 		"pending": func() error { _, err := s.Pending(ctx, "", 1); return err },
-		"adopt":   func() error { _, err := s.Adopt(ctx, 1); return err },
+		"adopt":   func() error { _, err := s.ClaimReleased(ctx, 1); return err },
 		"ack":     func() error { return s.Ack(ctx, ids) },
 		"attempt": func() error { _, err := s.Attempt(ctx, heldWith(1, ids...)); return err },
 		"release": func() error { _, err := s.Release(ctx, heldWith(1, ids...)); return err },
@@ -57,7 +57,7 @@ func closedParks(t *testing.T, f *fixture) {
 	ids := f.publish(t, 1)
 	s.read(t, 1)
 	require.NoError(t, f.Close(t.Context()))
-	_, err := s.Park(t.Context(), lettersFor(ids...))
+	_, err := s.DeadLetter(t.Context(), lettersFor(ids...))
 	require.ErrorIs(t, err, broker.ErrClosed)
 }
 
@@ -67,7 +67,7 @@ func closeEndsWait(t *testing.T, f *fixture) {
 	go func() {
 		close(started)
 		for {
-			if _, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: maxBlock}); err != nil {
+			if _, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxBlock}); err != nil {
 				done <- err
 				return
 			}

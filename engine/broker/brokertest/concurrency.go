@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 const (
@@ -92,7 +92,7 @@ func consume(t *testing.T, f *fixture, seatOf func(int) seat) {
 func consumeUntil(ctx context.Context, t *testing.T, s seat, seen *tally, n int) {
 	var acks []string
 	for seen.total.Load() < int64(n) {
-		got, acked, err := s.Read(ctx, subscription.Read{Max: 7, Acks: acks})
+		got, acked, err := s.Read(ctx, consumergroup.Read{Max: 7, Acks: acks})
 		if !assert.NoError(t, err) || !assert.True(t, acked) { //nolint:testifylint // require must not be called from this goroutine
 			return
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // ErrInjected is what a fault answers unless it names an error.
@@ -119,9 +119,9 @@ func (f *Flaky) Ping(ctx context.Context) error {
 	return f.tryError("Ping", func() error { return f.Broker.Ping(ctx) })
 }
 
-// Join implements [subscription.Source].
-func (f *Flaky) Join(ctx context.Context, m subscription.Member) (subscription.Seat, error) {
-	return try(f, "Join", func() (subscription.Seat, error) {
+// Join implements [consumergroup.Broker].
+func (f *Flaky) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
+	return try(f, "Join", func() (consumergroup.Membership, error) {
 		s, err := f.Broker.Join(ctx, m)
 		if err != nil {
 			return nil, err
@@ -132,12 +132,12 @@ func (f *Flaky) Join(ctx context.Context, m subscription.Member) (subscription.S
 
 type flakySeat struct {
 	flaky *Flaky
-	seat  subscription.Seat
+	seat  consumergroup.Membership
 }
 
 // Read reports nothing as acknowledged when its reply is lost: who got no
 // answer cannot know.
-func (s *flakySeat) Read(ctx context.Context, r subscription.Read) ([]message.Delivery, bool, error) {
+func (s *flakySeat) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
 	type reply struct {
 		got   []message.Delivery
 		acked bool
@@ -157,22 +157,22 @@ func (s *flakySeat) Pending(ctx context.Context, after string, max int) ([]messa
 	return try(s.flaky, "Pending", func() ([]message.Delivery, error) { return s.seat.Pending(ctx, after, max) })
 }
 
-func (s *flakySeat) Adopt(ctx context.Context, max int) ([]message.Delivery, error) {
-	return try(s.flaky, "Adopt", func() ([]message.Delivery, error) { return s.seat.Adopt(ctx, max) })
+func (s *flakySeat) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, error) {
+	return try(s.flaky, "ClaimReleased", func() ([]message.Delivery, error) { return s.seat.ClaimReleased(ctx, max) })
 }
 
 func (s *flakySeat) Ack(ctx context.Context, ids []string) error {
 	return s.flaky.tryError("Ack", func() error { return s.seat.Ack(ctx, ids) })
 }
 
-func (s *flakySeat) Attempt(ctx context.Context, held []subscription.Held) ([]string, error) {
+func (s *flakySeat) Attempt(ctx context.Context, held []consumergroup.Entry) ([]string, error) {
 	return try(s.flaky, "Attempt", func() ([]string, error) { return s.seat.Attempt(ctx, held) })
 }
 
-func (s *flakySeat) Release(ctx context.Context, held []subscription.Held) ([]string, error) {
+func (s *flakySeat) Release(ctx context.Context, held []consumergroup.Entry) ([]string, error) {
 	return try(s.flaky, "Release", func() ([]string, error) { return s.seat.Release(ctx, held) })
 }
 
-func (s *flakySeat) Park(ctx context.Context, letters []deadletter.Letter) ([]string, error) {
-	return try(s.flaky, "Park", func() ([]string, error) { return s.seat.Park(ctx, letters) })
+func (s *flakySeat) DeadLetter(ctx context.Context, letters []deadletter.Entry) ([]string, error) {
+	return try(s.flaky, "DeadLetter", func() ([]string, error) { return s.seat.DeadLetter(ctx, letters) })
 }

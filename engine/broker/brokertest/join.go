@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var joinTests = []test{
@@ -24,7 +24,7 @@ func startsAtBeginning(t *testing.T, f *fixture) {
 
 func startsAtEnd(t *testing.T, f *fixture) {
 	f.publish(t, 3)
-	s := f.joinAs(t, subscription.Member{Stream: f.stream, Group: "g", Consumer: "c", FromEnd: true})
+	s := f.joinAs(t, consumergroup.Member{Stream: f.stream, Group: "g", Consumer: "c", FromEnd: true})
 	require.Empty(t, s.read(t, 10))
 
 	later := f.publish(t, 2)
@@ -35,7 +35,7 @@ func goesOn(t *testing.T, f *fixture) {
 	ids := f.publish(t, 3)
 	require.Equal(t, ids[:1], idsOf(f.join(t, "g", "c").read(t, 1)))
 
-	again := f.joinAs(t, subscription.Member{Stream: f.stream, Group: "g", Consumer: "c", FromEnd: true})
+	again := f.joinAs(t, consumergroup.Member{Stream: f.stream, Group: "g", Consumer: "c", FromEnd: true})
 	require.Equal(t, ids[1:], idsOf(again.read(t, 10)))
 }
 

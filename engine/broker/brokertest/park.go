@@ -20,8 +20,8 @@ func parkMoves(t *testing.T, f *fixture) {
 	ids := f.publish(t, 3)
 	s.read(t, 3)
 	require.Empty(t, s.park(t,
-		deadletter.Letter{ID: ids[0], Data: []byte(`{"price": 42.0}`)},
-		deadletter.Letter{ID: ids[2], Data: []byte(`{"name": "ü"}`)}))
+		deadletter.Entry{ID: ids[0], Data: []byte(`{"price": 42.0}`)},
+		deadletter.Entry{ID: ids[2], Data: []byte(`{"name": "ü"}`)}))
 
 	letters := f.letters(t)
 	require.Len(t, letters, 2)
@@ -37,7 +37,7 @@ func parkRaw(t *testing.T, f *fixture) {
 	s := f.join(t, "g", "c")
 	ids := f.publish(t, 1)
 	s.read(t, 1)
-	require.Empty(t, s.park(t, deadletter.Letter{ID: ids[0], Data: []byte("{}"), Raw: raw}))
+	require.Empty(t, s.park(t, deadletter.Entry{ID: ids[0], Data: []byte("{}"), Raw: raw}))
 
 	letters := f.letters(t)
 	require.Len(t, letters, 1)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var publishTests = []test{
@@ -25,7 +25,7 @@ func publishedInOrder(t *testing.T, f *fixture) {
 	require.Equal(t, ids, idsOf(got))
 	for i, d := range got {
 		require.Equal(t, f.stream, d.Stream)
-		require.Zero(t, d.Calls, "a first delivery was never called")
+		require.Zero(t, d.Attempts, "a first delivery was never called")
 		require.False(t, d.Gone())
 		text, ok := d.Data()
 		require.True(t, ok)
@@ -74,7 +74,7 @@ func noFieldsRefused(t *testing.T, f *fixture) {
 	_, err := f.Publish(t.Context(), f.stream)
 	require.Error(t, err)
 	if f.Capabilities().Has(broker.ConsumerGroups) {
-		s := f.joinAs(t, subscription.Member{Stream: f.stream, Group: "g", Consumer: "c"})
+		s := f.joinAs(t, consumergroup.Member{Stream: f.stream, Group: "g", Consumer: "c"})
 		require.Empty(t, s.read(t, 1))
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // maxBlock is the longest that a read may wait.
@@ -49,7 +49,7 @@ func readOnce(t *testing.T, f *fixture) {
 
 func waitsInVain(t *testing.T, f *fixture) {
 	s := f.join(t, "g", "c")
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: 20 * time.Millisecond})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: 20 * time.Millisecond})
 	require.NoError(t, err)
 	require.True(t, acked)
 	require.Empty(t, got)
@@ -63,7 +63,7 @@ func waitsForEntry(t *testing.T, f *fixture) {
 	go func() {
 		defer close(read)
 		for {
-			got, _, err := s.Read(ctx, subscription.Read{Max: 1, Block: maxBlock})
+			got, _, err := s.Read(ctx, consumergroup.Read{Max: 1, Block: maxBlock})
 			if err != nil {
 				return
 			}
@@ -82,7 +82,7 @@ func waitCancelled(t *testing.T, f *fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := s.Read(ctx, subscription.Read{Max: 1, Block: maxBlock})
+		_, _, err := s.Read(ctx, consumergroup.Read{Max: 1, Block: maxBlock})
 		done <- err
 	}()
 	cancel()
@@ -101,7 +101,7 @@ func readCancelled(t *testing.T, f *fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	got, acked, err := s.Read(ctx, subscription.Read{Max: 1, Acks: ids[:1]})
+	got, acked, err := s.Read(ctx, consumergroup.Read{Max: 1, Acks: ids[:1]})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, got)
 	require.False(t, acked)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var releaseTests = []test{
@@ -21,13 +21,13 @@ func releaseKeepsCalls(t *testing.T, f *fixture) {
 	a, b := f.join(t, "g", "a"), f.join(t, "g", "b")
 	ids := f.publish(t, 3)
 	read := a.read(t, 3)
-	lost := a.release(t, subscription.Held{ID: ids[0]}, subscription.Held{ID: ids[1], Calls: 1}, subscription.Held{ID: ids[2], Calls: 7})
+	lost := a.release(t, consumergroup.Entry{ID: ids[0]}, consumergroup.Entry{ID: ids[1], Attempts: 1}, consumergroup.Entry{ID: ids[2], Attempts: 7})
 	require.Empty(t, lost)
 
 	adopted := b.adopt(t, 10)
 	require.Equal(t, map[string]int{ids[0]: 0, ids[1]: 1, ids[2]: 7}, callsOf(adopted))
 	for i := range adopted {
-		adopted[i].Calls = 0
+		adopted[i].Attempts = 0
 	}
 	require.ElementsMatch(t, read, adopted, "bodies included")
 	require.Equal(t, ids, idsOf(b.pending(t)))

@@ -15,7 +15,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Broker is an engine.Broker that the suite can also publish to.
@@ -92,10 +92,10 @@ func data(text string) message.Field {
 // join takes a seat on the test's stream.
 func (f *fixture) join(t *testing.T, group, consumer string) seat {
 	t.Helper()
-	return f.joinAs(t, subscription.Member{Stream: f.stream, Group: group, Consumer: consumer})
+	return f.joinAs(t, consumergroup.Member{Stream: f.stream, Group: group, Consumer: consumer})
 }
 
-func (f *fixture) joinAs(t *testing.T, m subscription.Member) seat {
+func (f *fixture) joinAs(t *testing.T, m consumergroup.Member) seat {
 	t.Helper()
 	s, err := f.Join(t.Context(), m)
 	require.NoError(t, err, "join")
@@ -105,7 +105,7 @@ func (f *fixture) joinAs(t *testing.T, m subscription.Member) seat {
 // letters reads the whole dead-letter queue of the test's stream.
 func (f *fixture) letters(t *testing.T) []message.Delivery {
 	t.Helper()
-	queue := subscription.Member{Stream: deadletter.QueueOf(f.stream), Group: rand.Text(), Consumer: "reader"}
+	queue := consumergroup.Member{Stream: deadletter.QueueOf(f.stream), Group: rand.Text(), Consumer: "reader"}
 	return f.joinAs(t, queue).read(t, 100)
 }
 
@@ -113,19 +113,19 @@ func (f *fixture) letters(t *testing.T) []message.Delivery {
 func (f *fixture) requireUnsupported(t *testing.T, missing broker.Capability) {
 	t.Helper()
 	if missing.Has(broker.ConsumerGroups) {
-		_, err := f.Join(t.Context(), subscription.Member{Stream: f.stream, Group: "g", Consumer: "c"})
+		_, err := f.Join(t.Context(), consumergroup.Member{Stream: f.stream, Group: "g", Consumer: "c"})
 		require.ErrorIs(t, err, broker.ErrUnsupported, "join")
 		return
 	}
 	s := f.join(t, "g", "c")
 	if missing.Has(broker.BlockingRead) {
-		_, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: maxBlock})
+		_, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxBlock})
 		require.ErrorIs(t, err, broker.ErrUnsupported, "blocking read")
 	}
 	if missing.Has(broker.DeadLetters) {
 		id := f.publish(t, 1)[0]
 		s.read(t, 1)
-		_, err := s.Park(t.Context(), []deadletter.Letter{{ID: id, Data: []byte("{}")}})
+		_, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: id, Data: []byte("{}")}})
 		require.ErrorIs(t, err, broker.ErrUnsupported, "park")
 		require.Equal(t, []string{id}, idsOf(s.pending(t)), "what was not parked is still pending")
 	}

@@ -7,16 +7,16 @@ import (
 
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // seat is a Seat whose lower-case methods fail the test on an error.
-type seat struct{ subscription.Seat }
+type seat struct{ consumergroup.Membership }
 
 // read takes what is there, without waiting.
 func (s seat) read(t *testing.T, n int) []message.Delivery {
 	t.Helper()
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: n})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: n})
 	require.NoError(t, err, "read")
 	require.True(t, acked, "nothing to acknowledge is acknowledged")
 	return got
@@ -36,7 +36,7 @@ func (s seat) pendingAfter(t *testing.T, after string, n int) []message.Delivery
 
 func (s seat) adopt(t *testing.T, n int) []message.Delivery {
 	t.Helper()
-	got, err := s.Adopt(t.Context(), n)
+	got, err := s.ClaimReleased(t.Context(), n)
 	require.NoError(t, err, "adopt")
 	return got
 }
@@ -46,23 +46,23 @@ func (s seat) ack(t *testing.T, ids ...string) {
 	require.NoError(t, s.Ack(t.Context(), ids), "ack")
 }
 
-func (s seat) attempt(t *testing.T, held ...subscription.Held) (lost []string) {
+func (s seat) attempt(t *testing.T, held ...consumergroup.Entry) (lost []string) {
 	t.Helper()
 	lost, err := s.Attempt(t.Context(), held)
 	require.NoError(t, err, "attempt")
 	return lost
 }
 
-func (s seat) release(t *testing.T, held ...subscription.Held) (lost []string) {
+func (s seat) release(t *testing.T, held ...consumergroup.Entry) (lost []string) {
 	t.Helper()
 	lost, err := s.Release(t.Context(), held)
 	require.NoError(t, err, "release")
 	return lost
 }
 
-func (s seat) park(t *testing.T, letters ...deadletter.Letter) (lost []string) {
+func (s seat) park(t *testing.T, letters ...deadletter.Entry) (lost []string) {
 	t.Helper()
-	lost, err := s.Park(t.Context(), letters)
+	lost, err := s.DeadLetter(t.Context(), letters)
 	require.NoError(t, err, "park")
 	return lost
 }
@@ -79,25 +79,25 @@ func idsOf(deliveries []message.Delivery) []string {
 func callsOf(deliveries []message.Delivery) map[string]int {
 	calls := map[string]int{}
 	for _, d := range deliveries {
-		calls[d.ID] = d.Calls
+		calls[d.ID] = d.Attempts
 	}
 	return calls
 }
 
 // heldWith are all ids, each with this number of calls.
-func heldWith(calls int, ids ...string) []subscription.Held {
-	var held []subscription.Held
+func heldWith(calls int, ids ...string) []consumergroup.Entry {
+	var held []consumergroup.Entry
 	for _, id := range ids {
-		held = append(held, subscription.Held{ID: id, Calls: calls})
+		held = append(held, consumergroup.Entry{ID: id, Attempts: calls})
 	}
 	return held
 }
 
 // lettersFor are letters with the ids as data.
-func lettersFor(ids ...string) []deadletter.Letter {
-	var letters []deadletter.Letter
+func lettersFor(ids ...string) []deadletter.Entry {
+	var letters []deadletter.Entry
 	for _, id := range ids {
-		letters = append(letters, deadletter.Letter{ID: id, Data: []byte(id)})
+		letters = append(letters, deadletter.Entry{ID: id, Data: []byte(id)})
 	}
 	return letters
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // BenchmarkReadAck reads and acknowledges 100 entries a turn; one operation is
@@ -19,12 +19,12 @@ func BenchmarkReadAck(b *testing.B) {
 		_, err := broker.Publish(b.Context(), "s", field)
 		require.NoError(b, err)
 	}
-	s, err := broker.Join(b.Context(), subscription.Member{Stream: "s", Group: "g", Consumer: "c"})
+	s, err := broker.Join(b.Context(), consumergroup.Member{Stream: "s", Group: "g", Consumer: "c"})
 	require.NoError(b, err)
 	b.ReportAllocs()
 	acks := make([]string, 0, 100)
 	for b.ResetTimer(); ; {
-		got, _, err := s.Read(b.Context(), subscription.Read{Max: 100, Acks: acks})
+		got, _, err := s.Read(b.Context(), consumergroup.Read{Max: 100, Acks: acks})
 		if err != nil || len(got) == 0 {
 			require.NoError(b, err)
 			return

@@ -16,7 +16,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Broker holds streams in memory. Its methods may be called side by side. Make
@@ -86,9 +86,9 @@ func (b *Broker) Publish(ctx context.Context, stream string, fields ...message.F
 	return id, err
 }
 
-// Join implements [subscription.Source]. It fails only after Close, once ctx
+// Join implements [consumergroup.Broker]. It fails only after Close, once ctx
 // has ended, or where a name is missing.
-func (b *Broker) Join(ctx context.Context, m subscription.Member) (subscription.Seat, error) {
+func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
 	s := &seat{broker: b, member: m}
 	err := b.do(ctx, "join "+m.Stream, func() error {
 		if m.Stream == "" || m.Group == "" || m.Consumer == "" {

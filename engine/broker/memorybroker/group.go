@@ -35,7 +35,7 @@ type pending struct {
 // delivery is the entry as a reader sees it, with the calls that stand for its
 // delivery count.
 func (p *pending) delivery(stream string, calls int) message.Delivery {
-	return message.Delivery{Stream: stream, ID: p.text, Fields: p.fields, Calls: calls}
+	return message.Delivery{Stream: stream, ID: p.text, Fields: p.fields, Attempts: calls}
 }
 
 func (g *group) consumer(name string) *consumer {

@@ -14,7 +14,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/brokertest"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,9 +28,9 @@ func TestBrokerWithRetention(t *testing.T) {
 }
 
 // join takes a seat in group g of stream s.
-func join(t *testing.T, b *memorybroker.Broker, consumer string) subscription.Seat {
+func join(t *testing.T, b *memorybroker.Broker, consumer string) consumergroup.Membership {
 	t.Helper()
-	s, err := b.Join(t.Context(), subscription.Member{Stream: "s", Group: "g", Consumer: consumer})
+	s, err := b.Join(t.Context(), consumergroup.Member{Stream: "s", Group: "g", Consumer: consumer})
 	require.NoError(t, err)
 	return s
 }
@@ -45,7 +45,7 @@ func publish(t *testing.T, b *memorybroker.Broker, n int) (ids []string) {
 	return ids
 }
 
-func read(t *testing.T, s subscription.Seat, r subscription.Read) (ids []string) {
+func read(t *testing.T, s consumergroup.Membership, r consumergroup.Read) (ids []string) {
 	t.Helper()
 	ids, err := tryRead(t, s, r)
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func read(t *testing.T, s subscription.Seat, r subscription.Read) (ids []string)
 }
 
 // tryRead asserts nothing: it may run in any goroutine.
-func tryRead(t *testing.T, s subscription.Seat, r subscription.Read) (ids []string, err error) {
+func tryRead(t *testing.T, s consumergroup.Membership, r consumergroup.Read) (ids []string, err error) {
 	t.Helper()
 	got, _, err := s.Read(t.Context(), r)
 	for _, d := range got {
@@ -81,7 +81,7 @@ func TestAReadWaitsForItsTimeAndASecondAtMost(t *testing.T) {
 			0: 0, 30 * time.Millisecond: 30 * time.Millisecond, 5 * time.Second: time.Second,
 		} {
 			start := time.Now()
-			require.Empty(t, read(t, s, subscription.Read{Max: 1, Block: asked}))
+			require.Empty(t, read(t, s, consumergroup.Read{Max: 1, Block: asked}))
 			require.Equal(t, waited, time.Since(start), "asked for %s", asked)
 		}
 	})
@@ -92,7 +92,7 @@ func TestAWaitingReadGetsTheNextEntryAtOnce(t *testing.T) {
 		b := memorybroker.New()
 		s, start := join(t, b, "c"), time.Now()
 		var got []string
-		go func() { got, _ = tryRead(t, s, subscription.Read{Max: 10, Block: time.Second}) }()
+		go func() { got, _ = tryRead(t, s, consumergroup.Read{Max: 10, Block: time.Second}) }()
 		time.Sleep(300 * time.Millisecond)
 		ids := publish(t, b, 1)
 		synctest.Wait()
@@ -108,7 +108,7 @@ func TestOneOfTwoWaitingReadersGetsTheEntry(t *testing.T) {
 		for _, name := range []string{"one", "two"} {
 			s := join(t, b, name)
 			go func() {
-				ids, _ := tryRead(t, s, subscription.Read{Max: 1, Block: time.Second})
+				ids, _ := tryRead(t, s, consumergroup.Read{Max: 1, Block: time.Second})
 				got <- ids
 			}()
 		}
@@ -124,7 +124,7 @@ func TestAWaitingReadEndsWithItsContext(t *testing.T) {
 		s, start := join(t, memorybroker.New(), "c"), time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, acked, err := s.Read(ctx, subscription.Read{Max: 1, Block: time.Second})
+		_, acked, err := s.Read(ctx, consumergroup.Read{Max: 1, Block: time.Second})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.True(t, acked, "that was done before the wait")
 		require.Equal(t, 100*time.Millisecond, time.Since(start))
@@ -136,7 +136,7 @@ func TestCloseEndsAWaitingRead(t *testing.T) {
 		b := memorybroker.New()
 		s, start := join(t, b, "c"), time.Now()
 		var err error
-		go func() { _, _, err = s.Read(t.Context(), subscription.Read{Max: 1, Block: time.Second}) }()
+		go func() { _, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: time.Second}) }()
 		synctest.Wait()
 		require.NoError(t, b.Close(t.Context()))
 		synctest.Wait()
@@ -146,7 +146,7 @@ func TestCloseEndsAWaitingRead(t *testing.T) {
 }
 
 func TestAMemberNeedsItsNames(t *testing.T) {
-	_, err := memorybroker.New().Join(t.Context(), subscription.Member{Stream: "s", Consumer: "c"})
+	_, err := memorybroker.New().Join(t.Context(), consumergroup.Member{Stream: "s", Consumer: "c"})
 	require.ErrorContains(t, err, `group "" and consumer "c" must all be named`)
 }
 

@@ -7,15 +7,15 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // remaining counts what a new group finds in a stream.
 func remaining(t *testing.T, b *memorybroker.Broker, stream string) int {
 	t.Helper()
-	s, err := b.Join(t.Context(), subscription.Member{Stream: stream, Group: "counts " + t.Name(), Consumer: "c"})
+	s, err := b.Join(t.Context(), consumergroup.Member{Stream: stream, Group: "counts " + t.Name(), Consumer: "c"})
 	require.NoError(t, err)
-	return len(read(t, s, subscription.Read{Max: 1 << 20}))
+	return len(read(t, s, consumergroup.Read{Max: 1 << 20}))
 }
 
 func TestRetentionKeepsAboutMaxLen(t *testing.T) {
@@ -23,7 +23,7 @@ func TestRetentionKeepsAboutMaxLen(t *testing.T) {
 	s := join(t, b, "c")
 	for range 100 {
 		ids := publish(t, b, 10)
-		require.Equal(t, ids, read(t, s, subscription.Read{Max: 10}), "readers go on undisturbed")
+		require.Equal(t, ids, read(t, s, consumergroup.Read{Max: 10}), "readers go on undisturbed")
 		require.NoError(t, s.Ack(t.Context(), ids))
 	}
 	left := remaining(t, b, "s")
@@ -35,14 +35,14 @@ func TestRetentionKeepsWhatAGroupHasNotGot(t *testing.T) {
 	b := memorybroker.New(memorybroker.WithMaxLen(10))
 	s := join(t, b, "c")
 	ids := publish(t, b, 100)
-	require.Equal(t, ids, read(t, s, subscription.Read{Max: 1000}))
+	require.Equal(t, ids, read(t, s, consumergroup.Read{Max: 1000}))
 }
 
 func TestRetentionKeepsWhatIsPending(t *testing.T) {
 	b := memorybroker.New(memorybroker.WithMaxLen(10))
 	s := join(t, b, "c")
 	ids := publish(t, b, 100)
-	read(t, s, subscription.Read{Max: 100})
+	read(t, s, consumergroup.Read{Max: 100})
 	require.NoError(t, s.Ack(t.Context(), append(ids[:40:40], ids[41:]...)))
 	publish(t, b, 1)
 	require.Equal(t, 101-40, remaining(t, b, "s"), "the 41st is pending")
@@ -52,8 +52,8 @@ func TestRetentionBoundsDeadLetters(t *testing.T) {
 	b := memorybroker.New(memorybroker.WithMaxLen(10))
 	s := join(t, b, "c")
 	for _, id := range publish(t, b, 50) {
-		read(t, s, subscription.Read{Max: 1})
-		lost, err := s.Park(t.Context(), []deadletter.Letter{{ID: id, Data: []byte("{}")}})
+		read(t, s, consumergroup.Read{Max: 1})
+		lost, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: id, Data: []byte("{}")}})
 		require.NoError(t, err)
 		require.Empty(t, lost)
 	}

@@ -8,17 +8,17 @@ import (
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // maxBlock is the longest that one read waits.
 const maxBlock = time.Second
 
-// seat implements [subscription.Seat]. What it delivers is shared with other
+// seat implements [consumergroup.Membership]. What it delivers is shared with other
 // groups: readers must not write into the fields' values.
 type seat struct {
 	broker   *Broker
-	member   subscription.Member
+	member   consumergroup.Member
 	group    *group
 	consumer *consumer
 }
@@ -27,7 +27,7 @@ func (s *seat) do(ctx context.Context, what string, operation func() error) erro
 	return s.broker.do(ctx, what+" "+s.member.Stream, operation)
 }
 
-func (s *seat) Read(ctx context.Context, r subscription.Read) (got []message.Delivery, acked bool, err error) {
+func (s *seat) Read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	err = s.do(ctx, "read", func() error {
 		s.group.ack(r.Acks...)
 		got = s.group.take(s.consumer, r.Max)
@@ -85,7 +85,7 @@ func (s *seat) Pending(ctx context.Context, after string, max int) (got []messag
 // before a call, so the last may not have been made.
 func callsOf(count int) int { return max(count-1, 0) }
 
-func (s *seat) Adopt(ctx context.Context, max int) (got []message.Delivery, err error) {
+func (s *seat) ClaimReleased(ctx context.Context, max int) (got []message.Delivery, err error) {
 	err = s.do(ctx, "adopt from", func() error {
 		for _, p := range s.group.held(s.group.consumer(holder), entryID{}, max) {
 			s.group.move(p, s.consumer)
@@ -103,11 +103,11 @@ func (s *seat) Ack(ctx context.Context, ids []string) error {
 	})
 }
 
-func (s *seat) Attempt(ctx context.Context, held []subscription.Held) ([]string, error) {
+func (s *seat) Attempt(ctx context.Context, held []consumergroup.Entry) ([]string, error) {
 	return s.each(ctx, "attempt on", held, func(p *pending, calls int) { p.count = calls })
 }
 
-func (s *seat) Release(ctx context.Context, held []subscription.Held) ([]string, error) {
+func (s *seat) Release(ctx context.Context, held []consumergroup.Entry) ([]string, error) {
 	return s.each(ctx, "release on", held, func(p *pending, calls int) {
 		p.count = calls
 		s.group.move(p, s.group.consumer(holder))
@@ -116,11 +116,11 @@ func (s *seat) Release(ctx context.Context, held []subscription.Held) ([]string,
 
 // each calls fn for what this consumer still has and returns the ids of the
 // rest.
-func (s *seat) each(ctx context.Context, what string, held []subscription.Held, fn func(*pending, int)) (lost []string, err error) {
+func (s *seat) each(ctx context.Context, what string, held []consumergroup.Entry, fn func(*pending, int)) (lost []string, err error) {
 	err = s.do(ctx, what, func() error {
 		for _, h := range held {
 			if p, ok := s.group.ownedBy(s.consumer, h.ID); ok {
-				fn(p, h.Calls)
+				fn(p, h.Attempts)
 			} else {
 				lost = append(lost, h.ID)
 			}
@@ -130,7 +130,7 @@ func (s *seat) each(ctx context.Context, what string, held []subscription.Held, 
 	return lost, err
 }
 
-func (s *seat) Park(ctx context.Context, letters []deadletter.Letter) (lost []string, err error) {
+func (s *seat) DeadLetter(ctx context.Context, letters []deadletter.Entry) (lost []string, err error) {
 	err = s.do(ctx, "park from", func() error {
 		for _, letter := range letters {
 			if _, ok := s.group.ownedBy(s.consumer, letter.ID); !ok {
@@ -146,7 +146,7 @@ func (s *seat) Park(ctx context.Context, letters []deadletter.Letter) (lost []st
 }
 
 // fieldsOf is the entry that a letter becomes.
-func fieldsOf(letter deadletter.Letter) []message.Field {
+func fieldsOf(letter deadletter.Entry) []message.Field {
 	fields := []message.Field{{Name: message.DataField, Value: letter.Data}}
 	if letter.Raw != nil {
 		fields = append(fields, message.Field{Name: "raw", Value: letter.Raw})

@@ -12,7 +12,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var watch = collector.Watch{Domain: "shop", Handler: "H", Group: "g", Stream: "s", Type: "stream"}
@@ -34,8 +34,8 @@ func TestTheFiguresOfAGroupAreExact(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		publish(t, b, 4)
 		time.Sleep(2 * time.Second)
-		read(t, s, subscription.Read{Max: 3})
-		_, err := s.Park(t.Context(), []deadletter.Letter{{ID: parked, Data: []byte("{}")}})
+		read(t, s, consumergroup.Read{Max: 3})
+		_, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: parked, Data: []byte("{}")}})
 		require.NoError(t, err)
 
 		require.Equal(t, collector.Figures{
@@ -60,7 +60,7 @@ func TestAGroupThatHasFinishedIsNotBehind(t *testing.T) {
 	b := memorybroker.New()
 	s := join(t, b, "c")
 	ids := publish(t, b, 3)
-	read(t, s, subscription.Read{Max: 3})
+	read(t, s, consumergroup.Read{Max: 3})
 	require.NoError(t, s.Ack(t.Context(), ids))
 
 	got := collect(t, b, watch).Subscriptions[0]

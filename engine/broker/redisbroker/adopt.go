@@ -7,10 +7,10 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// Adopt implements [subscription.Reader]. The calls of what it returns are
+// Adopt implements [consumergroup.Reader]. The calls of what it returns are
 // exactly those that Release was told. An entry whose body is gone is returned
 // too, for the caller to acknowledge and count.
-func (s *seat) Adopt(ctx context.Context, max int) (got []message.Delivery, err error) {
+func (s *seat) ClaimReleased(ctx context.Context, max int) (got []message.Delivery, err error) {
 	err = s.do(ctx, "adopt from", func() error {
 		if max < 1 {
 			return nil

@@ -26,7 +26,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -42,12 +42,12 @@ func roundTrip(t *testing.T, b *redisbroker.Broker) {
 	require.NoError(t, err)
 	_, err = s.Release(t.Context(), held(2, ids...))
 	require.NoError(t, err)
-	adopted, err := s.Adopt(t.Context(), 10)
+	adopted, err := s.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, ids, idsOf(adopted))
-	_, err = s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}})
+	_, err = s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}})
 	require.NoError(t, err)
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: time.Millisecond, Acks: ids[1:]})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: time.Millisecond, Acks: ids[1:]})
 	require.NoError(t, err)
 	require.True(t, acked)
 	require.Empty(t, got)
@@ -161,9 +161,9 @@ func TestAServerThatIsDownIsNamedAndComesBack(t *testing.T) {
 		err := b.Ping(t.Context())
 		require.ErrorContains(t, err, server.Addr)
 		require.ErrorContains(t, err, "connection refused")
-		_, _, err = s.Read(t.Context(), subscription.Read{Max: 1})
+		_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1})
 		require.ErrorContains(t, err, "connection refused")
-		_, _, err = s.Read(t.Context(), subscription.Read{Max: 1, Block: maxWait})
+		_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxWait})
 		require.ErrorContains(t, err, "connection refused")
 	}
 	require.Zero(t, b.PoolActive())

@@ -17,7 +17,7 @@
 // # Delivery counts
 //
 // Redis counts deliveries; the engine counts calls of a handler. A read leaves
-// the count at 1 with no call made. Before the second call [subscription.Settler]'s
+// the count at 1 with no call made. Before the second call [consumergroup.Settler]'s
 // Attempt writes 2, before the third 3: the count is the number of calls made or
 // begun. What Release gives back carries the number of calls made.
 package redisbroker

@@ -7,16 +7,16 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Released is the consumer that holds, in every group, what departing engines
 // gave back: its entries are anybody's.
 const Released = "released"
 
-// Join implements [subscription.Source]. The error of a key of another type
+// Join implements [consumergroup.Broker]. The error of a key of another type
 // wraps broker.ErrWrongType and says what the key holds.
-func (b *Broker) Join(ctx context.Context, m subscription.Member) (subscription.Seat, error) {
+func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
 	err := b.do(fmt.Sprintf("join group %q of %s", m.Group, m.Stream), func() error {
 		if err := check(m); err != nil {
 			return err
@@ -33,7 +33,7 @@ func (b *Broker) Join(ctx context.Context, m subscription.Member) (subscription.
 	return &seat{broker: b, member: m, where: fmt.Sprintf(" %s for group %q", m.Stream, m.Group)}, nil
 }
 
-func check(m subscription.Member) error {
+func check(m consumergroup.Member) error {
 	if m.Stream == "" || m.Group == "" || m.Consumer == "" {
 		return fmt.Errorf("stream %q, group %q and consumer %q must all be named", m.Stream, m.Group, m.Consumer)
 	}
@@ -44,7 +44,7 @@ func check(m subscription.Member) error {
 }
 
 // createGroup makes the group, and its stream, unless they are there.
-func (b *Broker) createGroup(ctx context.Context, m subscription.Member, start string) error {
+func (b *Broker) createGroup(ctx context.Context, m consumergroup.Member, start string) error {
 	err := b.commands.XGroupCreateMkStream(ctx, m.Stream, m.Group, start).Err()
 	if says(err, "BUSYGROUP") {
 		return nil
@@ -57,15 +57,15 @@ func (b *Broker) createGroup(ctx context.Context, m subscription.Member, start s
 	return b.explain(ctx, err, m.Stream)
 }
 
-func (b *Broker) hasGroup(ctx context.Context, m subscription.Member) bool {
+func (b *Broker) hasGroup(ctx context.Context, m consumergroup.Member) bool {
 	groups, err := b.commands.XInfoGroups(ctx, m.Stream).Result()
 	return err == nil && slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == m.Group })
 }
 
-// seat implements [subscription.Seat].
+// seat implements [consumergroup.Membership].
 type seat struct {
 	broker *Broker
-	member subscription.Member
+	member consumergroup.Member
 	where  string // what its errors say beside what was done
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -39,13 +39,13 @@ func TestAKeyThatTurnedIntoAnotherTypeFailsEveryOperation(t *testing.T) {
 	require.NoError(t, server.Client(t).Del(t.Context(), stream).Err())
 	require.NoError(t, server.Client(t).RPush(t.Context(), stream, "x").Err())
 
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Acks: []string{id}})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Acks: []string{id}})
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	require.Empty(t, got)
 	require.False(t, acked)
 	_, err = s.Pending(t.Context(), "", 1)
 	require.ErrorIs(t, err, broker.ErrWrongType)
-	_, err = s.Adopt(t.Context(), 1)
+	_, err = s.ClaimReleased(t.Context(), 1)
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	require.ErrorIs(t, s.Ack(t.Context(), []string{id}), broker.ErrWrongType)
 	_, err = s.Attempt(t.Context(), held(2, id))
@@ -64,7 +64,7 @@ func TestAQueueOfAnotherTypeKeepsTheEntryPending(t *testing.T) {
 	queue := deadletter.QueueOf(stream)
 	require.NoError(t, server.Client(t).RPush(t.Context(), queue, "x").Err())
 
-	_, err := s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}})
+	_, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}})
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	require.ErrorContains(t, err, `"`+queue+`" holds a list`)
 	require.Equal(t, ids, idsOf(pending(t, s)))
@@ -75,13 +75,13 @@ func TestTheHoldersNameIsNoConsumers(t *testing.T) {
 	b := open(t, testserver.Redis(t).URL)
 	_, err := b.Join(t.Context(), member(testserver.Name(t), redisbroker.Released))
 	require.ErrorContains(t, err, "released")
-	_, err = b.Join(t.Context(), subscription.Member{Stream: testserver.Name(t), Group: "g"})
+	_, err = b.Join(t.Context(), consumergroup.Member{Stream: testserver.Name(t), Group: "g"})
 	require.ErrorContains(t, err, `consumer ""`)
 }
 
 func TestAFlushedGroupIsReadAgainFromTheBeginning(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string]subscription.Read{
+	for name, options := range map[string]consumergroup.Read{
 		"at once": {Max: 10},
 		"waiting": {Max: 10, Block: maxWait},
 	} {
@@ -114,7 +114,7 @@ func TestOfAGroupThatIsGoneNothingIsOwned(t *testing.T) {
 	require.NoError(t, server.Client(t).XGroupDestroy(t.Context(), stream, "g").Err())
 
 	require.Empty(t, pending(t, s))
-	adopted, err := s.Adopt(t.Context(), 10)
+	adopted, err := s.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
 	require.Empty(t, adopted)
 	lost, err := s.Attempt(t.Context(), held(2, ids...))
@@ -123,7 +123,7 @@ func TestOfAGroupThatIsGoneNothingIsOwned(t *testing.T) {
 	lost, err = s.Release(t.Context(), held(2, ids...))
 	require.NoError(t, err)
 	require.Equal(t, ids, lost)
-	lost, err = s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}})
+	lost, err = s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}})
 	require.NoError(t, err)
 	require.Equal(t, ids[:1], lost)
 	require.NoError(t, s.Ack(t.Context(), ids))
@@ -150,8 +150,8 @@ func TestAUserWhoMayMakeNoGroupsJoinsThoseThatThereAre(t *testing.T) {
 	b, err := redisbroker.New(redisbroker.Config{URI: func() (string, error) { return "redis://worker:pw@" + server.Addr, nil }})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close(context.Background())) })
-	_, err = b.Join(t.Context(), subscription.Member{Stream: "there", Group: "g", Consumer: "c"})
+	_, err = b.Join(t.Context(), consumergroup.Member{Stream: "there", Group: "g", Consumer: "c"})
 	require.NoError(t, err)
-	_, err = b.Join(t.Context(), subscription.Member{Stream: "elsewhere", Group: "g", Consumer: "c"})
+	_, err = b.Join(t.Context(), consumergroup.Member{Stream: "elsewhere", Group: "g", Consumer: "c"})
 	require.ErrorContains(t, err, "NOPERM")
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -65,7 +65,7 @@ func open(t *testing.T, uri string, set ...func(*redisbroker.Config)) *redisbrok
 // impatient gives up after a second.
 func impatient(c *redisbroker.Config) { c.SocketTimeout = time.Second }
 
-func join(t *testing.T, b *redisbroker.Broker, stream, consumer string) subscription.Seat {
+func join(t *testing.T, b *redisbroker.Broker, stream, consumer string) consumergroup.Membership {
 	t.Helper()
 	s, err := b.Join(t.Context(), member(stream, consumer))
 	require.NoError(t, err)
@@ -73,8 +73,8 @@ func join(t *testing.T, b *redisbroker.Broker, stream, consumer string) subscrip
 }
 
 // member is a consumer of the group "g".
-func member(stream, consumer string) subscription.Member {
-	return subscription.Member{Stream: stream, Group: "g", Consumer: consumer}
+func member(stream, consumer string) consumergroup.Member {
+	return consumergroup.Member{Stream: stream, Group: "g", Consumer: consumer}
 }
 
 // publish adds n entries and returns their ids.
@@ -94,15 +94,15 @@ func text(value string) message.Field {
 }
 
 // read takes up to n entries without waiting.
-func read(t *testing.T, s subscription.Seat, n int) []message.Delivery {
+func read(t *testing.T, s consumergroup.Membership, n int) []message.Delivery {
 	t.Helper()
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: n})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: n})
 	require.NoError(t, err)
 	require.True(t, acked)
 	return got
 }
 
-func pending(t *testing.T, s subscription.Seat) []message.Delivery {
+func pending(t *testing.T, s consumergroup.Membership) []message.Delivery {
 	t.Helper()
 	got, err := s.Pending(t.Context(), "", 100)
 	require.NoError(t, err)
@@ -117,10 +117,10 @@ func idsOf(deliveries []message.Delivery) []string {
 	return ids
 }
 
-func held(calls int, ids ...string) []subscription.Held {
-	all := make([]subscription.Held, len(ids))
+func held(calls int, ids ...string) []consumergroup.Entry {
+	all := make([]consumergroup.Entry, len(ids))
 	for i, id := range ids {
-		all[i] = subscription.Held{ID: id, Calls: calls}
+		all[i] = consumergroup.Entry{ID: id, Attempts: calls}
 	}
 	return all
 }

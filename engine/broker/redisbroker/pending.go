@@ -8,7 +8,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// Pending implements [subscription.Reader]. An entry's Calls are its delivery
+// Pending implements [consumergroup.Reader]. An entry's Calls are its delivery
 // count less one: a count of 1 is the read itself, and of n calls the last was
 // announced but may not have been made. A group that is gone has nothing
 // pending.
@@ -53,7 +53,7 @@ func (s *seat) bodies(ctx context.Context, entries []redis.XPendingExt) ([]messa
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	got := make([]message.Delivery, len(entries))
 	for i, entry := range entries {
-		got[i] = message.Delivery{Stream: s.member.Stream, ID: entry.ID, Calls: max(int(entry.RetryCount)-1, 0)}
+		got[i] = message.Delivery{Stream: s.member.Stream, ID: entry.ID, Attempts: max(int(entry.RetryCount)-1, 0)}
 		buf, err := ranges[i].Result()
 		if err != nil {
 			return nil, err

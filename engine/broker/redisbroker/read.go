@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 const (
@@ -19,10 +19,10 @@ const (
 	maxPause = 100 * time.Millisecond
 )
 
-// Read implements [subscription.Reader]. The values of the fields share one
+// Read implements [consumergroup.Reader]. The values of the fields share one
 // buffer for all that a read returns. A group that is gone, after a FLUSHALL for
 // instance, is created again at the stream's beginning.
-func (s *seat) Read(ctx context.Context, r subscription.Read) (got []message.Delivery, acked bool, err error) {
+func (s *seat) Read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	err = s.do(ctx, "read", func() error {
 		got, acked, err = s.read(ctx, r)
 		if says(err, "NOGROUP") || says(err, "UNBLOCKED") {
@@ -33,7 +33,7 @@ func (s *seat) Read(ctx context.Context, r subscription.Read) (got []message.Del
 	return got, acked, err
 }
 
-func (s *seat) read(ctx context.Context, r subscription.Read) (got []message.Delivery, acked bool, err error) {
+func (s *seat) read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	if r.Max < 1 {
 		err = s.ack(ctx, r.Acks)
 		return nil, err == nil, err
@@ -52,18 +52,18 @@ func (s *seat) read(ctx context.Context, r subscription.Read) (got []message.Del
 
 // readAnew creates the group that was gone and reads once more. What was to be
 // acknowledged was so at the first try, or went with the group.
-func (s *seat) readAnew(ctx context.Context, r subscription.Read) ([]message.Delivery, error) {
+func (s *seat) readAnew(ctx context.Context, r consumergroup.Read) ([]message.Delivery, error) {
 	if err := s.broker.createGroup(ctx, s.member, "0"); err != nil {
 		return nil, err
 	}
 	s.broker.config.Logger.WarnContext(ctx, "consumer group was gone and was created again at the stream's beginning",
 		"stream", s.member.Stream, "group", s.member.Group)
-	got, _, err := s.readNow(ctx, subscription.Read{Max: r.Max})
+	got, _, err := s.readNow(ctx, consumergroup.Read{Max: r.Max})
 	return got, err
 }
 
 // readNow acknowledges and reads in one round trip.
-func (s *seat) readNow(ctx context.Context, r subscription.Read) (got []message.Delivery, acked bool, err error) {
+func (s *seat) readNow(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	read := redis.NewRawCmd(ctx, s.readArgs(r.Max, 0)...)
 	if len(r.Acks) == 0 {
 		_ = s.broker.commands.Process(ctx, read)
@@ -84,7 +84,7 @@ func (s *seat) readNow(ctx context.Context, r subscription.Read) (got []message.
 
 // readWaiting acknowledges, then waits for entries on the server. The two cannot
 // share a round trip: the acknowledgement's reply would wait too.
-func (s *seat) readWaiting(ctx context.Context, r subscription.Read) (got []message.Delivery, acked bool, err error) {
+func (s *seat) readWaiting(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	if err := s.ack(ctx, r.Acks); err != nil {
 		return nil, false, err
 	}
@@ -96,7 +96,7 @@ func (s *seat) readWaiting(ctx context.Context, r subscription.Read) (got []mess
 
 // readAndPause reads without waiting on the server, and where nothing came waits
 // here for a moment, so that all get their turn.
-func (s *seat) readAndPause(ctx context.Context, r subscription.Read) (got []message.Delivery, acked bool, err error) {
+func (s *seat) readAndPause(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	got, acked, err = s.readNow(ctx, r)
 	if err != nil || len(got) > 0 {
 		return got, acked, err

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -31,7 +31,7 @@ func TestALostReplyOfAGroupReadStrandsNothing(t *testing.T) {
 			ids := publish(t, b, stream, 3)
 
 			dropped := proxy.DropReply("XREADGROUP")
-			got, _, err := s.Read(t.Context(), subscription.Read{Max: 2, Block: block})
+			got, _, err := s.Read(t.Context(), consumergroup.Read{Max: 2, Block: block})
 			<-dropped
 			require.Error(t, err, "a lost reply is told, not repeated")
 			require.Empty(t, got)
@@ -86,7 +86,7 @@ func TestAcknowledgementsAreReportedWhenTheReadFails(t *testing.T) {
 
 	s := join(t, open(t, "redis://worker:secret@"+server.Addr), stream, "c")
 	for _, block := range []time.Duration{0, maxWait} {
-		_, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: block, Acks: ids})
+		_, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block, Acks: ids})
 		require.ErrorContains(t, err, "NOPERM")
 		require.True(t, acked)
 		require.Empty(t, pending(t, reader))
@@ -102,7 +102,7 @@ func TestAnAcknowledgementThatFailsIsReported(t *testing.T) {
 	s := join(t, open(t, "redis://worker:secret@"+server.Addr), stream, "c")
 	read(t, s, 1)
 
-	got, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Acks: ids[:1]})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Acks: ids[:1]})
 	require.ErrorContains(t, err, "NOPERM")
 	require.False(t, acked)
 	require.Equal(t, ids[1:], idsOf(got), "what came with the error is not thrown away")
@@ -116,7 +116,7 @@ func TestAReadThatWaitsGetsTheNextEntry(t *testing.T) {
 	var published sync.WaitGroup
 	published.Go(func() { publish(t, b, stream, 1) })
 	for {
-		got, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: maxWait})
+		got, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxWait})
 		require.NoError(t, err)
 		if len(got) > 0 {
 			break
@@ -132,7 +132,7 @@ func TestAReadOfNoneOnlyAcknowledges(t *testing.T) {
 	s := join(t, b, stream, "c")
 	ids := publish(t, b, stream, 2)
 	read(t, s, 1)
-	got, acked, err := s.Read(t.Context(), subscription.Read{Acks: ids[:1], Block: maxWait})
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Acks: ids[:1], Block: maxWait})
 	require.NoError(t, err)
 	require.True(t, acked)
 	require.Empty(t, got)
@@ -156,7 +156,7 @@ func TestAHundredWaitingReadersLeaveRoomForAcknowledgements(t *testing.T) {
 	for range 100 {
 		readers.Go(func() {
 			for !done.Load() {
-				if _, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: maxWait}); !assert.NoError(t, err) {
+				if _, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxWait}); !assert.NoError(t, err) {
 					return
 				}
 			}
@@ -208,16 +208,16 @@ func TestAReplicaIsLeftForTheNewMaster(t *testing.T) {
 				c.URI = func() (string, error) { return uri, nil }
 			})
 			s := join(t, b, stream, "c")
-			_, _, err := s.Read(t.Context(), subscription.Read{Max: 1, Block: block / 100})
+			_, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block / 100})
 			require.NoError(t, err)
 
 			_, port, _ := strings.Cut(master.Addr, ":")
 			require.NoError(t, old.Client(t).Do(t.Context(), "REPLICAOF", "127.0.0.1", port).Err())
 			uri = master.URL
-			_, _, err = s.Read(t.Context(), subscription.Read{Max: 1, Block: block})
+			_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block})
 			require.ErrorContains(t, err, "READONLY")
 			for range 2 { // one connection to read with, one to create the group with
-				if _, _, err = s.Read(t.Context(), subscription.Read{Max: 1, Block: block / 100}); err == nil {
+				if _, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block / 100}); err == nil {
 					break
 				}
 			}

@@ -64,7 +64,7 @@ func parseAdopted(stream string, buf []byte) ([]message.Delivery, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d.Calls, err = r.line(':'); err != nil {
+		if d.Attempts, err = r.line(':'); err != nil {
 			return nil, err
 		}
 		if d.Fields, _, err = r.fields(nil); err != nil {

@@ -110,7 +110,7 @@ func TestAdoptedEntriesComeWithTheirCalls(t *testing.T) {
 	})))
 	require.NoError(t, err)
 	require.Equal(t, []message.Delivery{
-		{Stream: "s", ID: "1-1", Calls: 3, Fields: []message.Field{{Name: "data", Value: []byte("{}")}}},
+		{Stream: "s", ID: "1-1", Attempts: 3, Fields: []message.Field{{Name: "data", Value: []byte("{}")}}},
 		{Stream: "s", ID: "1-2"},
 	}, got)
 }

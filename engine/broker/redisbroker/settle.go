@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/observatory-go/observatory/engine/deadletter"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Redis does nothing else while it runs a command or a script, so one takes no
@@ -17,7 +17,7 @@ const (
 	maxLetters = 100
 )
 
-// Ack implements [subscription.Settler].
+// Ack implements [consumergroup.Settler].
 func (s *seat) Ack(ctx context.Context, ids []string) error {
 	return s.do(ctx, "acknowledge on", func() error { return s.ack(ctx, ids) })
 }
@@ -44,8 +44,8 @@ func (s *seat) queueAcks(ctx context.Context, pipe redis.Pipeliner, ids []string
 	return acks
 }
 
-// Attempt implements [subscription.Settler].
-func (s *seat) Attempt(ctx context.Context, held []subscription.Held) (lost []string, err error) {
+// Attempt implements [consumergroup.Settler].
+func (s *seat) Attempt(ctx context.Context, held []consumergroup.Entry) (lost []string, err error) {
 	err = s.do(ctx, "attempt on", func() error {
 		lost, err = s.settle(ctx, attemptScript, held)
 		return err
@@ -53,8 +53,8 @@ func (s *seat) Attempt(ctx context.Context, held []subscription.Held) (lost []st
 	return lost, err
 }
 
-// Release implements [subscription.Settler]; the holder is [Released].
-func (s *seat) Release(ctx context.Context, held []subscription.Held) (lost []string, err error) {
+// Release implements [consumergroup.Settler]; the holder is [Released].
+func (s *seat) Release(ctx context.Context, held []consumergroup.Entry) (lost []string, err error) {
 	err = s.do(ctx, "release on", func() error {
 		lost, err = s.settle(ctx, releaseScript, held, Released)
 		return err
@@ -64,13 +64,13 @@ func (s *seat) Release(ctx context.Context, held []subscription.Held) (lost []st
 
 // settle runs a script over all that is held, batch by batch. What a failed
 // batch held is not among the lost.
-func (s *seat) settle(ctx context.Context, script *redis.Script, held []subscription.Held, args ...any) (lost []string, err error) {
+func (s *seat) settle(ctx context.Context, script *redis.Script, held []consumergroup.Entry, args ...any) (lost []string, err error) {
 	for batch := range slices.Chunk(held, maxBatch) {
 		ids := make([]string, 0, len(batch))
 		all := append([]any{s.member.Group, s.member.Consumer}, args...)
 		for _, h := range batch {
 			ids = append(ids, h.ID)
-			all = append(all, h.ID, h.Calls)
+			all = append(all, h.ID, h.Attempts)
 		}
 		more, err := s.run(ctx, script, ids, []string{s.member.Stream}, all)
 		lost = append(lost, more...)
@@ -81,9 +81,9 @@ func (s *seat) settle(ctx context.Context, script *redis.Script, held []subscrip
 	return lost, nil
 }
 
-// Park implements [subscription.Settler]. A letter's entry in the queue has the
+// Park implements [consumergroup.Settler]. A letter's entry in the queue has the
 // field data and, where the letter has one, the field raw.
-func (s *seat) Park(ctx context.Context, letters []deadletter.Letter) (lost []string, err error) {
+func (s *seat) DeadLetter(ctx context.Context, letters []deadletter.Entry) (lost []string, err error) {
 	queue := deadletter.QueueOf(s.member.Stream)
 	err = s.do(ctx, "park from", func() error {
 		for batch := range slices.Chunk(letters, maxLetters) {
@@ -98,7 +98,7 @@ func (s *seat) Park(ctx context.Context, letters []deadletter.Letter) (lost []st
 	return lost, err
 }
 
-func (s *seat) park(ctx context.Context, queue string, letters []deadletter.Letter) ([]string, error) {
+func (s *seat) park(ctx context.Context, queue string, letters []deadletter.Entry) ([]string, error) {
 	ids := make([]string, 0, len(letters))
 	args := []any{s.member.Group, s.member.Consumer}
 	for _, letter := range letters {

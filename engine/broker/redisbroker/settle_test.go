@@ -9,7 +9,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -41,15 +41,15 @@ func TestOnlyCallsAreCounted(t *testing.T) {
 	_, err := a.Attempt(t.Context(), held(2, id))
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{id: 2}, counts(t, client, stream, "a"), "the second call is announced")
-	require.Equal(t, 1, pending(t, a)[0].Calls, "and may not have been made")
+	require.Equal(t, 1, pending(t, a)[0].Attempts, "and may not have been made")
 
 	_, err = a.Release(t.Context(), held(2, id))
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{id: 2}, counts(t, client, stream, redisbroker.Released))
 
-	adopted, err := other.Adopt(t.Context(), 10)
+	adopted, err := other.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
-	require.Equal(t, 2, adopted[0].Calls)
+	require.Equal(t, 2, adopted[0].Attempts)
 	require.Equal(t, map[string]int64{id: 2}, counts(t, client, stream, "other"), "taking over costs nothing")
 }
 
@@ -67,7 +67,7 @@ func TestWhatAnotherProgramClaimedIsLeftToIt(t *testing.T) {
 	lost, err := s.Attempt(t.Context(), held(5, ids...))
 	require.NoError(t, err)
 	require.Equal(t, ids[:1], lost)
-	lost, err = s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}, {ID: ids[1], Data: []byte("{}")}})
+	lost, err = s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}, {ID: ids[1], Data: []byte("{}")}})
 	require.NoError(t, err)
 	require.Equal(t, ids[:1], lost)
 	require.Equal(t, map[string]int64{ids[0]: 1}, counts(t, client, stream, "python"))
@@ -82,7 +82,7 @@ func TestADeadLetterHasItsTwoFieldsByteForByte(t *testing.T) {
 	ids := publish(t, b, stream, 3)
 	read(t, s, 3)
 	raw := []byte{0xff, 0, '\r', '\n'}
-	lost, err := s.Park(t.Context(), []deadletter.Letter{
+	lost, err := s.DeadLetter(t.Context(), []deadletter.Entry{
 		{ID: ids[0], Data: []byte(`{"price": 42.0}`)},
 		{ID: ids[1], Data: []byte(`{}`), Raw: raw},
 		{ID: ids[2], Data: []byte(`{}`), Raw: []byte{}},
@@ -119,7 +119,7 @@ func TestAnEntryWhoseBodyIsGoneIsDeliveredWithoutFields(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, lost, "at the next call neither")
 
-	lost, err = s.Park(t.Context(), []deadletter.Letter{{ID: ids[0], Data: []byte("{}")}})
+	lost, err = s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}})
 	require.NoError(t, err)
 	require.Empty(t, lost, "the handler had its text")
 	require.NoError(t, s.Ack(t.Context(), ids[1:2]))
@@ -137,12 +137,12 @@ func TestAReleasedEntryWhoseBodyIsGoneIsAdoptedOnceWithoutFields(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, client.XDel(t.Context(), stream, ids[0]).Err())
 
-	adopted, err := s.Adopt(t.Context(), 10)
+	adopted, err := s.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, ids, idsOf(adopted))
 	require.True(t, adopted[0].Gone())
 	require.NoError(t, s.Ack(t.Context(), ids))
-	adopted, err = s.Adopt(t.Context(), 10)
+	adopted, err = s.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
 	require.Empty(t, adopted)
 	require.Empty(t, pending(t, s))
@@ -173,7 +173,7 @@ func TestManyEntriesAreSettledInBatches(t *testing.T) {
 
 	var adopted []string
 	for {
-		some, err := s.Adopt(t.Context(), n)
+		some, err := s.ClaimReleased(t.Context(), n)
 		require.NoError(t, err)
 		if len(some) == 0 {
 			break
@@ -182,16 +182,16 @@ func TestManyEntriesAreSettledInBatches(t *testing.T) {
 	}
 	require.Equal(t, ids[1:n-1], adopted)
 
-	letters := make([]deadletter.Letter, 0, 250)
+	letters := make([]deadletter.Entry, 0, 250)
 	for _, id := range adopted[:250] {
-		letters = append(letters, deadletter.Letter{ID: id, Data: []byte("{}")})
+		letters = append(letters, deadletter.Entry{ID: id, Data: []byte("{}")})
 	}
-	lost, err = s.Park(t.Context(), letters)
+	lost, err = s.DeadLetter(t.Context(), letters)
 	require.NoError(t, err)
 	require.Empty(t, lost)
 	require.EqualValues(t, 250, client.XLen(t.Context(), deadletter.QueueOf(stream)).Val())
 
-	_, acked, err := s.Read(t.Context(), subscription.Read{Max: 1, Acks: adopted[250:1500]})
+	_, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Acks: adopted[250:1500]})
 	require.NoError(t, err)
 	require.True(t, acked)
 	require.NoError(t, s.Ack(t.Context(), adopted[1500:]))
@@ -207,7 +207,7 @@ func TestNothingToSettleAsksNothing(t *testing.T) {
 	lost, err := s.Attempt(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, lost)
-	lost, err = s.Park(t.Context(), nil)
+	lost, err = s.DeadLetter(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, lost)
 }

@@ -1,5 +1,5 @@
-// Package deadletter says what becomes of a message that is given up on: the
-// entry written to the queue of its stream.
+// Package deadletter composes the entry that is written to the dead-letter
+// queue of a stream in place of a message that is given up.
 package deadletter
 
 import "time"
@@ -10,10 +10,11 @@ const Suffix = ":dlq"
 // QueueOf names the dead-letter queue of a stream.
 func QueueOf(stream string) string { return stream + Suffix }
 
-// Letter is one message to be parked: the two fields of the entry to be
-// written, and which entry of which stream it replaces.
-type Letter struct {
-	// ID is the entry that is acknowledged once the letter is written.
+// Entry is one dead letter: the two fields of the entry to be written, and the
+// id of the stream entry that it replaces.
+type Entry struct {
+	// ID is the stream entry that is acknowledged once the dead letter is
+	// written.
 	ID string
 	// Data is the value of the field `data`: the original text with
 	// `_dlq_metadata` spliced in.
@@ -30,7 +31,7 @@ type Metadata struct {
 	ConsumerGroup  string
 	Consumer       string
 	FailedAt       time.Time
-	// RetryCount is the number of calls made.
+	// RetryCount is the number of attempts made.
 	RetryCount int
 	// FailureReason is the error's type and text.
 	FailureReason string

@@ -9,7 +9,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// NewLetter makes the letter that replaces d, so that nothing of d is lost:
+// Compose makes the entry that replaces d, so that nothing of d is lost:
 //
 //   - Data is the entry's own text with md spliced in where the field `data` is
 //     a JSON object in UTF-8, and an object of md alone where it is anything
@@ -21,7 +21,7 @@ import (
 //     UTF-8 becomes "base64:…".
 //
 // What md leaves empty of the entry's origin is taken from d.
-func NewLetter(d message.Delivery, md Metadata) Letter {
+func Compose(d message.Delivery, md Metadata) Entry {
 	if md.OriginalStream == "" {
 		md.OriginalStream = d.Stream
 	}
@@ -29,20 +29,20 @@ func NewLetter(d message.Delivery, md Metadata) Letter {
 		md.OriginalID = d.ID
 	}
 	text, present := d.Data()
-	letter := Letter{ID: d.ID}
+	entry := Entry{ID: d.ID}
 	whole := present && isObject(text)
 	if whole {
-		letter.Data = Splice(text, md)
+		entry.Data = Splice(text, md)
 	} else {
-		letter.Data = Splice([]byte("{}"), md)
+		entry.Data = Splice([]byte("{}"), md)
 	}
 	switch alone := present && len(d.Fields) == 1; {
 	case !alone:
-		letter.Raw = fieldsObject(d.Fields)
+		entry.Raw = fieldsObject(d.Fields)
 	case !whole:
-		letter.Raw = text
+		entry.Raw = text
 	}
-	return letter
+	return entry
 }
 
 func isObject(text []byte) bool {

@@ -58,7 +58,7 @@ func delivery(fields ...string) message.Delivery {
 
 var failedAt = time.Date(2026, 3, 2, 10, 30, 0, 125_000_000, time.FixedZone("", 3600))
 
-func TestLettersReadLikeThoseOfTheOriginal(t *testing.T) {
+func TestDeadLettersReadLikeThoseOfTheOriginal(t *testing.T) {
 	t.Parallel()
 	compared := 0
 	for _, c := range oddEntries(t) {
@@ -69,14 +69,14 @@ func TestLettersReadLikeThoseOfTheOriginal(t *testing.T) {
 		require.Equal(t, c.DeadLetter.Stream, QueueOf(c.Source.Stream))
 		theirs := object(t, c.DeadLetter.Fields["data"])
 		md := theirs[key].(map[string]any)
-		letter := NewLetter(c.Source.delivery(), Metadata{
+		entry := Compose(c.Source.delivery(), Metadata{
 			ConsumerGroup: md["consumer_group"].(string),
 			Consumer:      md["consumer"].(string), // random at each start
 			FailedAt:      failedAt,
 			RetryCount:    int(md["retry_count"].(float64)),
 			FailureReason: "ValueError: no",
 		})
-		ours := object(t, string(letter.Data))
+		ours := object(t, string(entry.Data))
 		// Python writes the message's own time there, or null, and for
 		// broker subscribers the time of the failure.
 		md["failed_at"] = "2026-03-02T09:30:00.125000+00:00"
@@ -90,24 +90,24 @@ func TestLettersReadLikeThoseOfTheOriginal(t *testing.T) {
 func TestNothingOfAnEntryIsLost(t *testing.T) {
 	t.Parallel()
 	for _, c := range oddEntries(t) {
-		letter := NewLetter(c.Source.delivery(), Metadata{})
-		require.Equal(t, c.Source.ID, letter.ID)
+		entry := Compose(c.Source.delivery(), Metadata{})
+		require.Equal(t, c.Source.ID, entry.ID)
 		data, present := c.Source.Fields["data"]
 		switch c.Case {
 		case "no field data", "a second field beside data":
 			var fields map[string]string
-			require.NoError(t, json.Unmarshal(letter.Raw, &fields))
+			require.NoError(t, json.Unmarshal(entry.Raw, &fields))
 			require.Equal(t, c.Source.Fields, fields, c.Case)
 		case "not JSON", "JSON cut off", "JSON array", "JSON null":
-			require.Equal(t, data, string(letter.Raw), c.Case)
-			require.Len(t, object(t, string(letter.Data)), 1)
+			require.Equal(t, data, string(entry.Raw), c.Case)
+			require.Len(t, object(t, string(entry.Data)), 1)
 		default:
 			require.True(t, present)
-			require.Nil(t, letter.Raw, c.Case)
+			require.Nil(t, entry.Raw, c.Case)
 		}
-		if letter.Raw == nil {
+		if entry.Raw == nil {
 			inside := strings.TrimSuffix(data, "}")
-			require.True(t, strings.HasPrefix(string(letter.Data), inside), "the text stays as it was: %s", letter.Data)
+			require.True(t, strings.HasPrefix(string(entry.Data), inside), "the text stays as it was: %s", entry.Data)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func TestUnknownTimeAndReasonAreNotMadeUp(t *testing.T) {
 		string(Splice([]byte("{}"), Metadata{})))
 }
 
-func TestALetterParkedTwiceTellsOfTheLastTime(t *testing.T) {
+func TestAMessageDeadLetteredTwiceTellsOfTheLastTime(t *testing.T) {
 	t.Parallel()
 	const text = `{"data": {"amount": 42.0}, "metadata": {"headers": {"id": "i"}}}`
 	twice := Splice(Splice([]byte(text), Metadata{RetryCount: 1}), Metadata{RetryCount: 2})
@@ -152,23 +152,23 @@ func TestALetterParkedTwiceTellsOfTheLastTime(t *testing.T) {
 
 func TestBytesThatAreNotTextAreKept(t *testing.T) {
 	t.Parallel()
-	letter := NewLetter(delivery("data", "{\"a\": \"\xff\"}"), Metadata{})
-	require.Equal(t, "{\"a\": \"\xff\"}", string(letter.Raw))
+	entry := Compose(delivery("data", "{\"a\": \"\xff\"}"), Metadata{})
+	require.Equal(t, "{\"a\": \"\xff\"}", string(entry.Raw))
 
-	letter = NewLetter(delivery("a", "\xff\x00", "b\xfe", "é <", "a", "2"), Metadata{})
-	require.Equal(t, `{"a": {"base64":"/wA="}, "base64:Yv4=": "é <", "a": "2"}`, string(letter.Raw))
-	require.True(t, json.Valid(letter.Raw))
+	entry = Compose(delivery("a", "\xff\x00", "b\xfe", "é <", "a", "2"), Metadata{})
+	require.Equal(t, `{"a": {"base64":"/wA="}, "base64:Yv4=": "é <", "a": "2"}`, string(entry.Raw))
+	require.True(t, json.Valid(entry.Raw))
 
-	letter = NewLetter(delivery("data", "[1]", "more", "x"), Metadata{})
-	require.Equal(t, `{"data": "[1]", "more": "x"}`, string(letter.Raw))
+	entry = Compose(delivery("data", "[1]", "more", "x"), Metadata{})
+	require.Equal(t, `{"data": "[1]", "more": "x"}`, string(entry.Raw))
 }
 
-func TestLettersNameTheirOrigin(t *testing.T) {
+func TestDeadLettersNameTheirOrigin(t *testing.T) {
 	t.Parallel()
-	md := object(t, string(NewLetter(delivery("data", "{}"), Metadata{}).Data))[key].(map[string]any)
+	md := object(t, string(Compose(delivery("data", "{}"), Metadata{}).Data))[key].(map[string]any)
 	require.Equal(t, "s", md["original_stream"])
 	require.Equal(t, "1-0", md["original_id"])
-	md = object(t, string(NewLetter(delivery("data", "{}"), Metadata{OriginalStream: "o", OriginalID: "2-0"}).Data))[key].(map[string]any)
+	md = object(t, string(Compose(delivery("data", "{}"), Metadata{OriginalStream: "o", OriginalID: "2-0"}).Data))[key].(map[string]any)
 	require.Equal(t, "o", md["original_stream"])
 	require.Equal(t, "2-0", md["original_id"])
 }
@@ -185,20 +185,20 @@ func TestLongReasonsAreCutAtACharacter(t *testing.T) {
 	}
 }
 
-func FuzzNewLetter(f *testing.F) {
+func FuzzCompose(f *testing.F) {
 	f.Add([]byte(`{"a": 1}`), "oops")
 	f.Add([]byte(" {\n} "), "\xff")
 	f.Add([]byte(`[{"a": "}"}]`), "")
 	f.Fuzz(func(t *testing.T, data []byte, reason string) {
-		letter := NewLetter(delivery("data", string(data)), Metadata{FailureReason: reason, RetryCount: 7})
+		entry := Compose(delivery("data", string(data)), Metadata{FailureReason: reason, RetryCount: 7})
 		var after map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(letter.Data, &after))
-		require.True(t, utf8.Valid(letter.Data))
+		require.NoError(t, json.Unmarshal(entry.Data, &after))
+		require.True(t, utf8.Valid(entry.Data))
 		var md wireMetadata
 		require.NoError(t, json.Unmarshal(after[key], &md))
 		require.Equal(t, wireMetadata{OriginalStream: "s", OriginalID: "1-0", RetryCount: 7, FailureReason: cut(reason)}, md)
-		if letter.Raw != nil {
-			require.Equal(t, string(data), string(letter.Raw))
+		if entry.Raw != nil {
+			require.Equal(t, string(data), string(entry.Raw))
 			return
 		}
 		var before map[string]json.RawMessage

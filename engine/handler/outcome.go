@@ -13,13 +13,13 @@ const (
 	MaxRetryAfter = time.Hour
 )
 
-// Verdict is what a handler's error asks for.
-type Verdict int
+// Outcome is what a handler's error asks for.
+type Outcome int
 
-// The verdicts.
+// The outcomes.
 const (
 	// Done: no error.
-	Done Verdict = iota
+	Done Outcome = iota
 	// Failed: the attempt failed; the retry policy decides.
 	Failed
 	// Rejected: the message can never be handled.
@@ -32,56 +32,56 @@ const (
 	Skipped
 )
 
-type verdictError struct {
-	verdict Verdict
+type outcomeError struct {
+	outcome Outcome
 	after   time.Duration
 	err     error
 }
 
-func (e *verdictError) Error() string { return e.err.Error() }
-func (e *verdictError) Unwrap() error { return e.err }
+func (e *outcomeError) Error() string { return e.err.Error() }
+func (e *outcomeError) Unwrap() error { return e.err }
 
 // Reject says that no further attempt can succeed: the message goes to the
 // dead-letter queue at once, with err as its reason.
 func Reject(err error) error {
-	return &verdictError{verdict: Rejected, err: orElse(err, "rejected")}
+	return &outcomeError{outcome: Rejected, err: orElse(err, "rejected")}
 }
 
 // RetryAfter postpones the message by d (MinRetryAfter to MaxRetryAfter). It
 // costs no attempt and counts as no error.
 func RetryAfter(d time.Duration) error {
 	d = min(max(d, MinRetryAfter), MaxRetryAfter)
-	return &verdictError{verdict: Postponed, after: d, err: fmt.Errorf("retry after %s", d)}
+	return &outcomeError{outcome: Postponed, after: d, err: fmt.Errorf("retry after %s", d)}
 }
 
 // Unavailable says that the handler could not work at all, whatever the
 // message: the service behind it is down. The subscription is held up at no
 // cost to any message, probes with backoff, and resumes.
 func Unavailable(err error) error {
-	return &verdictError{verdict: Down, err: orElse(err, "unavailable")}
+	return &outcomeError{outcome: Down, err: orElse(err, "unavailable")}
 }
 
 // Skip says that the message is none of this handler's: it is acknowledged and
 // counted as skipped.
 func Skip(err error) error {
-	return &verdictError{verdict: Skipped, err: orElse(err, "skipped")}
+	return &outcomeError{outcome: Skipped, err: orElse(err, "skipped")}
 }
 
-// Judge reads the verdict out of a handler's error. The duration is that of
+// OutcomeOf reads the outcome out of a handler's error. The duration is that of
 // RetryAfter.
-func Judge(err error) (Verdict, time.Duration) {
+func OutcomeOf(err error) (Outcome, time.Duration) {
 	if err == nil {
 		return Done, 0
 	}
-	if v, ok := errors.AsType[*verdictError](err); ok {
-		return v.verdict, v.after
+	if v, ok := errors.AsType[*outcomeError](err); ok {
+		return v.outcome, v.after
 	}
 	return Failed, 0
 }
 
-// Cause returns the error below a verdict: what is told as the reason.
+// Cause returns the error below an outcome: what is told as the reason.
 func Cause(err error) error {
-	if v, ok := err.(*verdictError); ok { //nolint:errorlint // only the outermost is a verdict's wrapping
+	if v, ok := err.(*outcomeError); ok { //nolint:errorlint // only the outermost is an outcome's wrapping
 		return v.err
 	}
 	return err

@@ -1,0 +1,106 @@
+package consumergroup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+// ErrNoGroup is returned by the methods of a Membership whose group does not
+// exist any more: it was destroyed, or its stream was deleted, renamed or
+// restored without it. [Broker.Join] makes it again.
+var ErrNoGroup = errors.New("consumer group does not exist")
+
+// Broker is what a broker with consumer groups owes to a subscription.
+type Broker interface {
+	// Join creates the group, and its stream, where they do not exist, and
+	// returns this consumer's membership. Joining twice is harmless. It fails
+	// while the broker cannot be reached, and where the key at the stream's
+	// name is of another type; both may be tried again.
+	//
+	// A group that is created starts at m.Resume where that is set and the
+	// stream's last generated id is not below it; where m.Resume is set and the
+	// stream is behind it, the stream is another one and is read from its
+	// beginning. Where m.Resume is 0-0 it starts as m.FromEnd says.
+	Join(ctx context.Context, m Member) (Membership, error)
+}
+
+// Member is one consumer of one group on one stream.
+type Member struct {
+	Stream   string
+	Group    string
+	Consumer string
+	// FromEnd starts a group that never existed at the stream's end; by default
+	// it starts at the beginning.
+	FromEnd bool
+	// Resume is the highest id that the group is known to have delivered. It is
+	// set when a group that was joined before is joined again.
+	Resume message.EntryID
+}
+
+// Membership is one consumer's place in a group. Its methods may be called side
+// by side. None of them repeats a command silently: a reply that was lost is an
+// error. Each returns ErrNoGroup, wrapped, where the group is gone.
+type Membership interface {
+	Reader
+	Settler
+}
+
+// Reader gets entries. The entries that it returns are pending for this
+// consumer until they are settled.
+//
+// An entry of a reply that cannot be understood costs itself only: it is
+// returned with Undecodable fields, or with the attempts math.MaxInt where its
+// delivery count is one that no process could have reached.
+type Reader interface {
+	// Read acknowledges r.Acks and reads entries that the group has not
+	// delivered yet, up to r.Max. It waits up to r.Block (at most a second)
+	// where there are none; zero does not wait, and only then may
+	// acknowledgements share the round trip. The result is empty, not an error,
+	// where nothing came. acked reports whether r.Acks were acknowledged, also
+	// when err is not nil.
+	Read(ctx context.Context, r Read) (got []message.Delivery, acked bool, err error)
+	// Pending lists this consumer's own pending entries, bodies and attempts
+	// included, oldest first, after the id `after` ("" for the first), up to
+	// max. It changes no delivery count. more says that the list goes on, after
+	// the last id of got.
+	Pending(ctx context.Context, after string, max int) (got []message.Delivery, err error)
+	// ClaimReleased takes over up to max entries that departing engines
+	// released, oldest first, at no cost to their delivery counts. more says
+	// that others are left.
+	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, err error)
+}
+
+// Read says what to read and what to acknowledge on the way.
+type Read struct {
+	Max   int
+	Block time.Duration
+	Acks  []string
+}
+
+// Settler ends what Reader began. An entry that this consumer does not own any
+// more is left alone and returned as lost.
+type Settler interface {
+	// Ack acknowledges entries.
+	Ack(ctx context.Context, ids []string) error
+	// Attempt records, before a call of the handler, how many attempts will
+	// have been made with it.
+	Attempt(ctx context.Context, entries []Entry) (lost []string, err error)
+	// Release gives entries to the consumer called "released", from which any
+	// engine of the group claims them at once, each with the number of attempts
+	// made so far.
+	Release(ctx context.Context, entries []Entry) (lost []string, err error)
+	// DeadLetter writes each entry to the stream's dead-letter queue and
+	// acknowledges the entry that it replaces: both or neither where one script
+	// can do both, else written first and acknowledged second.
+	DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error)
+}
+
+// Entry is an entry in flight and the attempts made for it.
+type Entry struct {
+	ID       string
+	Attempts int
+}
