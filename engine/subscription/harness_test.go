@@ -38,7 +38,7 @@ type bench struct {
 	t       *testing.T
 	broker  *brokertest.Flaky
 	reader  *sdkmetric.ManualReader
-	stream  *subscription.Stream
+	runner  *subscription.Runner
 	stop    context.CancelFunc
 	endWork context.CancelFunc
 	ended   chan error
@@ -88,14 +88,14 @@ func (b *bench) run(c subscription.Config, fn handler.Func) {
 		return fn(ctx, m)
 	}
 	var err error
-	b.stream, err = subscription.New(c, b.broker, recorded, meter, slog.New(slog.DiscardHandler))
+	b.runner, err = subscription.New(c, consumergroup.Over(b.broker), recorded, subscription.Environment{Meter: meter, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(b.t, err)
 	var ctx, work context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
 	work, b.endWork = context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	b.ended = ended
-	go func() { ended <- b.stream.Run(ctx, work) }()
+	go func() { ended <- b.runner.Run(ctx, work) }()
 	synctest.Wait()
 }
 
