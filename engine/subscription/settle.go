@@ -255,15 +255,9 @@ func (d *dispatcher) reload() {
 	})
 }
 
-// giveUp ends a task that cannot be handled: as a dead letter, or by discarding
-// it where the subscription keeps none. Until the dead letter is written, later
-// messages of its key wait.
+// giveUp ends a task that cannot be handled. Until the source has written that
+// down, as a dead letter where it keeps such, later messages of its key wait.
 func (d *dispatcher) giveUp(t *Task, cause error) {
-	if !d.cfg.DeadLetters {
-		d.log.Error("message given up and discarded: enable_dlq is false", d.of(t), "attempts", t.Attempts, "error", cause)
-		d.handled(t)
-		return
-	}
 	t.stage, t.Err, t.FailedAt = toGiveUp, cause, time.Now()
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)
@@ -336,8 +330,12 @@ func (d *dispatcher) gaveUp(tasks, lost []*Task, failed map[*Task]error, last er
 			if t.giveUps > 0 {
 				d.unwritten--
 			}
-			d.instruments.deadLetter()
-			d.log.Error("dead-lettered", d.of(t), "attempts", t.Attempts, "reason", t.Err)
+			if d.cfg.DeadLetters {
+				d.instruments.deadLetter()
+				d.log.Error("dead-lettered", d.of(t), "attempts", t.Attempts, "reason", t.Err)
+			} else {
+				d.log.Error("message given up; no dead letter is kept of it", d.of(t), "attempts", t.Attempts, "reason", t.Err)
+			}
 			d.free(t)
 		}
 	}

@@ -61,8 +61,12 @@ func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) ([]*su
 }
 
 // GiveUp implements [subscription.Settlement]: it writes a dead letter for each
-// task and acknowledges its entry.
+// task, where the subscription keeps them, and acknowledges its entry.
 func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*subscription.Task, error) {
+	if !s.deadLetters {
+		s.Done(tasks)
+		return nil, nil
+	}
 	return s.settle(ctx, tasks, func(m Membership, tasks []*subscription.Task) (lost []string, err error) {
 		ids, entries := make([]string, len(tasks)), make([]deadletter.Entry, len(tasks))
 		for i, t := range tasks {

@@ -39,10 +39,11 @@ func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Sourc
 		member: Member{
 			Stream: c.Stream, Group: c.Group, Consumer: consumerName(subscription.ShortName(c.Handler)), FromEnd: c.FromEnd,
 		},
-		block:      min(c.BlockingTimeout, longestBlock),
-		renewEvery: c.ClaimIdle / 3,
-		added:      make(chan struct{}, 1),
-		reclaim:    make(chan struct{}, 1),
+		deadLetters: c.DeadLetters,
+		block:       min(c.BlockingTimeout, longestBlock),
+		renewEvery:  c.ClaimIdle / 3,
+		added:       make(chan struct{}, 1),
+		reclaim:     make(chan struct{}, 1),
 	}
 }
 
@@ -59,12 +60,13 @@ func consumerName(handler string) string {
 
 // source implements [subscription.Source].
 type source struct {
-	broker     Broker
-	member     Member
-	log        *slog.Logger
-	block      time.Duration
-	renewEvery time.Duration
-	inflight   *inflight
+	broker      Broker
+	member      Member
+	log         *slog.Logger
+	deadLetters bool // what is given up is kept in the stream's dead-letter queue
+	block       time.Duration
+	renewEvery  time.Duration
+	inflight    *inflight
 
 	// membership is set by the first join, and replaced when the group had to
 	// be made again. joining is held while it is made.
