@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -18,7 +16,7 @@ import (
 // module says.
 var version = ""
 
-// BuildInfo tells which build this is.
+// BuildInfo identifies the build of this binary.
 type BuildInfo struct {
 	Version   string `json:"version"`
 	Revision  string `json:"revision"`
@@ -44,15 +42,6 @@ func Build() BuildInfo {
 		}
 	}
 	return b
-}
-
-// Print writes it for people, or as JSON.
-func (b BuildInfo) Print(w io.Writer, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(b)
-	}
-	_, err := fmt.Fprintf(w, "observatory %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
-	return err
 }
 
 // exposeBuild exports protean_build_info.
