@@ -170,7 +170,11 @@ func (a *App) close() error {
 // taken: the one found in a parent folder may be that of a production system.
 func (a *App) printConfiguration() {
 	fmt.Fprintf(a.options.Stderr, "observatory %s\n", Build().Version)
-	a.printLine("configuration", "%s (%s)", a.config.Path, a.config.Origin)
+	others := ""
+	if a.config.Found {
+		others = "; --config names another, --embedded takes none"
+	}
+	a.printLine("configuration", "%s (%s%s)", a.config.Path, a.config.Origin, others)
 	for _, warning := range a.config.Warnings {
 		a.log.Warn("configuration", "warning", warning.String())
 	}

@@ -19,6 +19,8 @@ type Configuration struct {
 	*domain.Config
 	// Sample says that it is the embedded one.
 	Sample bool
+	// Found says that it is a file that was not named.
+	Found bool
 	// Origin says for people why this one was taken.
 	Origin string
 }
@@ -37,7 +39,9 @@ func LoadConfiguration(o Options) (Configuration, error) {
 		return Configuration{}, fmt.Errorf("working folder: %w; name a file with --config", err)
 	}
 	if path, ok := domain.Find(dir); ok {
-		return load(path, "found from this folder upwards; --config names another, --embedded takes none")
+		c, err := load(path, "found from this folder upwards")
+		c.Found = err == nil
+		return c, err
 	}
 	return sample("no domain.toml in this folder, its parent or its grandparent")
 }
