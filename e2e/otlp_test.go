@@ -32,8 +32,8 @@ func push(address string) string {
 func TestTheCollectorGetsBothTheCountersAndTheGaugesThatAScrapeShows(t *testing.T) {
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
 	redisServer, database := testserver.StartRedis(t), testserver.Postgres(t)
-	makeOutbox(t, database.URL)
-	address := freeAddress(t)
+	database.MakeOutbox(t, 1)
+	address := testserver.FreeAddress(t)
 	collector := receive(t, address)
 	observatory, metrics := serve(t, redisServer.URL, database.URL, application(t), push(address))
 
@@ -73,7 +73,7 @@ func TestACollectorThatGoesAwayAndComesBackHoldsNothingUp(t *testing.T) {
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2000") // the sooner is an outage known
 	redisServer, database := testserver.StartRedis(t), testserver.Postgres(t)
-	address := freeAddress(t)
+	address := testserver.FreeAddress(t)
 	collector := receive(t, address)
 	observatory, metrics := serve(t, redisServer.URL, database.URL, application(t), push(address))
 	collector.next(t)

@@ -12,7 +12,7 @@ import (
 func TestAFailingHandlerPagesItsNameAndItsStreamAndEveryPanelHasAnAnswer(t *testing.T) {
 	redisServer := testserver.StartRedis(t)
 	database := testserver.Postgres(t)
-	makeOutbox(t, database.URL)
+	database.MakeOutbox(t, 1)
 	address, pages := webhook(t)
 	observatory, metrics := serve(t, redisServer.URL, database.URL, application(t))
 	prom := startPrometheus(t, metrics, startAlertmanager(t, address))

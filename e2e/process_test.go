@@ -1,12 +1,10 @@
 package e2e
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -125,9 +123,4 @@ func program(t *testing.T, names ...string) string {
 	}
 	require.FailNow(t, "none of these programs is installed", "%v", names)
 	return ""
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
 }

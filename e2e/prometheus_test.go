@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/testserver"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -30,7 +32,7 @@ func startPrometheus(t *testing.T, scraped, alertmanager string) prometheus {
 		require.NoError(t, err)
 		rules[i] = absolute
 	}
-	address := freeAddress(t)
+	address := testserver.FreeAddress(t)
 	p := start(t, program(t, "prometheus"), "--config.file", writeYAML(t, config),
 		"--storage.tsdb.path", t.TempDir(), "--web.listen-address", address, "--log.level", "warn")
 	p.answers(t, "http://"+address+"/-/ready")

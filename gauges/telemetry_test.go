@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/gauges"
 )
 
@@ -185,15 +186,15 @@ func TestTheEnvironmentTurnsPushingOff(t *testing.T) {
 func TestAReceiverThatRefusesIsLoggedOnceAndHoldsNothingUp(t *testing.T) {
 	r := receive(t)
 	r.refuse = true
-	var log journal
+	var log testlog.Output
 	tel, err := gauges.NewTelemetry(t.Context(), gauges.TelemetryConfig{
-		Push: true, Endpoint: r.endpoint, Snapshots: fixed{snapshot: picture()}, Logger: log.logger(),
+		Push: true, Endpoint: r.endpoint, Snapshots: fixed{snapshot: picture()}, Logger: log.Logger(),
 	})
 	require.NoError(t, err)
 	require.NoError(t, tel.Shutdown(t.Context()))
 	require.NoError(t, tel.Shutdown(t.Context()), "twice")
-	require.Len(t, log.lines(), 1)
-	require.Contains(t, log.lines()[0], "not today")
+	require.Len(t, log.Lines(), 1)
+	require.Contains(t, log.Lines()[0], "not today")
 }
 
 func TestAnEndpointThatIsNoneIsRefusedWithoutRepeatingIt(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -124,7 +125,13 @@ func find(name, install string, folders ...string) (string, error) {
 	return "", fmt.Errorf("%s is not in the PATH nor in %v: %s", name, folders, install)
 }
 
-// FreePort returns a loopback port that nobody listens on now.
+// FreeAddress returns 127.0.0.1 with a port that is not in use now.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
+}
+
+// FreePort returns a loopback port that is not in use now.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()

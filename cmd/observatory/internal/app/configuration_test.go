@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,7 @@ func TestEmbeddedTakesNoFileWhateverLiesAround(t *testing.T) {
 func TestAFileThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "nowhere.toml")
-	_, err := app.New(context.Background(), app.Options{ConfigPath: path, Stderr: &printed{}})
+	_, err := app.New(context.Background(), app.Options{ConfigPath: path, Stderr: io.Discard})
 	require.EqualError(t, err, "configuration file "+path+" does not exist; name another with --config, or use --embedded")
 }
 

@@ -1,18 +1,14 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -34,7 +31,7 @@ func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 type running struct {
 	t       *testing.T
 	app     *app.App
-	printed *printed
+	printed testlog.Output
 	metrics string // the URL that it told
 	health  string // host:port
 	stop    context.CancelFunc
@@ -46,8 +43,8 @@ type running struct {
 // the end of the test it must stop without an error.
 func start(t *testing.T, o app.Options) *running {
 	t.Helper()
-	r := &running{t: t, printed: &printed{}, health: freeAddress(t), ended: make(chan struct{})}
-	o.Stderr, o.ListenAddress, o.HealthAddress = r.printed, "127.0.0.1:0", r.health
+	r := &running{t: t, health: testserver.FreeAddress(t), ended: make(chan struct{})}
+	o.Stderr, o.ListenAddress, o.HealthAddress = &r.printed, "127.0.0.1:0", r.health
 	var err error
 	r.app, err = app.New(context.Background(), o)
 	require.NoError(t, err)
@@ -84,9 +81,9 @@ func (r *running) until(what string, yes func() bool) {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-r.ended:
-			require.FailNow(r.t, "the app ended", "before: %s\n%v\n%s", what, r.err, r.printed)
+			require.FailNow(r.t, "the app ended", "before: %s\n%v\n%s", what, r.err, &r.printed)
 		case <-expired:
-			require.FailNow(r.t, "never: "+what, "%s", r.printed)
+			require.FailNow(r.t, "never: "+what, "%s", &r.printed)
 		}
 	}
 }
@@ -97,9 +94,9 @@ func next[T any](r *running, from <-chan T) (got T) {
 	select {
 	case got = <-from:
 	case <-r.ended:
-		require.FailNow(r.t, "the app ended", "%v\n%s", r.err, r.printed)
+		require.FailNow(r.t, "the app ended", "%v\n%s", r.err, &r.printed)
 	case <-time.After(limit):
-		require.FailNow(r.t, "nothing came", "%s", r.printed)
+		require.FailNow(r.t, "nothing came", "%s", &r.printed)
 	}
 	return got
 }
@@ -195,27 +192,4 @@ func write(t *testing.T, parts ...string) (path string) {
 // broker is the part of a file that names the Redis.
 func broker(url string) string {
 	return fmt.Sprintf("[brokers.default]\nprovider = \"redis\"\nURI = %q\n", url)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
-}
-
-// printed is what an app printed so far.
-type printed struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (p *printed) Write(text []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(text)
-}
-
-func (p *printed) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
 }

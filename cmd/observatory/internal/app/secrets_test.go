@@ -53,7 +53,7 @@ deliver = %[6]q
 headers.Authorization = "Bearer ${file:%[7]s}"
 headers.X-Api-Key = "key-%[1]s"
 max_retries = 1
-`, hunter, s.postgres.Addr, database.Name, freeAddress(t), stream,
+`, hunter, s.postgres.Addr, database.Name, testserver.FreeAddress(t), stream,
 		strings.Replace(s.shop.URL, "http://", "http://mailer:url-"+hunter+"@", 1)+"?key=query-"+hunter, token))})
 	return s
 }

@@ -1,18 +1,14 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -32,7 +29,7 @@ const stream = "shop::order"
 type process struct {
 	t              *testing.T
 	cmd            *exec.Cmd
-	stdout, stderr output
+	stdout, stderr testlog.Output
 	metrics        string // host:port
 	health         string // host:port
 	ended          chan struct{}
@@ -42,7 +39,7 @@ type process struct {
 // whose section has these lines, and returns when its subscription has joined.
 func serveShop(t *testing.T, server *testserver.RedisProcess, handler ...string) *process {
 	t.Helper()
-	p := &process{t: t, metrics: freeAddress(t), health: freeAddress(t), ended: make(chan struct{})}
+	p := &process{t: t, metrics: testserver.FreeAddress(t), health: testserver.FreeAddress(t), ended: make(chan struct{})}
 	lines := append([]string{
 		`[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", server.URL),
 		`[observatory]`, `name = "shop"`, `shutdown_timeout_seconds = 30`,
@@ -148,27 +145,4 @@ func place(t *testing.T, client *redis.Client, order string) (entry string) {
 	entry, err = client.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []any{message.DataField, text}}).Result()
 	require.NoError(t, err)
 	return entry
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
-}
-
-// output is what a process printed so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(text)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }

@@ -66,7 +66,7 @@ func TestSubscriptionsOfOneHandlerShowItsSettings(t *testing.T) {
 
 func TestSubscriptionsAreListedThoughTheServerDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	path := shopOf(t, "redis://:hunter2@"+freeAddress(t))
+	path := shopOf(t, "redis://:hunter2@"+testserver.FreeAddress(t))
 	r := observatory("subscriptions", "--config", path)
 	require.Equal(t, exitFailed, r.code)
 	require.Contains(t, r.stdout, "Mailer   shop::order  Mailer   stream    -        -             -\n")
