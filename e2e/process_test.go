@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // limit is how long anything here may take on a busy machine; everything that

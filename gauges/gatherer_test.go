@@ -14,7 +14,7 @@ import (
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// many is a picture of n subscriptions, their lag being lag.
+// many is a snapshot of n subscriptions, their lag being lag.
 func many(n int, lag float64) *collector.Snapshot {
 	known := collector.Known
 	part := collector.Part{Source: "broker:default"}

@@ -162,7 +162,7 @@ func TestReplicasReportTheSameSharedFiguresAndTheirOwnOthers(t *testing.T) {
 }
 
 func TestTheTextIsTheClassicOneUnlessOpenMetricsIsAskedFor(t *testing.T) {
-	h := serve(fixed{snapshot: picture()})
+	h := serve(fixed{snapshot: everyFigure()})
 	require.Equal(t, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", scrape(t, h).Header().Get("Content-Type"))
 
 	w := scrape(t, h, "Accept", "application/openmetrics-text; version=1.0.0")

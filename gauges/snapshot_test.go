@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// picture has every figure, known and unknown.
-func picture() *collector.Snapshot {
+// everyFigure is a snapshot with every figure, known and unknown.
+func everyFigure() *collector.Snapshot {
 	known := collector.Known
 	order := collector.Watch{Domain: "Shop", Handler: "OrderMailer", Group: "shop.OrderMailer", Stream: "shop::order", Type: "stream"}
 	payments := collector.Watch{Domain: "Shop", Handler: "Payments", Group: "shop.Payments", Stream: "payments", Type: "broker"}

@@ -108,7 +108,7 @@ func telemetry(t *testing.T, config gauges.TelemetryConfig) *gauges.Telemetry {
 
 func TestOTLPCarriesTheFiguresThatTheScrapeShows(t *testing.T) {
 	r := receive(t)
-	from := fixed{snapshot: picture()}
+	from := fixed{snapshot: everyFigure()}
 	tel := telemetry(t, gauges.TelemetryConfig{
 		ServiceName: "shop", ResourceAttributes: map[string]string{"team": "orders"},
 		Push: true, Endpoint: r.endpoint, Snapshots: from,
@@ -165,7 +165,7 @@ func TestTheEnvironmentIsHonoured(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", r.endpoint)
 	t.Setenv("OTEL_SERVICE_NAME", "from-env")
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
-	tel := telemetry(t, gauges.TelemetryConfig{ServiceName: "from-file", Push: true, Snapshots: fixed{snapshot: picture()}})
+	tel := telemetry(t, gauges.TelemetryConfig{ServiceName: "from-file", Push: true, Snapshots: fixed{snapshot: everyFigure()}})
 	require.NoError(t, tel.Shutdown(t.Context()))
 	require.Equal(t, "from-env", r.resource()["service.name"])
 	require.Equal(t, "test", r.resource()["deployment.environment.name"])
@@ -176,7 +176,7 @@ func TestTheEnvironmentTurnsPushingOff(t *testing.T) {
 		t.Run(pair[0], func(t *testing.T) {
 			r := receive(t)
 			t.Setenv(pair[0], pair[1])
-			tel := telemetry(t, gauges.TelemetryConfig{Push: true, Endpoint: r.endpoint, Snapshots: fixed{snapshot: picture()}})
+			tel := telemetry(t, gauges.TelemetryConfig{Push: true, Endpoint: r.endpoint, Snapshots: fixed{snapshot: everyFigure()}})
 			require.NoError(t, tel.Shutdown(t.Context()))
 			require.Empty(t, r.figures())
 		})
@@ -188,7 +188,7 @@ func TestAReceiverThatRefusesIsLoggedOnceAndHoldsNothingUp(t *testing.T) {
 	r.refuse = true
 	var log testlog.Output
 	tel, err := gauges.NewTelemetry(t.Context(), gauges.TelemetryConfig{
-		Push: true, Endpoint: r.endpoint, Snapshots: fixed{snapshot: picture()}, Logger: log.Logger(),
+		Push: true, Endpoint: r.endpoint, Snapshots: fixed{snapshot: everyFigure()}, Logger: log.Logger(),
 	})
 	require.NoError(t, err)
 	require.NoError(t, tel.Shutdown(t.Context()))
@@ -231,7 +231,7 @@ func TestCountersHaveNeitherALimitNorScopeLabelsAndCarryTheTrace(t *testing.T) {
 	require.NoError(t, err)
 	up.Record(t.Context(), 1)
 
-	h := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: picture()}, Counters: tel.Registry(), Logger: quiet})
+	h := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: everyFigure()}, Counters: tel.Registry(), Logger: quiet})
 	text := scrape(t, h, "Accept", "application/openmetrics-text; version=1.0.0").Body.String()
 	require.Equal(t, sets, strings.Count(text, "\nprotean_subscription_retries_total{stream="))
 	require.Contains(t, text, "\nprotean_engine_up 1.0\n")
