@@ -79,7 +79,7 @@ func TestACollectorThatGoesAwayAndComesBackHoldsNothingUp(t *testing.T) {
 	collector.next(t)
 
 	collector.stop(t)
-	eventually(t, "the log tells of the outage", func() bool { return observatory.outages() == 1 })
+	eventually(t, "the log reports the outage", func() bool { return observatory.outages() == 1 })
 	placeMany(t, redisServer.Client(t), 5, "meanwhile")
 	eventually(t, "messages are handled meanwhile", func() bool { return scrape(t, metrics)[handled] == 5 })
 
@@ -94,11 +94,11 @@ func TestACollectorThatGoesAwayAndComesBackHoldsNothingUp(t *testing.T) {
 
 	collector.refuse.Store(false)
 	collector.until(t, map[string]float64{handled: 5})
-	eventually(t, "the log tells of its end", func() bool { return observatory.recoveries() == 1 })
+	eventually(t, "the log reports its end", func() bool { return observatory.recoveries() == 1 })
 	require.Equal(t, 1, observatory.outages())
 
 	collector.stop(t)
-	require.NoError(t, observatory.stop(t), "nobody takes the last push, and that is no failure")
+	require.NoError(t, observatory.stop(t), "a last push without a receiver is no failure")
 }
 
 func (p *process) outages() int    { return strings.Count(p.printed(), "metrics could not be pushed") }

@@ -47,7 +47,7 @@ func TestAFailingHandlerPagesItsNameAndItsStreamAndEveryPanelHasAnAnswer(t *test
 	placeMany(t, broker, 20, "late")
 	requireEveryPanelAnswered(t, prom)
 
-	// What the page says is true.
+	// The figures of the notification are true.
 	letters, err := broker.XRange(t.Context(), stream+":dlq", "-", "+").Result()
 	require.NoError(t, err)
 	require.Len(t, letters, 1)

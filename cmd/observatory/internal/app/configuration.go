@@ -17,11 +17,11 @@ import (
 // Configuration is the configuration that was taken, and why this one.
 type Configuration struct {
 	*domain.Config
-	// Sample says that it is the embedded one.
+	// Sample is true for the embedded one.
 	Sample bool
-	// Found says that it is a file that was not named.
+	// Found is true for a file that was found, not named.
 	Found bool
-	// Origin says for people why this one was taken.
+	// Origin is the reason why this one was taken, for people.
 	Origin string
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/observatory-go/observatory/alerts/promtest"
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -33,7 +34,7 @@ func afterADeadLetter(t *testing.T) *running {
 	database.MakeOutbox(t, 1)
 	shop := newApplication(t, nil)
 	shop.answers(shop.unless("bad", answering(http.StatusInternalServerError, "no such customer")))
-	r := start(t, app.Options{ConfigPath: write(t, broker(redis.URL), fmt.Sprintf(`
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t, broker(redis.URL), fmt.Sprintf(`
 [databases.default]
 provider = "postgresql"
 database_uri = %q
@@ -50,18 +51,18 @@ retry_delay_seconds = 0.01
 
 	client := redis.Client(t)
 	orders := placeMany(t, client, "good", 9)
-	place(t, client, "bad")
+	shoptest.Place(t, client, "bad")
 	r.becomes(1, "protean_subscription_dlq_routed_total")
 	r.becomes(1, "protean_dlq_depth", "dlq_stream", stream+":dlq")
 	r.until("all is settled", func() bool { return settled(t, client, "OrderMailer") })
 	r.becomes(0, "protean_subscription_pending_messages")
 
 	require.True(t, shop.has(orders...))
-	letters := deadLetters(t, client)
-	require.Len(t, letters, 1)
-	require.Equal(t, "bad", letters[0].Data.OrderID)
-	require.Equal(t, 2, letters[0].DLQ.RetryCount)
-	require.Contains(t, letters[0].DLQ.FailureReason, "no such customer")
+	dead := deadLetters(t, client)
+	require.Len(t, dead, 1)
+	require.Equal(t, "bad", dead[0].Data.OrderID)
+	require.Equal(t, 2, dead[0].DLQ.RetryCount)
+	require.Contains(t, dead[0].DLQ.FailureReason, "no such customer")
 	r.becomes(9, "protean_subscription_messages_processed_total", "status", "ok")
 	r.becomes(2, "protean_subscription_messages_processed_total", "status", "error")
 	r.becomes(1, "protean_subscription_retries_total")

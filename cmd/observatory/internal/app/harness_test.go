@@ -3,10 +3,8 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
@@ -32,14 +31,14 @@ type running struct {
 	t       *testing.T
 	app     *app.App
 	printed testlog.Output
-	metrics string // the URL that it told
+	metrics string // the URL that it printed
 	health  string // host:port
 	stop    context.CancelFunc
 	ended   chan struct{} // closed when Run has returned; err is set then
 	err     error
 }
 
-// start runs an app on free ports and returns when it has told where it is. At
+// start runs an app on free ports and returns when it has printed its addresses. At
 // the end of the test it must stop without an error.
 func start(t *testing.T, o app.Options) *running {
 	t.Helper()
@@ -55,9 +54,9 @@ func start(t *testing.T, o app.Options) *running {
 		r.err = r.app.Run(ctx)
 	}()
 	t.Cleanup(func() { require.NoError(t, r.halt()) })
-	told := regexp.MustCompile(`(?m)^  metrics +(http\S+)$`)
-	r.until("it tells where the metrics are", func() bool {
-		found := told.FindStringSubmatch(r.printed.String())
+	printed := regexp.MustCompile(`(?m)^  metrics +(http\S+)$`)
+	r.until("it prints where the metrics are", func() bool {
+		found := printed.FindStringSubmatch(r.printed.String())
 		if found != nil {
 			r.metrics = found[1]
 		}
@@ -73,7 +72,7 @@ func (r *running) halt() error {
 	return r.err
 }
 
-// until asks until the answer is yes: for what no event tells of.
+// until polls until the condition holds: for what has no event to wait for.
 func (r *running) until(what string, yes func() bool) {
 	r.t.Helper()
 	expired := time.After(limit)
@@ -104,7 +103,7 @@ func next[T any](r *running, from <-chan T) (got T) {
 // scrape returns the exposition.
 func (r *running) scrape() string {
 	r.t.Helper()
-	status, body := get(r.t, r.metrics)
+	status, body := shoptest.Get(r.t, r.metrics)
 	require.Equal(r.t, http.StatusOK, status, "%s", body)
 	return body
 }
@@ -157,7 +156,7 @@ func labelsIn(m *dto.Metric) map[string]string {
 	return labels
 }
 
-// matches says whether all of the wanted (name, value, …) are among the labels.
+// matches reports whether all of the wanted (name, value, …) are among the labels.
 func matches(labels map[string]string, wanted []string) bool {
 	for i := 0; i < len(wanted); i += 2 {
 		if labels[wanted[i]] != wanted[i+1] {
@@ -165,28 +164,6 @@ func matches(labels map[string]string, wanted []string) bool {
 		}
 	}
 	return true
-}
-
-// get asks one of the servers of a test, and leaves no connection behind.
-func get(t *testing.T, url string) (status int, body string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, http.NoBody)
-	require.NoError(t, err)
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, string(text)
-}
-
-// write makes a configuration file of these parts in a folder of its own.
-func write(t *testing.T, parts ...string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "domain.toml")
-	require.NoError(t, os.WriteFile(path, []byte(strings.Join(parts, "\n")), 0o600))
-	return path
 }
 
 // broker is the part of a file that names the Redis.

@@ -8,7 +8,7 @@ import (
 	"github.com/observatory-go/observatory/engine/domain"
 )
 
-// newLogger builds the log that the command line asks for, else the file.
+// newLogger builds the log as the command line configures it, else the file.
 func newLogger(o Options, file domain.Logging) *slog.Logger {
 	level := slog.LevelInfo
 	if file.Level != nil {

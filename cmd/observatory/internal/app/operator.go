@@ -20,8 +20,8 @@ type Operator struct {
 	*operate.Operator
 	// Configuration is the one that was taken.
 	Configuration Configuration
-	// InMemory says that the broker lives in the memory of the process that
-	// serves the configuration. There is no server to ask: all figures are
+	// InMemory is true where the broker is in the memory of the process that
+	// serves the configuration. There is no server to read: all figures are
 	// unknown.
 	InMemory bool
 
@@ -29,13 +29,13 @@ type Operator struct {
 }
 
 // OpenOperator opens the configuration for a command. No server is contacted
-// before the operator is asked. The caller closes it.
+// before its first method is called. The caller closes it.
 func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 	config, err := LoadConfiguration(o)
 	if err != nil {
 		return nil, err
 	}
-	quiet := slog.New(slog.DiscardHandler) // the answer says what could not be read
+	quiet := slog.New(slog.DiscardHandler) // what could not be read is in the list
 	d, err := config.Open(ctx, quiet)
 	if err != nil {
 		return nil, err

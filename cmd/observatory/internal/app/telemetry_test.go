@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -24,7 +25,7 @@ func TestWhatTheFileAsksForIsPushed(t *testing.T) {
 	redis := testserver.StartRedis(t)
 	shop := newApplication(t, nil)
 	shop.answers(shop.unless("bad", answering(http.StatusUnprocessableEntity, "no")))
-	r := start(t, app.Options{ConfigPath: write(t, broker(redis.URL), fmt.Sprintf(`
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t, broker(redis.URL), fmt.Sprintf(`
 [telemetry]
 enabled = true
 endpoint = %q
@@ -41,7 +42,7 @@ deliver = %q
 `, receiver.endpoint, stream, shop.URL))})
 	client := redis.Client(t)
 	placeMany(t, client, "good", 4)
-	place(t, client, "bad")
+	shoptest.Place(t, client, "bad")
 
 	handler := []string{"domain", "shop", "handler", "OrderMailer", "group", "OrderMailer", "stream", stream}
 	is := func(want float64, metric string, labels ...string) {
@@ -62,7 +63,7 @@ deliver = %q
 	require.Equal(t, "shop-worker", receiver.resource("service.name"))
 	require.Equal(t, "orders", receiver.resource("team"))
 
-	place(t, client, "last")
+	shoptest.Place(t, client, "last")
 	r.until("it is delivered", func() bool { return shop.has("last") })
 	require.NoError(t, r.halt())
 	got, _ := receiver.figure("protean.subscription.messages_processed", append(handler, "status", "ok")...)
@@ -72,7 +73,7 @@ deliver = %q
 func TestNothingIsPushedUnlessTheFileAsksForIt(t *testing.T) {
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "10")
 	receiver := receiveOTLP(t)
-	r := start(t, app.Options{ConfigPath: write(t, memoryFile, fmt.Sprintf("[telemetry]\nendpoint = %q\n", receiver.endpoint))})
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t, memoryFile, fmt.Sprintf("[telemetry]\nendpoint = %q\n", receiver.endpoint))})
 	r.becomes(1, "protean_engine_up")
 	require.NoError(t, r.halt(), "which would push a last time")
 	_, known := receiver.figure("protean.engine.uptime_seconds")

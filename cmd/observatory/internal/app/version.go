@@ -12,8 +12,8 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-// version is set by the linker (`make build`); a plain `go build` has what the
-// module says.
+// version is set by the linker (`make build`); a plain `go build` has the
+// module's version.
 var version = ""
 
 // BuildInfo identifies the build of this binary.
@@ -47,7 +47,7 @@ func Build() BuildInfo {
 // exposeBuild exports protean_build_info.
 func exposeBuild(p metric.MeterProvider) error {
 	g, err := p.Meter(subscription.Scope).Int64Gauge("protean.build_info",
-		metric.WithDescription("1; its labels tell which build this process is."))
+		metric.WithDescription("1; its labels identify the build of this process."))
 	if err != nil {
 		return fmt.Errorf("protean.build_info: %w", err)
 	}

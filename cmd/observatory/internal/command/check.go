@@ -85,7 +85,7 @@ func checkConfiguration(o app.Options) (*report, error) {
 	case config.Sample:
 		return nil, fmt.Errorf("no configuration file found: %s; name one with --config", config.Origin)
 	default:
-		// An open domain knows what its handlers need and do not have.
+		// What its handlers need and do not have is known once it is open.
 		r.Domain = config.Path
 		r.addWarnings(config.Warnings)
 		var d *domain.Domain

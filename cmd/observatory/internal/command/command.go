@@ -19,8 +19,8 @@ const (
 	exitWarnings = 2 // also wrong usage
 )
 
-// Run runs the command that args (without the program's name) ask for, and
-// returns the exit code. It writes results to stdout, and errors, progress and
+// Run runs the command that args (without the program's name) name, and returns
+// the exit code. It writes results to stdout, and errors, progress and
 // the log to stderr.
 func Run(args []string, stdout, stderr io.Writer) int {
 	helped := false

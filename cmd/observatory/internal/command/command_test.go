@@ -50,7 +50,7 @@ func TestHelpIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestWrongUsageIsToldInALineAndExitsWith2(t *testing.T) {
+func TestWrongUsageIsReportedInALineAndExitsWith2(t *testing.T) {
 	t.Parallel()
 	for wrong, args := range map[string][]string{
 		"--nope": {"serve", "--nope"},

@@ -23,7 +23,7 @@ func addSubscriptions(line *kingpin.Application, shared *flags) (name string, ru
 	var settings bool
 	c := line.Command("subscriptions", "List the subscriptions with what they have left to do, as the configured servers report it: "+
 		"lag (entries not yet given to the group; ~ marks an estimate), pending (given and not acknowledged), "+
-		"and dead letters (of the stream, whichever handler gave up). - is a figure that is not known. "+
+		"and dead letters (of the stream, from all of its handlers). - is a figure that is not known. "+
 		"Exit code 1 where a server does not answer within 2 s.")
 	c.Arg("handler", "List this handler only, with its settings.").StringVar(&handler)
 	shared.addConfig(c, "Configuration file; default as for serve.")
@@ -47,7 +47,7 @@ func listSubscriptions(f *flags, handler string, settings bool) (err error) {
 		fmt.Fprintf(f.stderr, "observatory: configuration %s (%s)\n", config.Path, config.Origin)
 	}
 	if operator.InMemory {
-		fmt.Fprintln(f.stderr, "observatory: its broker lives in the memory of the process that serves it: there is no server to ask for lag, pending and dead letters")
+		fmt.Fprintln(f.stderr, "observatory: its broker is in the memory of the process that serves it: there is no server to ask for lag, pending and dead letters")
 	}
 	list, err := operator.Subscriptions(ctx, handler)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
@@ -19,7 +20,7 @@ import (
 // shopOf is a configuration of two handlers on one stream of a Redis.
 func shopOf(t *testing.T, url string) (path string) {
 	t.Helper()
-	return write(t,
+	return shoptest.Configure(t,
 		`[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", url),
 		`[observatory]`, `name = "shop"`,
 		`[observatory.handlers.Mailer]`, fmt.Sprintf("stream = %q", stream), `deliver = "log:"`, `max_retries = 7`,
@@ -31,7 +32,7 @@ func TestSubscriptionsShowWhatIsLeftToDo(t *testing.T) {
 	server := testserver.StartRedis(t)
 	client := server.Client(t)
 	for i := range 5 {
-		place(t, client, fmt.Sprint("o", i))
+		shoptest.Place(t, client, fmt.Sprint("o", i))
 	}
 	require.NoError(t, client.XGroupCreate(t.Context(), stream, "Mailer", "0").Err())
 	require.NoError(t, client.XReadGroup(t.Context(), &redis.XReadGroupArgs{
@@ -134,7 +135,7 @@ func TestSubscriptionsInMemoryAreListedWithTheirSettings(t *testing.T) {
 	require.Contains(t, r.stderr, "configuration embedded sample (no domain.toml")
 	require.Contains(t, r.stderr, "no server to ask")
 
-	r = observatory("subscriptions", "--config", write(t,
+	r = observatory("subscriptions", "--config", shoptest.Configure(t,
 		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`))
 	require.Equal(t, exitDone, r.code)
 	require.Contains(t, r.stdout, "Mailer   shop::order  Mailer  stream    -        -             -\n")
@@ -143,7 +144,7 @@ func TestSubscriptionsInMemoryAreListedWithTheirSettings(t *testing.T) {
 
 func TestSubscriptionsOfAFileWithoutHandlersSaySo(t *testing.T) {
 	t.Parallel()
-	r := observatory("subscriptions", "--config", write(t, `[observatory]`, `name = "shop"`))
+	r := observatory("subscriptions", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
 	require.Equal(t, exitDone, r.code)
 	require.Contains(t, r.stdout, "add [observatory.handlers.<name>]")
 }
