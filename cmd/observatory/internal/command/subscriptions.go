@@ -68,13 +68,13 @@ func listSubscriptions(f *flags, handler string, settings bool) (err error) {
 	return errors.Join(unread...)
 }
 
-// listText is the list for people: a table, and under each subscription its
-// settings, if they are asked for.
+// listText is the list for people: a table, or where settings are asked for a
+// block for each subscription, which shortens no name.
 func listText(list *operate.List, settings bool, width int) string {
 	if len(list.Subscriptions) == 0 {
 		return "No subscriptions: the configuration has no handlers; add [observatory.handlers.<name>] to the file.\n"
 	}
-	t := table{
+	columns := table{
 		{text: "HANDLER", name: true},
 		{text: "STREAM", name: true},
 		{text: "GROUP", name: true},
@@ -91,24 +91,26 @@ func listText(list *operate.List, settings bool, width int) string {
 		}
 		rows = append(rows, []string{s.Handler, s.Stream, s.Group, s.Type, lag, figure(s.Pending), figure(s.DeadLetters)})
 	}
-	lines := t.lines(rows, width)
+	if !settings {
+		return strings.Join(columns.lines(rows, width), "\n") + "\n"
+	}
+
 	var b strings.Builder
-	b.WriteString(lines[0] + "\n")
 	for i, s := range list.Subscriptions {
-		b.WriteString(lines[i+1] + "\n")
-		if !settings {
-			continue
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(s.Handler + "\n")
+		for c := 1; c < len(columns); c++ {
+			fmt.Fprintf(&b, "    %-12s  %s\n", strings.ToLower(columns[c].text), rows[i][c])
 		}
 		b.WriteByte('\n')
-		var rows [][]string
+		var values [][]string
 		for _, set := range s.Settings {
-			rows = append(rows, []string{set.Key, orDash(set.Value), orDash(set.Origin)})
+			values = append(values, []string{set.Key, orDash(set.Value), orDash(set.Origin)})
 		}
-		for _, line := range (table{{text: "SETTING"}, {text: "VALUE"}, {text: "ORIGIN"}}).lines(rows, 0) {
+		for _, line := range (table{{text: "SETTING"}, {text: "VALUE"}, {text: "ORIGIN"}}).lines(values, 0) {
 			b.WriteString("    " + line + "\n")
-		}
-		if i < len(list.Subscriptions)-1 {
-			b.WriteByte('\n')
 		}
 	}
 	return b.String()

@@ -130,7 +130,7 @@ func TestSubscriptionsInMemoryAreListedWithTheirSettings(t *testing.T) {
 	t.Chdir(nowhere)
 	r := observatory("subscriptions")
 	require.Equal(t, exitDone, r.code)
-	require.Contains(t, r.stdout, "sample.OrderReport  sample::order  sample.OrderReport  stream    -        -             -\n")
+	require.Regexp(t, `(?m)^sample.OrderReport\n    stream        sample::order\n    group         sample.OrderReport\n    type          stream\n    lag           -\n    pending       -\n    dead letters  -\n\n    SETTING `, r.stdout)
 	require.Regexp(t, `(?s)sample.OrderReport.* messages_per_tick +5 `, r.stdout)
 	require.Contains(t, r.stderr, "configuration embedded sample (no domain.toml")
 	require.Contains(t, r.stderr, "no server to ask")
@@ -138,7 +138,7 @@ func TestSubscriptionsInMemoryAreListedWithTheirSettings(t *testing.T) {
 	r = observatory("subscriptions", "--config", shoptest.Configure(t,
 		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`))
 	require.Equal(t, exitDone, r.code)
-	require.Contains(t, r.stdout, "Mailer   shop::order  Mailer  stream    -        -             -\n")
+	require.Contains(t, r.stdout, "    lag           -\n    pending       -\n    dead letters  -\n")
 	require.Contains(t, r.stderr, "no server to ask")
 }
 
