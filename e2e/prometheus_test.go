@@ -11,8 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/observatory-go/observatory/engine/testserver"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // prometheus is a real one with the shipped configuration: other addresses, and

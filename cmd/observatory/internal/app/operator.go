@@ -76,7 +76,7 @@ func catalog(d *domain.Domain) ([]operate.Subscription, error) {
 	for _, s := range config.Subscriptions {
 		all = append(all, operate.Subscription{
 			Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: string(subscription.TypeStream),
-			Settings: settings(s.Config.WithDefaults()),
+			Settings: settings(s.WithDefaults()),
 		})
 	}
 	return all, nil
