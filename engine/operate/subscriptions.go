@@ -35,7 +35,7 @@ type List struct {
 	// stream, in the order of the list.
 	DeadLetters []Queue
 	// Failed are the servers that could not be read, or not whole, before the
-	// deadline. What they would have told is unknown.
+	// deadline. Their figures are unknown.
 	Failed []Failure
 }
 
