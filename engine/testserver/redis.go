@@ -98,8 +98,8 @@ type RedisProcess struct {
 
 // StartRedis starts a Redis for this test alone, with further arguments for
 // redis-server such as "--requirepass", "secret". It listens on a free loopback
-// port, keeps nothing on disk unless told to ("--appendonly", "yes"), and ends
-// with the test.
+// port, keeps nothing on disk unless args say so ("--appendonly", "yes"), and
+// ends with the test.
 func StartRedis(t testing.TB, args ...string) *RedisProcess {
 	t.Helper()
 	s := &RedisProcess{t: t, dir: t.TempDir(), args: args}
@@ -190,15 +190,15 @@ func (s *RedisProcess) stop() error {
 	return proc.stop(syscall.SIGTERM)
 }
 
-// answers asks a given server once.
+// answers pings a given server once.
 func answers(options *redis.Options) error {
 	client := redis.NewClient(options)
 	defer client.Close()
 	return client.Ping(context.Background()).Err()
 }
 
-// ping asks without a client, which would log each refusal of a server that is
-// still starting. A refusal for want of a password is an answer.
+// ping does without a client, which would log each refusal of a server that is
+// still starting. A refusal because of a missing password is an answer.
 func ping(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -216,5 +216,5 @@ func ping(addr string) error {
 	if strings.HasPrefix(reply, "+PONG") || strings.HasPrefix(reply, "-NOAUTH") {
 		return nil
 	}
-	return fmt.Errorf("it says %s", strings.TrimSpace(reply))
+	return fmt.Errorf("it answers %s", strings.TrimSpace(reply))
 }

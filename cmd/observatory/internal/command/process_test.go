@@ -1,38 +1,30 @@
-package main
+package command
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // limit bounds what a test waits for; it is never waited out.
 const limit = time.Minute
 
-const stream = "shop::order"
+const stream = shoptest.Stream
 
 // process is the program as a process of its own.
 type process struct {
 	t              *testing.T
 	cmd            *exec.Cmd
-	stdout, stderr output
+	stdout, stderr testlog.Output
 	metrics        string // host:port
 	health         string // host:port
 	ended          chan struct{}
@@ -42,20 +34,20 @@ type process struct {
 // whose section has these lines, and returns when its subscription has joined.
 func serveShop(t *testing.T, server *testserver.RedisProcess, handler ...string) *process {
 	t.Helper()
-	p := &process{t: t, metrics: freeAddress(t), health: freeAddress(t), ended: make(chan struct{})}
+	p := &process{t: t, metrics: testserver.FreeAddress(t), health: testserver.FreeAddress(t), ended: make(chan struct{})}
 	lines := append([]string{
 		`[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", server.URL),
 		`[observatory]`, `name = "shop"`, `shutdown_timeout_seconds = 30`,
 		`[observatory.handlers.Mailer]`, fmt.Sprintf("stream = %q", stream),
 	}, handler...)
-	p.cmd = exec.Command(os.Args[0], "serve", "--config", write(t, lines...),
+	p.cmd = exec.Command(os.Args[0], "serve", "--config", shoptest.Configure(t, lines...),
 		"--web.listen-address", p.metrics, "--health.listen-address", p.health)
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "PROTEAN_ENV=test")
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // its code is looked at by those whom it concerns
+		_ = p.cmd.Wait() // exits returns the code
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
@@ -67,7 +59,7 @@ func serveShop(t *testing.T, server *testserver.RedisProcess, handler ...string)
 	return p
 }
 
-// until asks until the answer is yes.
+// until polls until the condition holds.
 func (p *process) until(what string, yes func() bool) {
 	p.t.Helper()
 	expired := time.After(limit)
@@ -111,64 +103,8 @@ func (p *process) exits() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// scrape is the exposition, or nothing while nobody answers.
+// scrape is the exposition; empty while the port is closed.
 func (p *process) scrape() string {
-	_, body := get(p.t, "http://"+p.metrics+"/metrics")
+	_, body := shoptest.Get(p.t, "http://"+p.metrics+"/metrics")
 	return body
-}
-
-// get asks once, and leaves no connection behind; 0 is no answer.
-func get(t *testing.T, url string) (status int, body string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, http.NoBody)
-	require.NoError(t, err)
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, ""
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, string(text)
-}
-
-// place adds the event of an order to the stream.
-func place(t *testing.T, client *redis.Client, order string) (entry string) {
-	t.Helper()
-	own := stream + "-" + order
-	data, err := json.Marshal(map[string]string{"order_id": order})
-	require.NoError(t, err)
-	e, err := message.New(message.KindEvent, message.Headers{
-		ID: own + "-0.1", Type: "Shop.OrderPlaced.v1", Stream: own, Time: time.Now(),
-	}, data)
-	require.NoError(t, err)
-	text, err := e.Encode()
-	require.NoError(t, err)
-	entry, err = client.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []any{message.DataField, text}}).Result()
-	require.NoError(t, err)
-	return entry
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
-}
-
-// output is what a process printed so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(text)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }

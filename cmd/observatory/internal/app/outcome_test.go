@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -31,7 +32,7 @@ deliver = %q
 max_retries = 2
 retry_delay_seconds = 0.01
 `, stream, shop.URL)}, more...)
-	return &shopping{running: start(t, app.Options{ConfigPath: write(t, parts...)}), shop: shop, client: redis.Client(t)}
+	return &shopping{running: start(t, app.Options{ConfigPath: shoptest.Configure(t, parts...)}), shop: shop, client: redis.Client(t)}
 }
 
 func (s *shopping) settled() bool { return settled(s.t, s.client, "OrderMailer") }
@@ -40,33 +41,33 @@ func TestAnOrderThatTheApplicationFailsIsTriedAgainAndThenDeadLettered(t *testin
 	t.Parallel()
 	s := openShop(t)
 	s.shop.answers(s.shop.unless("bad", answering(http.StatusInternalServerError, "no such customer")))
-	entry := place(t, s.client, "bad")
+	entry := shoptest.Place(t, s.client, "bad")
 	orders := placeMany(t, s.client, "good", 20)
 
 	s.until("all is settled", s.settled)
 	require.True(t, s.shop.has(orders...))
 	require.Equal(t, 2, s.shop.calls("bad"))
-	letters := deadLetters(t, s.client)
-	require.Len(t, letters, 1)
-	require.Equal(t, entry, letters[0].DLQ.OriginalID)
-	require.Equal(t, 2, letters[0].DLQ.RetryCount)
-	require.Contains(t, letters[0].DLQ.FailureReason, "answered 500 Internal Server Error: no such customer")
+	dead := deadLetters(t, s.client)
+	require.Len(t, dead, 1)
+	require.Equal(t, entry, dead[0].DLQ.OriginalID)
+	require.Equal(t, 2, dead[0].DLQ.RetryCount)
+	require.Contains(t, dead[0].DLQ.FailureReason, "answered 500 Internal Server Error: no such customer")
 }
 
 func TestAnOrderThatTheApplicationRefusesIsDeadLetteredAtOnceWithItsWords(t *testing.T) {
 	t.Parallel()
 	s := openShop(t)
 	s.shop.answers(s.shop.unless("bad", answering(http.StatusUnprocessableEntity, "total must be positive")))
-	place(t, s.client, "bad")
+	shoptest.Place(t, s.client, "bad")
 	orders := placeMany(t, s.client, "good", 20)
 
 	s.until("all is settled", s.settled)
 	require.True(t, s.shop.has(orders...))
 	require.Equal(t, 1, s.shop.calls("bad"))
-	letters := deadLetters(t, s.client)
-	require.Len(t, letters, 1)
-	require.Equal(t, 1, letters[0].DLQ.RetryCount)
-	require.Contains(t, letters[0].DLQ.FailureReason, "answered 422 Unprocessable Entity: total must be positive")
+	dead := deadLetters(t, s.client)
+	require.Len(t, dead, 1)
+	require.Equal(t, 1, dead[0].DLQ.RetryCount)
+	require.Contains(t, dead[0].DLQ.FailureReason, "answered 422 Unprocessable Entity: total must be positive")
 	s.becomes(0, "protean_subscription_retries_total")
 }
 
@@ -82,7 +83,7 @@ func TestAnOrderThatIsPostponedIsTriedLaterAtNoCost(t *testing.T) {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
-	place(t, s.client, "early")
+	shoptest.Place(t, s.client, "early")
 	orders := placeMany(t, s.client, "good", 20)
 
 	s.until("the others go on", func() bool { return s.shop.has(orders...) })
@@ -102,7 +103,7 @@ func TestAnOrderThatAloneIsNotFoundHoldsUpTheOthersForAMomentOnly(t *testing.T) 
 	t.Parallel()
 	s := openShop(t)
 	s.shop.answers(s.shop.unless("lost", answering(http.StatusNotFound, "no such order")))
-	place(t, s.client, "lost")
+	shoptest.Place(t, s.client, "lost")
 	s.becomes(1, "protean_subscription_target_down")
 
 	var orders []string
@@ -116,9 +117,9 @@ func TestAnOrderThatAloneIsNotFoundHoldsUpTheOthersForAMomentOnly(t *testing.T) 
 	s.until("the others are delivered", func() bool { return s.shop.has(orders...) })
 	s.until("all is settled", s.settled)
 	s.becomes(0, "protean_subscription_target_down")
-	letters := deadLetters(t, s.client)
-	require.Len(t, letters, 1)
-	require.Equal(t, "lost", letters[0].Data.OrderID)
-	require.Equal(t, 2, letters[0].DLQ.RetryCount, "what it cost the application to be asked in vain is not counted")
-	require.Contains(t, letters[0].DLQ.FailureReason, "404")
+	dead := deadLetters(t, s.client)
+	require.Len(t, dead, 1)
+	require.Equal(t, "lost", dead[0].Data.OrderID)
+	require.Equal(t, 2, dead[0].DLQ.RetryCount, "attempts while the target counts as down are not counted")
+	require.Contains(t, dead[0].DLQ.FailureReason, "404")
 }

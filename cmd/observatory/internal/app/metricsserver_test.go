@@ -12,15 +12,15 @@ import (
 
 func TestMetricsThatAreNoLongerServedEndTheProcess(t *testing.T) {
 	t.Parallel()
-	p := &page{served: make(chan error, 1)}
+	s := &metricsServer{served: make(chan error, 1)}
 	ended := errors.New("listener gone")
-	p.served <- ended
-	require.ErrorIs(t, p.watch(t.Context()), ended)
-	require.ErrorIs(t, <-p.served, ended, "close still gets it")
+	s.served <- ended
+	require.ErrorIs(t, s.watch(t.Context()), ended)
+	require.ErrorIs(t, <-s.served, ended, "close still gets it")
 
 	stopping, stop := context.WithCancel(t.Context())
 	stop()
-	require.NoError(t, p.watch(stopping))
+	require.NoError(t, s.watch(stopping))
 }
 
 func TestTheAddressSaysHTTPSOnlyWhereThereIsTLS(t *testing.T) {

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ const asProgram = "OBSERVATORY_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		main()
+		os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(testserver.Main(m))
 }
@@ -29,7 +29,7 @@ type result struct {
 
 func observatory(args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := run(args, &stdout, &stderr)
+	code := Run(args, &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -50,7 +50,7 @@ func TestHelpIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestWrongUsageIsToldInALineAndExitsWith2(t *testing.T) {
+func TestWrongUsageIsReportedInALineAndExitsWith2(t *testing.T) {
 	t.Parallel()
 	for wrong, args := range map[string][]string{
 		"--nope": {"serve", "--nope"},

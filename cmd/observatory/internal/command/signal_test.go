@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -12,10 +12,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
-// slow is an application that answers each order when it is told to.
+// slow is an application that answers once release is closed.
 type slow struct {
 	url     string
 	arrived chan string // message ids
@@ -61,18 +62,21 @@ func TestSIGTERMFinishesWhatIsUnderWay(t *testing.T) {
 			application, server := newSlow(t), testserver.StartRedis(t)
 			client := server.Client(t)
 			p := serveShop(t, server, application.deliver(), "messages_per_tick = 1")
-			place(t, client, "first")
+			shoptest.Place(t, client, "first")
 			next(p, application.arrived)
-			place(t, client, "second")
-			p.until("it is ready", func() bool { status, _ := get(t, "http://"+p.health+"/readyz"); return status == http.StatusOK })
+			shoptest.Place(t, client, "second")
+			p.until("it is ready", func() bool {
+				status, _ := shoptest.Get(t, "http://"+p.health+"/readyz")
+				return status == http.StatusOK
+			})
 
 			p.signal(s)
 			const leaving = `{"status": "unavailable", "checks": {"shutting_down": true}}`
 			p.until("readiness says so", func() bool {
-				status, body := get(t, "http://"+p.health+"/readyz")
+				status, body := shoptest.Get(t, "http://"+p.health+"/readyz")
 				return status == http.StatusServiceUnavailable && body == leaving
 			})
-			status, body := get(t, "http://"+p.health+"/livez")
+			status, body := shoptest.Get(t, "http://"+p.health+"/livez")
 			require.Equal(t, http.StatusOK, status)
 			require.Equal(t, `{"status": "ok", "checks": {"event_loop": "responsive"}}`, body)
 			require.Contains(t, p.scrape(), "protean_engine_up{domain=\"shop\"} 0\n")
@@ -82,7 +86,7 @@ func TestSIGTERMFinishesWhatIsUnderWay(t *testing.T) {
 			require.Empty(t, application.arrived, "reading has stopped")
 			require.Contains(t, p.stderr.String(), "a second signal leaves at once")
 			for _, held := range pendingOf(t, client) {
-				require.Equal(t, "released", held.Consumer, "what was read and not handled is anybody's")
+				require.Equal(t, "released", held.Consumer, "what was read and not handled is released")
 			}
 			require.Zero(t, client.XLen(context.Background(), stream+":dlq").Val())
 		})
@@ -90,12 +94,12 @@ func TestSIGTERMFinishesWhatIsUnderWay(t *testing.T) {
 }
 
 // A delivery that is cut off because its time to finish is over has not failed.
-func TestWhatCannotFinishInTimeIsReleasedAndNotBlamed(t *testing.T) {
+func TestWhatCannotFinishInTimeIsReleasedWithoutAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	application, server := newSlow(t), testserver.StartRedis(t)
 	client := server.Client(t)
 	p := serveShop(t, server, application.deliver(), "max_retries = 1", "[test.observatory]", "shutdown_timeout_seconds = 0.1")
-	entry := place(t, client, "first")
+	entry := shoptest.Place(t, client, "first")
 	next(p, application.arrived)
 
 	p.signal(syscall.SIGTERM)
@@ -117,7 +121,7 @@ func TestASecondSignalLeavesAtOnce(t *testing.T) {
 	t.Parallel()
 	application, server := newSlow(t), testserver.StartRedis(t)
 	p := serveShop(t, server, application.deliver())
-	place(t, server.Client(t), "first")
+	shoptest.Place(t, server.Client(t), "first")
 	next(p, application.arrived)
 	p.signal(syscall.SIGTERM)
 	p.until("it is stopping", func() bool { return strings.Contains(p.stderr.String(), "stopping") })

@@ -1,27 +1,20 @@
-package main
+package command
 
 import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-// write makes a configuration file of these lines.
-func write(t *testing.T, lines ...string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "domain.toml")
-	require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600))
-	return path
-}
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
+)
 
 // badFile has a mistake in each of its sections, and a secret.
 func badFile(t *testing.T) (path string, mistakes []string) {
 	t.Helper()
-	path = write(t,
+	path = shoptest.Configure(t,
 		`[brokers.default]`, `provider = "reddis"`,
 		`[databases.default]`, `provider = "postgresql"`, `pool_size = 0`,
 		`[server.health]`, `port = 99999`,
@@ -38,13 +31,13 @@ func badFile(t *testing.T) (path string, mistakes []string) {
 
 func TestCheckPassesACleanFile(t *testing.T) {
 	t.Parallel()
-	r := observatory("check", "--config", write(t, `[observatory]`, `name = "shop"`))
+	r := observatory("check", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
 	require.Equal(t, result{code: exitDone, stdout: "\n  Domain: shop  PASS\n  All checks passed.\n\n"}, r)
 }
 
-func TestCheckWarnsOfWhatNobodyReads(t *testing.T) {
+func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
 	t.Parallel()
-	r := observatory("check", "--config", write(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
+	r := observatory("check", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
 	require.Equal(t, result{code: exitWarnings, stdout: `
   Domain: shop  WARN
   1 warning(s)
@@ -88,9 +81,9 @@ func TestCheckForProgramsIsJSON(t *testing.T) {
 }
 
 // What a handler needs and this program does not have is a mistake too.
-func TestCheckFindsAHandlerThatNobodyCouldServe(t *testing.T) {
+func TestCheckFindsAHandlerWithoutAnAdapter(t *testing.T) {
 	t.Parallel()
-	r := observatory("check", "--config", write(t,
+	r := observatory("check", "--config", shoptest.Configure(t,
 		`[brokers.default]`, `provider = "redis_pubsub"`, `URI = "redis://127.0.0.1:1"`,
 		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`))
 	require.Equal(t, exitFailed, r.code)

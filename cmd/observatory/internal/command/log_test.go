@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -16,8 +17,8 @@ func TestDeliveriesToTheLogAreJSONLinesOnStandardOutput(t *testing.T) {
 	server := testserver.StartRedis(t)
 	client := server.Client(t)
 	p := serveShop(t, server, `deliver = "log:"`)
-	place(t, client, "o1")
-	place(t, client, `<"ä
+	shoptest.Place(t, client, "o1")
+	shoptest.Place(t, client, `<"ä
 >`)
 	p.until("both are written", func() bool { return strings.Count(p.stdout.String(), "\n") == 2 })
 	p.signal(syscall.SIGTERM)

@@ -17,8 +17,8 @@ import (
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// page serves /metrics, and a page for people who come to its root.
-type page struct {
+// metricsServer serves /metrics, and a landing page at the root.
+type metricsServer struct {
 	server   *http.Server
 	listener net.Listener
 	flags    web.FlagConfig
@@ -26,8 +26,8 @@ type page struct {
 	served   chan error
 }
 
-// listen takes the port. Who connects waits until serve.
-func (a *App) listen() (*page, error) {
+// listen opens the port. Connections are answered once serve is called.
+func (a *App) listen() (*metricsServer, error) {
 	address := a.options.ListenAddress
 	if address == "" {
 		address = a.config.Observatory.ListenAddress
@@ -43,7 +43,7 @@ func (a *App) listen() (*page, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("metrics: %w", err), listener.Close())
 	}
-	return &page{
+	return &metricsServer{
 		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
 		listener: listener,
 		flags:    web.FlagConfig{WebConfigFile: &a.options.WebConfigFile},
@@ -52,16 +52,16 @@ func (a *App) listen() (*page, error) {
 	}, nil
 }
 
-// serve begins to answer, until close.
-func (p *page) serve() {
-	go func() { p.served <- web.Serve(p.listener, p.server, &p.flags, p.log) }()
+// serve starts answering, until close.
+func (s *metricsServer) serve() {
+	go func() { s.served <- web.Serve(s.listener, s.server, &s.flags, s.log) }()
 }
 
 // watch fails if serving ends by itself before ctx does.
-func (p *page) watch(ctx context.Context) error {
+func (s *metricsServer) watch(ctx context.Context) error {
 	select {
-	case err := <-p.served:
-		p.served <- err
+	case err := <-s.served:
+		s.served <- err
 		return fmt.Errorf("serving ended: %w", err)
 	case <-ctx.Done():
 		return nil
@@ -69,13 +69,13 @@ func (p *page) watch(ctx context.Context) error {
 }
 
 // close waits for the scrapes under way, for a few seconds at most.
-func (p *page) close() error {
+func (s *metricsServer) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	if err := p.server.Shutdown(ctx); err != nil {
-		_ = p.server.Close() // whoever still scrapes gets no answer
+	if err := s.server.Shutdown(ctx); err != nil {
+		_ = s.server.Close() // cuts off the scrapes that are still under way
 	}
-	if err := <-p.served; !errors.Is(err, http.ErrServerClosed) {
+	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil

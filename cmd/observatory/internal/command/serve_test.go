@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"net"
@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 )
 
-// taken is an address that somebody listens on.
+// taken is an address that is in use.
 func taken(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -35,7 +37,7 @@ func TestATakenPortIsNamedAndSoIsWhatChangesIt(t *testing.T) {
 			"--web.listen-address", "listen_address in [observatory]",
 		},
 		"metrics by file": {
-			[]string{"--config", write(t, `[observatory]`, `listen_address = "`+address+`"`), "--health.listen-address", anyPort},
+			[]string{"--config", shoptest.Configure(t, `[observatory]`, `listen_address = "`+address+`"`), "--health.listen-address", anyPort},
 			"--web.listen-address", "listen_address in [observatory]",
 		},
 		"health by flag": {
@@ -43,7 +45,7 @@ func TestATakenPortIsNamedAndSoIsWhatChangesIt(t *testing.T) {
 			"--health.listen-address", "`port` (or `host`) in [server.health]",
 		},
 		"health by file": {
-			[]string{"--config", write(t, `[server.health]`, `host = "`+host+`"`, `port = `+port), "--web.listen-address", anyPort},
+			[]string{"--config", shoptest.Configure(t, `[server.health]`, `host = "`+host+`"`, `port = `+port), "--web.listen-address", anyPort},
 			"--health.listen-address", "`port` (or `host`) in [server.health]",
 		},
 	} {
@@ -59,7 +61,7 @@ func TestATakenPortIsNamedAndSoIsWhatChangesIt(t *testing.T) {
 	}
 }
 
-func TestServeTellsAllMistakesOfAFileAtOnce(t *testing.T) {
+func TestServeReportsAllMistakesOfAFileAtOnce(t *testing.T) {
 	t.Parallel()
 	path, mistakes := badFile(t)
 	r := observatory("serve", "--config", path)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// picture has every figure, known and unknown.
-func picture() *collector.Snapshot {
+// everyFigure is a snapshot with every figure, known and unknown.
+func everyFigure() *collector.Snapshot {
 	known := collector.Known
 	order := collector.Watch{Domain: "Shop", Handler: "OrderMailer", Group: "shop.OrderMailer", Stream: "shop::order", Type: "stream"}
 	payments := collector.Watch{Domain: "Shop", Handler: "Payments", Group: "shop.Payments", Stream: "payments", Type: "broker"}
@@ -106,24 +105,4 @@ func samples(t testing.TB, text string) map[string]float64 {
 		}
 	}
 	return got
-}
-
-// journal is a log to look at.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
-
-func (j *journal) lines() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.FieldsFunc(j.text.String(), func(r rune) bool { return r == '\n' })
 }

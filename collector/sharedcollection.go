@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// flight is one snapshot in the making. Its fields are guarded by the
-// collector's lock until sealed is closed, and constant from then on.
-type flight struct {
+// sharedCollection is one reading of all sources, which callers share. Its fields
+// are guarded by the collector's lock until sealed is closed, and constant from
+// then on.
+type sharedCollection struct {
 	started time.Time
 	parts   []Part
 	missing map[int]bool
@@ -22,32 +23,32 @@ type flight struct {
 	snapshot *Snapshot
 }
 
-// start launches a flight under ctx's deadline. c.mu is held.
-func (c *Collector) start(ctx context.Context) *flight {
-	f := newFlight(c.config.Sources)
-	end := f.started.Add(c.config.Timeout)
+// start begins a collection under ctx's deadline. c.mu is held.
+func (c *Collector) start(ctx context.Context) *sharedCollection {
+	shared := newSharedCollection(c.config.Sources)
+	end := shared.started.Add(c.config.Timeout)
 	if deadline, ok := ctx.Deadline(); ok {
 		end = deadline
 	}
 	hard, cancel := context.WithDeadline(c.ctx, end)
 	soft, cancelSoft := context.WithDeadline(hard, end.Add(-margin(time.Until(end))))
 	for i := range c.config.Sources {
-		c.launch(soft, f, i)
+		c.launch(soft, shared, i)
 	}
 	c.spawn(func() {
 		defer cancel()
 		defer cancelSoft()
 		select {
-		case <-f.read:
+		case <-shared.read:
 		case <-hard.Done():
 		}
-		c.seal(f, context.Cause(hard))
+		c.seal(shared, context.Cause(hard))
 	})
-	return f
+	return shared
 }
 
-func newFlight(sources []Source) *flight {
-	f := &flight{
+func newSharedCollection(sources []Source) *sharedCollection {
+	shared := &sharedCollection{
 		started: time.Now(),
 		parts:   make([]Part, len(sources)),
 		missing: make(map[int]bool, len(sources)),
@@ -55,37 +56,37 @@ func newFlight(sources []Source) *flight {
 		sealed:  make(chan struct{}),
 	}
 	for i, source := range sources {
-		f.parts[i].Source = source.Name()
-		f.missing[i] = true
+		shared.parts[i].Source = source.Name()
+		shared.missing[i] = true
 	}
 	if len(sources) == 0 {
-		close(f.read)
+		close(shared.read)
 	}
-	return f
+	return shared
 }
 
-// margin is what sources leave of the time that the callers have, so that one
-// which gives up can still tell what it knows (a broker: not up).
+// margin is the part of the callers' time that sources do not get, so that one
+// which times out can still return what it has (a broker: not up).
 func margin(d time.Duration) time.Duration {
 	return min(max(d, 0)/10, 500*time.Millisecond)
 }
 
-// launch reads one source, unless an earlier flight still does. c.mu is held.
-func (c *Collector) launch(ctx context.Context, f *flight, i int) {
+// launch reads one source, unless an earlier collection still does. c.mu is held.
+func (c *Collector) launch(ctx context.Context, shared *sharedCollection, i int) {
 	if since := c.busy[i]; !since.IsZero() {
-		f.finish(i, Part{
+		shared.finish(i, Part{
 			Err: fmt.Errorf("%w: still being read since %s", ErrUnfinished, since.UTC().Format(time.RFC3339)),
 		})
 		return
 	}
-	c.busy[i] = f.started
+	c.busy[i] = shared.started
 	c.spawn(func() {
 		part := c.collect(ctx, c.config.Sources[i])
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.busy[i] = time.Time{}
-		f.cut = f.cut || f.missing[i] && part.Err != nil && ctx.Err() != nil
-		f.finish(i, part)
+		shared.cut = shared.cut || shared.missing[i] && part.Err != nil && ctx.Err() != nil
+		shared.finish(i, part)
 	})
 }
 
@@ -104,53 +105,53 @@ func (c *Collector) collect(ctx context.Context, source Source) (part Part) {
 	return part
 }
 
-// finish files a part, unless the flight was sealed without it.
-func (f *flight) finish(i int, part Part) {
-	if !f.missing[i] {
+// finish stores a part, unless the collection was sealed without it.
+func (shared *sharedCollection) finish(i int, part Part) {
+	if !shared.missing[i] {
 		return
 	}
-	part.Source = f.parts[i].Source
-	f.parts[i] = part
-	delete(f.missing, i)
-	if len(f.missing) == 0 {
-		close(f.read)
+	part.Source = shared.parts[i].Source
+	shared.parts[i] = part
+	delete(shared.missing, i)
+	if len(shared.missing) == 0 {
+		close(shared.read)
 	}
 }
 
-// seal ends a flight: what is missing failed, and the result is kept unless
-// the flight was cut short, for what reason.
-func (c *Collector) seal(f *flight, reason error) {
+// seal ends a collection: what is missing failed for the given reason, and the
+// snapshot is kept for MaxAge unless the collection was cut short.
+func (c *Collector) seal(shared *sharedCollection, reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.cut = f.cut || len(f.missing) > 0
-	f.snapshot = f.picture(reason)
-	clear(f.missing)
+	shared.cut = shared.cut || len(shared.missing) > 0
+	shared.snapshot = shared.soFar(reason)
+	clear(shared.missing)
 	c.current = nil
-	if !f.cut {
-		c.last = f.snapshot
+	if !shared.cut {
+		c.last = shared.snapshot
 	}
-	c.report(f.snapshot)
-	close(f.sealed)
+	c.report(shared.snapshot)
+	close(shared.sealed)
 }
 
-// picture is what is there; what is missing was not read, for what reason.
-func (f *flight) picture(reason error) *Snapshot {
-	parts := slices.Clone(f.parts)
-	for i := range f.missing {
+// soFar is the snapshot of what was read; parts that are missing carry the reason.
+func (shared *sharedCollection) soFar(reason error) *Snapshot {
+	parts := slices.Clone(shared.parts)
+	for i := range shared.missing {
 		parts[i].Err = fmt.Errorf("%w: %w", ErrUnfinished, reason)
-		parts[i].Duration = time.Since(f.started)
+		parts[i].Duration = time.Since(shared.started)
 	}
 	return &Snapshot{Taken: time.Now(), Parts: parts}
 }
 
-// sofar is the picture for a caller who cannot wait any longer.
-func (c *Collector) sofar(ctx context.Context, f *flight) *Snapshot {
+// atDeadline is the snapshot for a caller whose time is over.
+func (c *Collector) atDeadline(ctx context.Context, shared *sharedCollection) *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.snapshot != nil {
-		return f.snapshot
+	if shared.snapshot != nil {
+		return shared.snapshot
 	}
-	return f.picture(context.Cause(ctx))
+	return shared.soFar(context.Cause(ctx))
 }
 
 // report logs each source whose state changed. c.mu is held.
@@ -169,7 +170,7 @@ func (c *Collector) report(s *Snapshot) {
 	}
 }
 
-// stuck names the sources that did not return when they were told to.
+// stuck names the sources that did not return after their context ended.
 func (c *Collector) stuck(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 )
 
-// taken is the configuration that an app says it took, before anything else.
+// taken is the configuration that an app prints that it took, before anything else.
 func taken(t *testing.T, o app.Options) string {
 	t.Helper()
 	lines := strings.Split(start(t, o).printed.String(), "\n")
@@ -58,7 +60,7 @@ func TestTheFirstLinesSayThatNoFileWasFound(t *testing.T) {
 
 func TestTheFirstLinesNameTheFileThatWasAskedFor(t *testing.T) {
 	t.Parallel()
-	path := write(t, memoryFile)
+	path := shoptest.Configure(t, memoryFile)
 	require.Contains(t, taken(t, app.Options{ConfigPath: path}), path+" (named by --config)")
 }
 
@@ -72,13 +74,13 @@ func TestEmbeddedTakesNoFileWhateverLiesAround(t *testing.T) {
 func TestAFileThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "nowhere.toml")
-	_, err := app.New(context.Background(), app.Options{ConfigPath: path, Stderr: &printed{}})
+	_, err := app.New(context.Background(), app.Options{ConfigPath: path, Stderr: io.Discard})
 	require.EqualError(t, err, "configuration file "+path+" does not exist; name another with --config, or use --embedded")
 }
 
 func TestAFileWithoutHandlersSaysSo(t *testing.T) {
 	t.Parallel()
-	r := start(t, app.Options{ConfigPath: write(t, memoryFile)})
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t, memoryFile)})
 	require.Contains(t, r.printed.String(), "none: nothing is consumed; add [observatory.handlers.<name>]")
 	r.becomes(1, "protean_engine_up", "domain", "shop")
 }

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/lifecycle"
+	"github.com/observatory-go/observatory/engine/operate"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// Operator is the operator's side of a configuration that this process does not
+// run.
+type Operator struct {
+	*operate.Operator
+	// Configuration is the one that was taken.
+	Configuration Configuration
+	// InMemory is true where the broker is in the memory of the process that
+	// serves the configuration. There is no server to read: all figures are
+	// unknown.
+	InMemory bool
+
+	closers lifecycle.Closers
+}
+
+// OpenOperator opens the configuration for a command. No server is contacted
+// before its first method is called. The caller closes it.
+func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
+	config, err := LoadConfiguration(o)
+	if err != nil {
+		return nil, err
+	}
+	quiet := slog.New(slog.DiscardHandler) // what could not be read is in the list
+	d, err := config.Open(ctx, quiet)
+	if err != nil {
+		return nil, err
+	}
+	opened := &Operator{Configuration: config, InMemory: config.Brokers["default"].Provider == inMemory}
+	opened.closers.Add("domain", d.Close)
+	var figures operate.Figures
+	if !opened.InMemory {
+		// Databases hold nothing of a stream's subscription.
+		var brokers []collector.Source
+		for _, source := range d.Sources() {
+			if strings.HasPrefix(source.Name(), "broker:") {
+				brokers = append(brokers, source)
+			}
+		}
+		c := collector.New(collector.Config{Sources: brokers, Logger: quiet})
+		opened.closers.Add("collector", c.Close)
+		figures = c
+	}
+	opened.Operator = operate.New(operate.CatalogFunc(func() ([]operate.Subscription, error) { return catalog(d) }), figures)
+	return opened, nil
+}
+
+// Close closes what was opened, within a few seconds.
+func (o *Operator) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return o.closers.Close(ctx)
+}
+
+// catalog lists what an engine of the domain would run.
+func catalog(d *domain.Domain) ([]operate.Subscription, error) {
+	config, err := d.Config()
+	if err != nil {
+		return nil, err
+	}
+	var all []operate.Subscription
+	for _, s := range config.Subscriptions {
+		all = append(all, operate.Subscription{
+			Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: string(subscription.TypeStream),
+			Settings: settings(s.WithDefaults()),
+		})
+	}
+	return all, nil
+}
+
+// settings are those of a subscription, by the keys of a configuration file.
+func settings(c subscription.Config) []operate.Setting {
+	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
+	start := "beginning"
+	if c.FromEnd {
+		start = "end"
+	}
+	return []operate.Setting{
+		{Key: "messages_per_tick", Value: strconv.Itoa(c.MessagesPerTick)},
+		{Key: "tick_interval", Value: seconds(c.TickInterval)},
+		{Key: "blocking_timeout_ms", Value: strconv.FormatInt(c.BlockingTimeout.Milliseconds(), 10)},
+		{Key: "max_retries", Value: strconv.Itoa(c.Retry.MaxAttempts)},
+		{Key: "retry_delay_seconds", Value: seconds(c.Retry.Delay)},
+		{Key: "retry_backoff_multiplier", Value: strconv.FormatFloat(c.Retry.Multiplier, 'f', -1, 64)},
+		{Key: "retry_max_delay_seconds", Value: seconds(c.Retry.MaxDelay)},
+		{Key: "retry_jitter", Value: strconv.FormatFloat(c.Retry.Jitter, 'f', -1, 64)},
+		{Key: "enable_dlq", Value: strconv.FormatBool(c.DeadLetters)},
+		{Key: "origin_stream", Value: c.OriginStream},
+		{Key: "order", Value: c.Order},
+		{Key: "concurrency", Value: strconv.Itoa(c.Concurrency)},
+		{Key: "handler_timeout_seconds", Value: seconds(c.HandlerTimeout)},
+		{Key: "start", Value: start},
+	}
+}
