@@ -155,7 +155,7 @@ func (r *reader) listOwn(ctx context.Context, seat Seat, found func([]*task)) er
 		var unknown []*task
 		var own []message.Delivery
 		err := r.ledger.compare(func() (err error) {
-			own, err = seat.Pending(ctx, after, r.cfg.MessagesPerTick)
+			own, _, err = seat.Pending(ctx, after, r.cfg.MessagesPerTick)
 			unknown = r.ledger.enter(own, announced)
 			return err
 		})
@@ -181,7 +181,7 @@ func (r *reader) adopt(ctx context.Context, seat Seat) error {
 		return nil
 	}
 	for ctx.Err() == nil {
-		got, err := seat.ClaimReleased(ctx, r.cfg.MessagesPerTick)
+		got, _, err := seat.ClaimReleased(ctx, r.cfg.MessagesPerTick)
 		if err != nil {
 			return err
 		}
