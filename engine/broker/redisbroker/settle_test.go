@@ -27,7 +27,7 @@ func counts(t *testing.T, client *redis.Client, stream, consumer string) map[str
 	return got
 }
 
-func TestOnlyCallsAreCounted(t *testing.T) {
+func TestOnlyAttemptsAreCounted(t *testing.T) {
 	t.Parallel()
 	server, stream := testserver.Redis(t), testserver.Name(t)
 	client, b := server.Client(t), open(t, server.URL)
@@ -114,7 +114,7 @@ func TestAnEntryWhoseBodyIsGoneIsDeliveredWithoutFields(t *testing.T) {
 
 	lost, err := s.Attempt(t.Context(), entries(2, ids...))
 	require.NoError(t, err)
-	require.Empty(t, lost, "nobody else has it")
+	require.Empty(t, lost, "no other consumer has it")
 	lost, err = s.Attempt(t.Context(), entries(3, ids...))
 	require.NoError(t, err)
 	require.Empty(t, lost, "at the next call neither")
@@ -172,13 +172,12 @@ func TestManyEntriesAreSettledInBatches(t *testing.T) {
 	require.Equal(t, []string{ids[0], ids[n-1]}, lost)
 
 	var claimed []string
-	for {
-		some, _, err := s.ClaimReleased(t.Context(), n)
+	for more := true; more; {
+		var page []message.Delivery
+		page, more, err = s.ClaimReleased(t.Context(), n)
 		require.NoError(t, err)
-		if len(some) == 0 {
-			break
-		}
-		claimed = append(claimed, idsOf(some)...)
+		require.NotEmpty(t, page)
+		claimed = append(claimed, idsOf(page)...)
 	}
 	require.Equal(t, ids[1:n-1], claimed)
 
