@@ -76,6 +76,9 @@ func (in *inspection) noteServer(info *redis.StringCmd) (loading bool) {
 	switch {
 	case err == nil:
 		loading = in.parseInfo(info.Val())
+		if in.broker.cluster { // the figures of one node are not the cluster's
+			in.server.MemoryBytes, in.server.ConnectedClients, in.server.OpsPerSecond = collector.Value{}, collector.Value{}, collector.Value{}
+		}
 	case redis.IsPermissionError(err):
 		in.server.Up = collector.Known(1)
 		in.noteError("INFO", err)
