@@ -112,6 +112,8 @@ func newScript(source string) script {
 
 // The scripts. The head of each file names its keys, arguments and result.
 var (
+	//go:embed scripts/ids.lua
+	idsSource string
 	//go:embed scripts/create_group.lua
 	createGroupSource string
 	//go:embed scripts/claim_released.lua
@@ -127,13 +129,13 @@ var (
 	//go:embed scripts/claim_dropped.lua
 	claimDroppedSource string
 
-	createGroupScript   = newScript(createGroupSource)
+	createGroupScript   = newScript(idsSource + createGroupSource)
 	claimReleasedScript = newScript(claimReleasedSource)
 	attemptScript       = newScript(attemptSource)
 	releaseScript       = newScript(releaseSource)
 	deadLetterScript    = newScript(deadLetterSource)
-	renewScript         = newScript(renewSource)
-	claimDroppedScript  = newScript(claimDroppedSource)
+	renewScript         = newScript(idsSource + renewSource)
+	claimDroppedScript  = newScript(idsSource + claimDroppedSource)
 )
 
 // run runs a script by its hash and, where the server does not know it yet, by

@@ -7,10 +7,6 @@ import (
 	"github.com/observatory-go/observatory/engine/deadletter"
 )
 
-// maxDeadLetters is how many dead letters one script takes at most: unlike other
-// entries that are settled, these have bodies.
-const maxDeadLetters = 100
-
 // DeadLetter implements [consumergroup.Settler]. Its entry in the queue has the
 // field data and, where the dead letter has one, the field raw.
 //
@@ -21,7 +17,7 @@ const maxDeadLetters = 100
 func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error) {
 	queue := deadletter.QueueOf(m.member.Stream)
 	err = m.do(ctx, "dead-letter from", func() error {
-		for batch := range slices.Chunk(entries, maxDeadLetters) {
+		for batch := range slices.Chunk(entries, maxBodies) {
 			more, err := m.deadLetter(ctx, queue, batch)
 			lost = append(lost, more...)
 			if err != nil {

@@ -19,8 +19,8 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 		// The last are claimed first. The other way round, an error between two
 		// batches would leave some that are owned before some that are not, and
 		// the next renewal would take the latter for lost.
-		for end := len(dropped); end > 0; end -= min(end, maxBatch) {
-			batch := dropped[max(end-maxBatch, 0):end]
+		for end := len(dropped); end > 0; end -= min(end, maxBodies) {
+			batch := dropped[max(end-maxBodies, 0):end]
 			more, err := m.settle(ctx, claimDroppedScript, batch)
 			if err != nil {
 				return err

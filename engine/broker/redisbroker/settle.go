@@ -9,9 +9,12 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
-// maxBatch is how many entries one command or script takes at most: Redis does
-// nothing else while it runs one.
-const maxBatch = 1000
+// Redis does nothing else while it runs a command or a script, so one takes no
+// more than this many entries, or entries whose bodies it reads or writes.
+const (
+	maxBatch  = 1000
+	maxBodies = 100
+)
 
 // Ack implements [consumergroup.Settler].
 func (m *membership) Ack(ctx context.Context, ids []string) error {

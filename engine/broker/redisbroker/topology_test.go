@@ -133,7 +133,7 @@ func TestADeadLetterIsWrittenWhateverItsSlot(t *testing.T) {
 			require.Contains(t, lost, ids[1], stream)
 			require.Equal(t, ids[2:], idsOf(pending(t, s)))
 		}
-			require.EqualValues(t, 1, client.XLen(t.Context(), deadletter.QueueOf(stream)).Val())
+		require.EqualValues(t, 1, client.XLen(t.Context(), deadletter.QueueOf(stream)).Val())
 
 		require.NoError(t, client.Del(t.Context(), deadletter.QueueOf(stream)).Err())
 		require.NoError(t, client.Set(t.Context(), deadletter.QueueOf(stream), "text", 0).Err())
