@@ -81,7 +81,7 @@ func (b *Broker) Ping(ctx context.Context) error {
 		if err == nil {
 			err = probe.refusal()
 		}
-		b.serving.report(ctx, b.config.Logger, err)
+		b.noteInspection(ctx, err)
 		return err
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +17,8 @@ import (
 type connector struct {
 	uri     func() (string, error)
 	timeout time.Duration // of making one
+	// answered is the position of the Sentinel that answered last.
+	answered atomic.Int64
 }
 
 // target reads the URI again.
@@ -112,12 +115,15 @@ func (c *connector) connectTo(ctx context.Context, t target, addr string) (net.C
 	return conn, nil
 }
 
-// masterOf asks one Sentinel after the other for the address of the master. It
-// is asked for every new connection, so that a failover needs no subscription:
+// masterOf asks one Sentinel after the other for the address of the master, the
+// one that answered last first. It is asked for every new connection, so that a failover needs no subscription:
 // the old master closes its connections, or answers READONLY, which ends them.
 func (c *connector) masterOf(ctx context.Context, t target) (string, error) {
 	var errs []error
-	for _, addr := range t.addrs {
+	start := int(c.answered.Load())
+	for i := range t.addrs {
+		n := (start + i) % len(t.addrs)
+		addr := t.addrs[n]
 		client := redis.NewSentinelClient(&redis.Options{
 			Addr: addr, Username: t.sentinelUsername, Password: t.sentinelPassword,
 			Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -140,6 +146,7 @@ func (c *connector) masterOf(ctx context.Context, t target) (string, error) {
 			err = errors.New("its answer is no host and port")
 		}
 		if err == nil {
+			c.answered.Store(int64(n))
 			return net.JoinHostPort(parts[0], parts[1]), nil
 		}
 		errs = append(errs, fmt.Errorf("Sentinel %s: %w", addr, err))

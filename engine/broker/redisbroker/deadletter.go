@@ -55,8 +55,8 @@ func (m *membership) writeThenAck(ctx context.Context, queue string, entries []d
 	owned := make([]command, len(entries))
 	for i, entry := range entries {
 		owned[i] = newCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, entry.ID, entry.ID, 1, m.member.Consumer)
-		_ = pipe.Process(ctx, owned[i])
 	}
+	enqueue(ctx, pipe, owned)
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	pipe = m.broker.commands.Pipeline()
 	written := make(map[string]command, len(entries))

@@ -22,7 +22,9 @@ func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergrou
 		if err := check(m); err != nil {
 			return err
 		}
-		return b.noteRefusal(m, b.retryOnTimeout(func() error { return b.createGroup(ctx, m) }))
+		err := b.retryOnTimeout(func() error { return b.createGroup(ctx, m) })
+		b.noteJoin(m, err)
+		return err
 	})
 	if err != nil {
 		return nil, err

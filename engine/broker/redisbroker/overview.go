@@ -46,7 +46,7 @@ func (in *inspection) overview(ctx context.Context) error {
 	case err != nil:
 	case loading:
 		err := serverError("LOADING the server is loading its data")
-		in.broker.serving.report(ctx, in.broker.config.Logger, err)
+		in.broker.noteInspection(ctx, err)
 		return err
 	case clock.Err() == nil:
 		in.now = clock.Val()
@@ -60,7 +60,7 @@ func (in *inspection) overview(ctx context.Context) error {
 		if refusal != nil {
 			in.server.Up = collector.Known(0)
 		}
-		in.broker.serving.report(ctx, in.broker.config.Logger, refusal)
+		in.broker.noteInspection(ctx, refusal)
 	}
 	for name, s := range in.streams {
 		in.noteStream(name, s)

@@ -29,7 +29,10 @@ func (m *membership) Read(ctx context.Context, r consumergroup.Read) (got []mess
 			// waited; reading again tells which. What was to be acknowledged is.
 			got, _, err = m.readNow(ctx, consumergroup.Read{Max: r.Max})
 		}
-		return m.noteRead(err)
+		if r.Max > 0 {
+			m.noteRead(err)
+		}
+		return err
 	})
 	return got, acked, err
 }
@@ -60,7 +63,8 @@ func (m *membership) readNow(ctx context.Context, r consumergroup.Read) (got []m
 		return got, true, err
 	}
 	pipe := m.broker.commands.Pipeline()
-	acks := m.queueAcks(ctx, pipe, r.Acks)
+	acks := m.ackCommands(ctx, r.Acks)
+	enqueue(ctx, pipe, acks)
 	_ = pipe.Process(ctx, read)
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	_, ackErr := sum(acks)
@@ -118,15 +122,15 @@ func (m *membership) readReply(ctx context.Context, from redis.UniversalClient, 
 	}
 	got, err := parseRead(m.member.Stream, buf)
 	if says(err, "READONLY") {
-		m.leaveReplica(ctx, from)
+		leaveReplica(ctx, from, m.member.Stream)
 	}
 	return got, err
 }
 
 // leaveReplica ends a connection to what has become a replica, so that the next
-// finds the new master. go-redis does so by itself where it parses the reply, so
-// it is given one: of a command that changes nothing, most likely on the
-// connection that was just given back.
-func (m *membership) leaveReplica(ctx context.Context, client redis.UniversalClient) {
-	_ = send(ctx, client, newCommand(ctx, "XACK", m.member.Stream, m.member.Group, "0-0"))
+// finds the new master. go-redis does so by itself where it gets that answer to a
+// single command whose reply it parses, so it is given one: of a command that
+// changes nothing, most likely on the connection that was just given back.
+func leaveReplica(ctx context.Context, client redis.UniversalClient, key string) {
+	_ = send(ctx, client, newCommand(ctx, "XACK", key, probeGroup, "0-0"))
 }

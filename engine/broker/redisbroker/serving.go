@@ -3,7 +3,6 @@ package redisbroker
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -43,49 +42,62 @@ type memberState struct {
 	denied error // the missing right; nil where none is known to be missing
 }
 
+func keyOf(m consumergroup.Member) memberKey { return memberKey{m.Stream, m.Group, m.Consumer} }
+
+func (s *serving) get(m consumergroup.Member) memberState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.members[keyOf(m)]
+}
+
 func (s *serving) set(m consumergroup.Member, state memberState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.members == nil {
 		s.members = make(map[memberKey]memberState)
 	}
-	s.members[memberKey{m.Stream, m.Group, m.Consumer}] = state
+	s.members[keyOf(m)] = state
 }
 
-// report logs a refusal, and its end, once each. Another error says nothing
-// about refusals.
-func (s *serving) report(ctx context.Context, logger *slog.Logger, err error) {
+// noteInspection takes what the inspector found: the refusal, another error, which
+// says nothing about refusals, or neither. A refusal, and its end, are logged once
+// each, and a replica is left for the new master.
+func (b *Broker) noteInspection(ctx context.Context, err error) {
 	code := refusalCode(err)
 	if err != nil && code == "" {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if code == s.reported {
-		return
+	if code == "READONLY" {
+		leaveReplica(ctx, b.inspector, probeKey)
 	}
-	s.reported = code
-	if code == "" {
-		logger.InfoContext(ctx, "entries can be consumed again")
-		return
+	b.serving.mu.Lock()
+	defer b.serving.mu.Unlock()
+	switch {
+	case code == b.serving.reported:
+	case code == "":
+		b.config.Logger.InfoContext(ctx, "entries can be consumed again")
+	default:
+		b.config.Logger.WarnContext(ctx, "the server refuses that entries are consumed", "reason", err.Error())
 	}
-	logger.WarnContext(ctx, "the server refuses that entries are consumed", "reason", err.Error())
+	b.serving.reported = code
 }
 
-// noteRefusal records what came of joining and returns it. Only a missing right
-// is recorded: every other refusal is found by the probe.
-func (b *Broker) noteRefusal(m consumergroup.Member, err error) error {
+// noteJoin takes what came of joining. Only a missing right is recorded: every
+// other refusal is found by the probe. A right to read that was missing before is
+// not proven by joining.
+func (b *Broker) noteJoin(m consumergroup.Member, err error) {
 	switch {
 	case err == nil:
-		b.serving.set(m, memberState{joined: true})
+		if !b.serving.get(m).joined {
+			b.serving.set(m, memberState{joined: true})
+		}
 	case says(err, "NOPERM"):
 		b.serving.set(m, memberState{denied: err})
 	}
-	return err
 }
 
-// noteRead records what came of a read and returns it.
-func (m *membership) noteRead(err error) error {
+// noteRead takes what came of a read.
+func (m *membership) noteRead(err error) {
 	switch {
 	case err == nil && m.refused.Load():
 		m.refused.Store(false)
@@ -94,7 +106,6 @@ func (m *membership) noteRead(err error) error {
 		m.refused.Store(true)
 		m.broker.serving.set(m.member, memberState{joined: true, denied: err})
 	}
-	return err
 }
 
 // probe are commands that show, without any effect, whether entries can be
@@ -114,9 +125,14 @@ type probeCommand struct {
 	foreign bool
 }
 
+// The probe of a broker that no member has joined is of a key that does not exist.
+const (
+	probeKey   = "observatory:probe"
+	probeGroup = "observatory"
+)
+
 // queueProbe adds a probe to a pipeline. One server is probed by one stream, a
-// cluster by each, since they are on several nodes; a broker that no member has
-// joined is probed by a key that does not exist.
+// cluster by each, since they are on several nodes.
 func (b *Broker) queueProbe(ctx context.Context, pipe redis.Pipeliner) *probe {
 	// lastID is above every entry, so that a consumer's history after it is empty.
 	const lastID = "18446744073709551615-18446744073709551615"
@@ -141,7 +157,7 @@ func (b *Broker) queueProbe(ctx context.Context, pipe redis.Pipeliner) *probe {
 		}
 	}
 	if len(p.acks) == 0 {
-		add(&p.acks, memberKey{}, true, "XACK", "observatory:probe", "observatory", "0-0")
+		add(&p.acks, memberKey{}, true, "XACK", probeKey, probeGroup, "0-0")
 	}
 	return p
 }

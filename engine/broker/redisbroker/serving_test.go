@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -103,6 +104,24 @@ func TestAServerThatRefusesToBeConsumedFromIsNotUp(t *testing.T) {
 	}
 }
 
+func TestAServerThatLoadsItsDataIsNotUpUntilItHas(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t, "--enable-debug-command", "yes", "--key-load-delay", "2000",
+		"--loading-process-events-interval-bytes", "1024")
+	admin, watcher, r := server.Client(t), server.Client(t), newRefusing(t, server.URL)
+	r.require("")
+	require.NoError(t, admin.Do(t.Context(), "DEBUG", "POPULATE", 2000, "key", 10).Err())
+	loaded := make(chan error, 1)
+	go func() { loaded <- admin.Do(t.Context(), "DEBUG", "RELOAD").Err() }()
+	require.Eventually(t, func() bool {
+		return strings.Contains(watcher.Info(t.Context(), "persistence").Val(), "loading:1")
+	}, time.Minute, time.Millisecond)
+	r.require("LOADING")
+	require.NoError(t, <-loaded)
+	r.require("")
+	r.requireLogged("LOADING", 1, 1)
+}
+
 func TestAMissingRightToReadIsARefusalUntilItIsGiven(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t, "--user", "worker", "on", ">pw", "~*", "+@all", "-xreadgroup")
@@ -139,6 +158,28 @@ func TestAMissingRightToJoinIsARefusalUntilTheMemberJoins(t *testing.T) {
 	join(t, r.broker, stream, "c")
 	r.require("")
 	r.requireLogged("NOPERM", 1, 1)
+}
+
+func TestTheInspectorLeavesAReplicaForTheNewMaster(t *testing.T) {
+	t.Parallel()
+	old, master := testserver.StartRedis(t), testserver.StartRedis(t)
+	for _, joined := range []bool{false, true} {
+		uri := old.URL
+		b := open(t, "", func(c *redisbroker.Config) { c.URI = func() (string, error) { return uri, nil } })
+		require.NoError(t, old.Client(t).Do(t.Context(), "REPLICAOF", "NO", "ONE").Err())
+		if joined {
+			join(t, b, testserver.Name(t), "c")
+		}
+		require.NoError(t, b.Ping(t.Context()))
+		_, port, _ := strings.Cut(master.Addr, ":")
+		require.NoError(t, old.Client(t).Do(t.Context(), "REPLICAOF", "127.0.0.1", port).Err())
+		uri = master.URL
+		require.ErrorContains(t, b.Ping(t.Context()), "READONLY")
+		require.NoError(t, b.Ping(t.Context()), "the next connection is to the master")
+		figures, err := b.Source("shop", "default", nil).Collect(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, collector.Known(1), figures.Brokers[0].Up)
+	}
 }
 
 func TestAUserWhoMayOnlyObserveFindsTheServerUp(t *testing.T) {

@@ -25,9 +25,14 @@ func (m *membership) ack(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	pipe := m.broker.commands.Pipeline()
-	acks := m.queueAcks(ctx, pipe, ids)
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	acks := m.ackCommands(ctx, ids)
+	if len(acks) == 1 {
+		_ = send(ctx, m.broker.commands, acks[0])
+	} else {
+		pipe := m.broker.commands.Pipeline()
+		enqueue(ctx, pipe, acks)
+		_, _ = pipe.Exec(ctx) // each command has its own error
+	}
 	acked, err := sum(acks)
 	if err != nil || acked > 0 {
 		return err
@@ -35,8 +40,8 @@ func (m *membership) ack(ctx context.Context, ids []string) error {
 	return m.groupExists(ctx)
 }
 
-// queueAcks adds acknowledgements to a pipeline.
-func (m *membership) queueAcks(ctx context.Context, pipe redis.Pipeliner, ids []string) []command {
+// ackCommands are the acknowledgements of all ids.
+func (m *membership) ackCommands(ctx context.Context, ids []string) []command {
 	acks := make([]command, 0, 1+len(ids)/maxBatch)
 	for batch := range slices.Chunk(ids, maxBatch) {
 		args := make([]any, 0, 3+len(batch))
@@ -44,11 +49,16 @@ func (m *membership) queueAcks(ctx context.Context, pipe redis.Pipeliner, ids []
 		for _, id := range batch {
 			args = append(args, id)
 		}
-		ack := newCommand(ctx, args...)
-		acks = append(acks, ack)
-		_ = pipe.Process(ctx, ack)
+		acks = append(acks, newCommand(ctx, args...))
 	}
 	return acks
+}
+
+// enqueue adds commands to a pipeline.
+func enqueue(ctx context.Context, pipe redis.Pipeliner, commands []command) {
+	for _, c := range commands {
+		_ = pipe.Process(ctx, c)
+	}
 }
 
 // sum adds up what the acknowledgements ended; the first error wins.

@@ -204,4 +204,11 @@ func TestSentinelThatKnowsNoSuchMasterIsNamed(t *testing.T) {
 
 	roundTrip(t, open(t, "redis+sentinel://127.0.0.1:1,"+s.Sentinel.Addr+"/main/3"))
 	require.Contains(t, s.Master.Client(t).Info(t.Context(), "keyspace").Val(), "db3")
+
+	require.NoError(t, s.Sentinel.Client(t).Do(t.Context(), "ACL", "SETUSER", "default", "resetpass", ">s3cret").Err())
+	uri := "redis+sentinel://" + s.Sentinel.Addr + "/main?sentinel_password="
+	require.NoError(t, open(t, uri+"s3cret").Ping(t.Context()))
+	err = open(t, uri+"hunter2").Ping(t.Context())
+	require.ErrorContains(t, err, "WRONGPASS")
+	require.NotContains(t, err.Error(), "hunter2")
 }
