@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,11 +90,12 @@ func (s *RedisServer) Via(addr string) string {
 type RedisProcess struct {
 	RedisServer
 
-	t    testing.TB
-	dir  string
-	port int
-	args []string
-	proc *process
+	t        testing.TB
+	dir      string
+	port     int
+	args     []string
+	sentinel bool // it is a Sentinel, which needs a file of its own
+	proc     *process
 }
 
 // StartRedis starts a Redis for this test alone, with further arguments for
@@ -169,6 +171,14 @@ func (s *RedisProcess) startAt(port int) error {
 		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--save", "", "--appendonly", "no",
 	}, s.args...)
+	if s.sentinel {
+		file := filepath.Join(s.dir, "sentinel.conf")
+		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %q\n", port, s.dir)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+		args = []string{file, "--sentinel"}
+	}
 	proc, err := start(nil, path, args...)
 	if err != nil {
 		return err

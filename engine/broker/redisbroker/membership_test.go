@@ -2,7 +2,9 @@ package redisbroker_test
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,14 +45,18 @@ func TestAKeyThatTurnedIntoAnotherTypeFailsEveryOperation(t *testing.T) {
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	require.Empty(t, got)
 	require.False(t, acked)
-	_, err = s.Pending(t.Context(), "", 1)
+	_, _, err = s.Pending(t.Context(), "", 1)
 	require.ErrorIs(t, err, broker.ErrWrongType)
-	_, err = s.ClaimReleased(t.Context(), 1)
+	_, err = s.Renew(t.Context(), entries(1, id))
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	_, err = s.Position(t.Context())
+	require.ErrorIs(t, err, broker.ErrWrongType)
+	_, _, err = s.ClaimReleased(t.Context(), 1)
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	require.ErrorIs(t, s.Ack(t.Context(), []string{id}), broker.ErrWrongType)
-	_, err = s.Attempt(t.Context(), held(2, id))
+	_, err = s.Attempt(t.Context(), entries(2, id))
 	require.ErrorIs(t, err, broker.ErrWrongType)
-	_, err = s.Release(t.Context(), held(2, id))
+	_, err = s.Release(t.Context(), entries(2, id))
 	require.ErrorIs(t, err, broker.ErrWrongType)
 }
 
@@ -70,7 +76,7 @@ func TestAQueueOfAnotherTypeKeepsTheEntryPending(t *testing.T) {
 	require.Equal(t, ids, idsOf(pending(t, s)))
 }
 
-func TestTheHoldersNameIsNoConsumers(t *testing.T) {
+func TestTheNameOfReleasedEntriesIsNoConsumers(t *testing.T) {
 	t.Parallel()
 	b := open(t, testserver.Redis(t).URL)
 	_, err := b.Join(t.Context(), member(testserver.Name(t), redisbroker.Released))
@@ -79,7 +85,8 @@ func TestTheHoldersNameIsNoConsumers(t *testing.T) {
 	require.ErrorContains(t, err, `consumer ""`)
 }
 
-func TestAFlushedGroupIsReadAgainFromTheBeginning(t *testing.T) {
+// A group that is gone is the caller's to make again: it knows where to resume.
+func TestAGroupThatIsGoneIsNotMadeAgainByAReader(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]consumergroup.Read{
 		"at once": {Max: 10},
@@ -88,46 +95,42 @@ func TestAFlushedGroupIsReadAgainFromTheBeginning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, stream := testserver.Redis(t), testserver.Name(t)
-			b := open(t, server.URL)
+			client, b := server.Client(t), open(t, server.URL)
 			s := join(t, b, stream, "c")
-			old := publish(t, b, stream, 1)
+			options.Acks = publish(t, b, stream, 1)
 			read(t, s, 1)
 
-			require.NoError(t, server.Client(t).Del(t.Context(), stream).Err())
-			ids := publish(t, b, stream, 2)
-			options.Acks = old
-			got, acked, err := s.Read(t.Context(), options)
-			require.NoError(t, err)
-			require.True(t, acked, "there is nothing left to acknowledge")
-			require.Equal(t, ids, idsOf(got))
+			require.NoError(t, client.Del(t.Context(), stream).Err())
+			publish(t, b, stream, 2)
+			got, _, err := s.Read(t.Context(), options)
+			require.ErrorIs(t, err, consumergroup.ErrNoGroup)
+			require.ErrorContains(t, err, "was destroyed, or its stream was deleted")
+			require.Empty(t, got)
+			require.Empty(t, client.XInfoGroups(t.Context(), stream).Val())
 		})
 	}
 }
 
-func TestOfAGroupThatIsGoneNothingIsOwned(t *testing.T) {
+func TestAReadThatWaitsForADeletedStreamSaysThatItsGroupIsGone(t *testing.T) {
 	t.Parallel()
-	server, stream := testserver.Redis(t), testserver.Name(t)
-	b := open(t, server.URL)
+	server := testserver.StartRedis(t)
+	stream := testserver.Name(t)
+	client, b := server.Client(t), open(t, server.URL)
 	s := join(t, b, stream, "c")
-	ids := publish(t, b, stream, 2)
-	read(t, s, 2)
-	require.NoError(t, server.Client(t).XGroupDestroy(t.Context(), stream, "g").Err())
-
-	require.Empty(t, pending(t, s))
-	adopted, err := s.ClaimReleased(t.Context(), 10)
-	require.NoError(t, err)
-	require.Empty(t, adopted)
-	lost, err := s.Attempt(t.Context(), held(2, ids...))
-	require.NoError(t, err)
-	require.Equal(t, ids, lost)
-	lost, err = s.Release(t.Context(), held(2, ids...))
-	require.NoError(t, err)
-	require.Equal(t, ids, lost)
-	lost, err = s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}})
-	require.NoError(t, err)
-	require.Equal(t, ids[:1], lost)
-	require.NoError(t, s.Ack(t.Context(), ids))
-	require.Zero(t, server.Client(t).Exists(t.Context(), deadletter.QueueOf(stream)).Val())
+	done := make(chan error, 1)
+	go func() {
+		for {
+			if _, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxWait}); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	require.Eventually(t, func() bool {
+		return strings.Contains(client.Info(t.Context(), "clients").Val(), "blocked_clients:1")
+	}, time.Minute, time.Millisecond)
+	require.NoError(t, client.Del(t.Context(), stream).Err())
+	require.ErrorIs(t, <-done, consumergroup.ErrNoGroup)
 }
 
 func TestEntriesAddedByHandAreDeliveredAsTheyAre(t *testing.T) {

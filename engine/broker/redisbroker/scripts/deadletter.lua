@@ -1,9 +1,9 @@
--- Writes letters to a dead-letter queue and acknowledges their entries. For each
--- letter it does both or neither: where the first fails the script ends.
+-- Writes dead letters and acknowledges the entries that they replace. For each
+-- it does both or neither: where the first fails the script ends.
 -- KEYS[1]  the stream, KEYS[2] its dead-letter queue
--- ARGV[1]  the group, ARGV[2] the consumer, then for each letter its entry's id,
---          its data, whether it has raw bytes (1 or 0), and those
--- Returns  the ids that this consumer does not have
+-- ARGV[1]  the group, ARGV[2] the consumer, then for each entry its id, the data
+--          of its dead letter, whether that has raw bytes (1 or 0), and those
+-- Returns  the ids that this consumer does not own
 local stream, queue, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lost = {}
 for i = 3, #ARGV, 4 do
