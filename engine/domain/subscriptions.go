@@ -13,6 +13,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // streamBroker is the broker whose streams handlers read.
@@ -90,7 +91,7 @@ func (d *Domain) subscriptions(r handler.Registration) ([]engine.Subscription, e
 		c := subscriptionConfig(set)
 		c.Domain, c.Handler, c.Group, c.Stream, c.Format = d.Name(), runningName(r), groupOf(r), stream, r.Format
 		c.SkipChecksums = !d.config.Observatory.VerifyChecksums
-		subs = append(subs, engine.Subscription{Config: c, Func: handler.Dispatch(dispatchKind(r), r.Routes), Source: source})
+		subs = append(subs, engine.Subscription{Config: c, Func: handler.Dispatch(dispatchKind(r), r.Routes), Source: consumergroup.Over(source)})
 	}
 	return subs, nil
 }
