@@ -91,6 +91,9 @@ func (c *callContext) derive() *derivedContext {
 		return d
 	}
 	inner, cancel := context.WithCancelCause(c.base)
+	if e := c.ended.Load(); e != nil { // before the deadline, which may have passed since
+		cancel(e.cause)
+	}
 	outer, stop := context.WithDeadlineCause(inner, c.deadline, ErrHandlerTimeout)
 	d := &derivedContext{Context: outer, cancel: func(cause error) {
 		cancel(cause)

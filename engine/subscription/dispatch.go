@@ -2,8 +2,10 @@ package subscription
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,6 +61,7 @@ type dispatcher struct {
 	givingUp   step // writes dead letters
 	reloading  step // reads bodies again
 	unwritten  int  // dead letters that could not be written yet
+	stuck      int  // calls beyond their time-out
 	unloads    bool // the source can read bodies again
 	results    chan func()
 	over       chan struct{} // closed when results are no longer taken
@@ -208,14 +211,11 @@ func (d *dispatcher) accept(tasks []*Task) {
 // poison is why a message is given up that several processes began and none
 // finished.
 func poison(attempts int) error {
-	if attempts >= maxAttempts {
-		return fmt.Errorf("its delivery count marks it as one that must not be attempted")
+	if attempts == math.MaxInt {
+		return errors.New("its delivery count marks it as one that must not be attempted")
 	}
 	return fmt.Errorf("attempted %d times by processes that did not finish it", attempts)
 }
-
-// maxAttempts is what no process can have reached.
-const maxAttempts = 1 << 31
 
 // decode reads a message in the subscription's format, verifies it, and finds
 // what its order is kept by. Entries of foreign shape belong to no aggregate:
@@ -325,7 +325,7 @@ func (d *dispatcher) mayProbe() bool {
 	}
 	since := int64(d.outage.since.Sub(d.began))
 	for r := range d.running {
-		if r.callBegan.Load() >= since {
+		if r.callBegan.Load() > since {
 			return false
 		}
 	}
@@ -375,27 +375,27 @@ func (d *dispatcher) finish(r *run) {
 // handler must not hold up the acknowledgement of those before it, and notes
 // the calls that run beyond their time-out.
 func (d *dispatcher) collectRunning() {
-	stuck := 0
 	for r := range d.running {
 		current := int(r.current.Load())
 		d.collect(r, current)
 		if time.Since(d.began)-time.Duration(r.callBegan.Load()) <= d.cfg.HandlerTimeout {
 			continue
 		}
-		stuck++
 		if t := r.tasks[current]; !t.overdue.Swap(true) {
+			d.stuck++
 			d.log.Error("handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
 				d.of(t), "timeout", d.cfg.HandlerTimeout.String())
 		}
 	}
-	d.status.stuckCalls.Store(int64(stuck))
 }
 
 // collect settles the tasks of a run up to an index.
 func (d *dispatcher) collect(r *run, end int) {
 	var counts counts
 	for _, t := range r.tasks[r.collected:end] {
-		t.overdue.Store(false)
+		if t.overdue.Swap(false) {
+			d.stuck--
+		}
 		following := t.follows && !t.holds // it still queues behind its key
 		t.follows = false
 		switch {
@@ -463,6 +463,7 @@ func (d *dispatcher) inBackground(fn func(ctx context.Context) func()) {
 
 func (d *dispatcher) publishStatus() {
 	d.status.waiting.Store(int64(d.waiting.Len()))
+	d.status.stuckCalls.Store(int64(d.stuck))
 	d.status.deadLettersWaiting.Store(int64(d.unwritten))
 	d.status.open.Store(int64(d.open))
 }

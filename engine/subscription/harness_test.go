@@ -40,6 +40,7 @@ type bench struct {
 	broker  *brokertest.Flaky // nil for another kind
 	reader  *sdkmetric.ManualReader
 	runner  *subscription.Runner
+	budget  *subscription.Budget // nil: the default
 	stop    context.CancelFunc
 	endWork context.CancelFunc
 	ended   chan error
@@ -65,7 +66,7 @@ func config() subscription.Config {
 // inBubble runs a test in virtual time on a fresh memory broker.
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
-	inBubbleOver(t, func() kind { return groupKind{brokertest.NewFlaky(memorybroker.New())} }, test)
+	inBubbleOver(t, func() kind { return groupKind{broker: brokertest.NewFlaky(memorybroker.New())} }, test)
 }
 
 // inBubbleOver does so on a source of any kind.
@@ -96,7 +97,7 @@ func (b *bench) run(c subscription.Config, fn handler.Func) {
 		return fn(ctx, m)
 	}
 	var err error
-	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: meter, Logger: slog.New(slog.DiscardHandler)})
+	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: meter, Logger: slog.New(slog.DiscardHandler), Budget: b.budget})
 	require.NoError(b.t, err)
 	var ctx, work context.Context
 	ctx, b.stop = context.WithCancel(context.Background())

@@ -30,9 +30,17 @@ type kind interface {
 	unfinished(b *bench) int
 }
 
-type groupKind struct{ broker *brokertest.Flaky }
+type groupKind struct {
+	broker *brokertest.Flaky
+	link   consumergroup.Broker // the broker as the subscription reaches it; nil: as it is
+}
 
-func (k groupKind) open() subscription.Opener { return consumergroup.Over(k.broker) }
+func (k groupKind) open() subscription.Opener {
+	if k.link != nil {
+		return consumergroup.Over(k.link)
+	}
+	return consumergroup.Over(k.broker)
+}
 
 func (k groupKind) publish(t *testing.T, text string) {
 	t.Helper()
@@ -71,7 +79,7 @@ func (k storeKind) unfinished(b *bench) int {
 func overEachKind(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
 	for name, make := range map[string]func() kind{
-		"consumer group": func() kind { return groupKind{brokertest.NewFlaky(memorybroker.New())} },
+		"consumer group": func() kind { return groupKind{broker: brokertest.NewFlaky(memorybroker.New())} },
 		"event store":    func() kind { return storeKind{memorystore.New()} },
 	} {
 		t.Run(name, func(t *testing.T) { inBubbleOver(t, make, test) })

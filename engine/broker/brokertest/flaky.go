@@ -199,3 +199,7 @@ func (s *flakyMembership) Renew(ctx context.Context, entries []consumergroup.Ent
 func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, error) {
 	return try(s.flaky, "Position", func() (message.EntryID, error) { return s.membership.Position(ctx) })
 }
+
+func (s *flakyMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {
+	return try(s.flaky, "Bodies", func() ([]message.Delivery, error) { return s.membership.Bodies(ctx, ids) })
+}

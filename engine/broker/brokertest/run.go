@@ -48,7 +48,7 @@ type Operator interface {
 // must fail with broker.ErrUnsupported. Tests of what an operator may do run where
 // the broker is an [Operator] too.
 func Run(t *testing.T, open func(t *testing.T) Broker) {
-	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, ackTests, attemptTests,
+	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, bodiesTests, ackTests, attemptTests,
 		releaseTests, lossTests, deadLetterTests, renewTests, groupTests, concurrencyTests, closeTests)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

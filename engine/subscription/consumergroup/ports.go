@@ -72,6 +72,9 @@ type Reader interface {
 	// released, oldest first, at no cost to their delivery counts. more says
 	// that others are left.
 	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error)
+	// Bodies reads entries by their ids, in the order given; one whose body is
+	// gone has no fields.
+	Bodies(ctx context.Context, ids []string) ([]message.Delivery, error)
 }
 
 // Read says what to read and what to acknowledge on the way.

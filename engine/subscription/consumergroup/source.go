@@ -226,6 +226,18 @@ func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscripti
 	return s.inflight.enter(got, 1), err
 }
 
+// Reload implements [subscription.Reloader].
+func (s *source) Reload(ctx context.Context, tasks []*subscription.Task) error {
+	got, err := (*s.membership.Load()).Bodies(ctx, idsOf(tasks))
+	if err != nil {
+		return err
+	}
+	for i, d := range got {
+		tasks[i].Delivery.Fields = d.Fields
+	}
+	return nil
+}
+
 // join makes the group where it does not exist.
 func (s *source) join(ctx context.Context) error {
 	s.joining.Lock()
