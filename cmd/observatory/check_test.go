@@ -50,7 +50,7 @@ func TestCheckWarnsOfWhatNobodyReads(t *testing.T) {
   1 warning(s)
 
   Warnings (1):
-    ! UNKNOWN_KEY: [observatory] colour: nobody reads this
+    ! UNKNOWN_KEY: [observatory] colour: unknown key
 
 `}, r)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/observatory-go/observatory/engine/adapters"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/domain"
 )
 
@@ -40,20 +41,20 @@ type Diagnostic struct {
 // Check finds all that is wrong with a configuration, without contacting a
 // server. The error is that there is no configuration to check.
 func Check(o Options) (*Report, error) {
-	config, err := choose(Options{ConfigPath: o.ConfigPath})
-	mistake, refused := errors.AsType[*domain.Error](err)
+	taken, err := choose(Options{ConfigPath: o.ConfigPath})
+	mistake, refused := errors.AsType[*config.Error](err)
 	if err != nil && !refused {
 		return nil, err
 	}
-	if err == nil && config.sample {
-		return nil, errors.New("no configuration file found: " + config.origin + "; name one with --config")
+	if err == nil && taken.sample {
+		return nil, errors.New("no configuration file found: " + taken.origin + "; name one with --config")
 	}
 	r := &Report{Diagnostics: []Diagnostic{}}
 	if refused {
 		r.Domain = cmp.Or(o.ConfigPath, mistake.File)
 		r.warn(warningsOf(err))
 	} else {
-		r.Domain, err = r.tryOpen(config)
+		r.Domain, err = r.tryOpen(taken)
 	}
 	r.fail(err)
 	r.Status = r.status()
@@ -75,14 +76,14 @@ func (r *Report) tryOpen(c chosen) (name string, err error) {
 }
 
 // warningsOf are the warnings of a configuration that was refused.
-func warningsOf(err error) []domain.Warning {
-	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
+func warningsOf(err error) []config.Warning {
+	if invalid, ok := errors.AsType[*config.InvalidError](err); ok {
 		return invalid.Warnings
 	}
 	return nil // no TOML: nothing was read
 }
 
-func (r *Report) warn(warnings []domain.Warning) {
+func (r *Report) warn(warnings []config.Warning) {
 	for _, w := range warnings {
 		element := strings.Trim(w.Section+"."+w.Key, ".")
 		r.Diagnostics = append(r.Diagnostics, Diagnostic{Code: w.Code, Element: element, Level: "warning", Message: w.String()})
@@ -93,7 +94,7 @@ func (r *Report) warn(warnings []domain.Warning) {
 func (r *Report) fail(err error) {
 	for _, e := range flatten(err) {
 		d := Diagnostic{Code: "CONFIGURATION", Level: "error", Message: e.Error()}
-		if known, ok := errors.AsType[*domain.Error](e); ok {
+		if known, ok := errors.AsType[*config.Error](e); ok {
 			d.Element = strings.Trim(known.Section+"."+known.Key, ".")
 		}
 		r.Diagnostics = append(r.Diagnostics, d)

@@ -6,12 +6,12 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/config"
 )
 
 // chosen is the configuration that was taken, and how it is called.
 type chosen struct {
-	*domain.Config
+	*config.Config
 	// sample says that it is the embedded one.
 	sample bool
 	// origin says where it came from, for people.
@@ -31,14 +31,14 @@ func choose(o Options) (chosen, error) {
 	if err != nil {
 		return chosen{}, fmt.Errorf("working folder: %w; name a file with --config", err)
 	}
-	if path, ok := domain.Find(dir); ok {
+	if path, ok := config.Find(dir); ok {
 		return load(path, "found from this folder upwards; --config names another, --embedded takes none")
 	}
 	return sample("no domain.toml in this folder, its parent or its grandparent")
 }
 
 func load(path, origin string) (chosen, error) {
-	c, err := domain.Load(path)
+	c, err := config.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return chosen{}, fmt.Errorf("configuration file %s does not exist; name another with --config, or use --embedded", path)
 	}
@@ -46,6 +46,6 @@ func load(path, origin string) (chosen, error) {
 }
 
 func sample(origin string) (chosen, error) {
-	c, err := domain.Parse(samplePath, sampleConfig)
+	c, err := config.Parse(samplePath, sampleConfig)
 	return chosen{Config: c, sample: true, origin: origin}, err
 }
