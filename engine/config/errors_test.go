@@ -37,6 +37,7 @@ colour = "red"
 max_retrys = 3
 [observatory]
 listen_address = "9000"
+max_inflight_bytes = "1000"
 metrics = "yes"
 `
 	require.Equal(t, []string{
@@ -48,6 +49,7 @@ metrics = "yes"
 		`domain.toml: [databases.default] database_uri = "mysql://***@db/shop": expected a URL of postgresql, such as postgresql://user@127.0.0.1:5432/database`,
 		`domain.toml: [databases.default] pool_size = "many": expected a whole number from 1 to 2147483647`,
 		`domain.toml: [observatory] listen_address = "9000": expected an address such as 127.0.0.1:9000`,
+		`domain.toml: [observatory] max_inflight_bytes = "1000": expected a whole number from 1048576 to 1125899906842624`,
 		`domain.toml: [observatory] metrics = "yes": expected true or false`,
 		`domain.toml: [server] default_subscription_profile = "fsat": expected one of batch, debug, fast, production, projection, steady; did you mean "fast"?`,
 		`domain.toml: [server] default_subscription_type = "streams": expected one of stream, event_store; did you mean "stream"?`,

@@ -36,8 +36,8 @@ func Find(dir string) (path string, ok bool) {
 }
 
 // configures reports whether a file is there for a domain. One that cannot be
-// read counts, so that the operator hears why; other people's pyproject.toml
-// does not.
+// read counts, so that loading it reports why; a pyproject.toml without
+// Protean's table does not.
 func configures(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() {

@@ -70,6 +70,7 @@ func TestAnEmptyFileIsADomainInMemory(t *testing.T) {
 	require.True(t, c.Observatory.Metrics)
 	require.True(t, c.Observatory.VerifyChecksums)
 	require.Equal(t, "10s", c.Observatory.ShutdownTimeout.String())
+	require.EqualValues(t, 268435456, c.Observatory.MaxInflightBytes)
 	require.Equal(t, Telemetry{Exporter: "otlp", ResourceAttributes: map[string]string{}}, c.Telemetry)
 	require.Equal(t, Logging{Format: "auto"}, c.Logging)
 	require.Empty(t, c.Warnings)

@@ -28,11 +28,11 @@ func BuiltinProfiles() []string { return slices.Clone(builtinProfiles) }
 func Keys() []Key {
 	all := make([]Key, len(table))
 	for i, r := range table {
-		k := Key{Sections: slices.Clone(r.in), Name: r.name, Type: r.kind.want, Default: r.says, Help: r.help}
+		k := Key{Sections: slices.Clone(r.in), Name: r.name, Type: r.kind.want, Default: r.defaultText, Help: r.help}
 		switch {
 		case k.Default != "":
-		case r.otherwise != nil:
-			k.Default = "`" + r.kind.show(r.otherwise) + "`"
+		case r.defaultValue != nil:
+			k.Default = "`" + r.kind.show(r.defaultValue) + "`"
 		default:
 			k.Default = "none"
 		}

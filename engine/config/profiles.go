@@ -17,7 +17,7 @@ func newProfiles(s section, read map[string]values) map[string][]layer {
 		for _, r := range settings {
 			if r.profiles != nil {
 				l.set[r.name] = r.profiles[column]
-				base.set[r.name] = r.otherwise
+				base.set[r.name] = r.defaultValue
 			}
 		}
 		all[name] = []layer{l}

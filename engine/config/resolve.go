@@ -52,7 +52,7 @@ func (c *Config) Resolve(r handler.Registration) (Resolved, error) {
 			}
 		}
 		if set[row.name] == nil {
-			set[row.name], origins[row.name] = row.otherwise, originDefault
+			set[row.name], origins[row.name] = row.defaultValue, originDefault
 		}
 	}
 	if err := c.fitType(r, delivered, set, origins, own, section); err != nil {
@@ -73,8 +73,7 @@ func (c *Config) Resolve(r handler.Registration) (Resolved, error) {
 	return resolved, nil
 }
 
-// stack lays the places that say something of a handler over each other, the
-// strongest first.
+// stack is the layers of a handler, the strongest first.
 func (c *Config) stack(r handler.Registration, own, section layer, delivered bool) []layer {
 	l := c.layers
 	var stack []layer
@@ -104,8 +103,8 @@ func (c *Config) stack(r handler.Registration, own, section layer, delivered boo
 var deliveredDefaults = func() layer {
 	l := layer{origin: originDelivered, set: map[string]any{}}
 	for _, r := range settings {
-		if r.delivered != nil {
-			l.set[r.name] = r.delivered
+		if r.handlerDefault != nil {
+			l.set[r.name] = r.handlerDefault
 		}
 	}
 	return l
@@ -156,8 +155,8 @@ func (c *Config) HasSubscription(shortName string) bool {
 	return ok
 }
 
-// fitType takes back what the subscription's type cannot have. What was asked
-// for the handler by name and cannot be is an error.
+// fitType removes what the subscription's type cannot have. What is set for the
+// handler by name and cannot be is an error.
 func (c *Config) fitType(r handler.Registration, delivered bool, set map[string]any, origins map[string]string, asked ...layer) error {
 	if delivered || r.Kind == handler.KindSubscriber {
 		for _, l := range asked { // the strongest first

@@ -58,7 +58,7 @@ type values struct {
 func get[T any](v values, key string) T {
 	value, given := v.given[key]
 	if !given {
-		value = v.place.rows[key].otherwise
+		value = v.place.rows[key].defaultValue
 	}
 	typed, _ := value.(T)
 	return typed

@@ -74,8 +74,8 @@ func layerOf(name string, v values) layer {
 	return l
 }
 
-// read reads the section of one handler, and reports what it asks for and
-// cannot have.
+// read reads the section of one handler, and reports settings that exclude
+// each other.
 func (l layers) read(s section, v values) layer {
 	own := layerOf(s.name, v)
 	own.profile = l.profileNamed(s, "profile")

@@ -18,11 +18,11 @@ type row struct {
 	in   []string
 	name string
 	kind kind
-	// otherwise is the default. Where it is nil, the field that the row sets has
-	// its own; where there is none either, nothing holds.
-	otherwise any
-	// says is the default in words, where the value does not say it all.
-	says string
+	// defaultValue is the default. Where it is nil, it is the default of the field
+	// that the row sets; where that has none either, there is none.
+	defaultValue any
+	// defaultText is the default on the page, where it is not just the value.
+	defaultText string
 	// help is the key's meaning, in Markdown. A key without it is in no table of
 	// the page.
 	help string
@@ -35,8 +35,8 @@ type row struct {
 	// profiles are the values of the built-in profiles, in the order of
 	// builtinProfiles; nil where they set none.
 	profiles []any
-	// delivered is the default for handlers of the file, where it is another.
-	delivered any
+	// handlerDefault is the default for handlers of the file, where it is another.
+	handlerDefault any
 	// sets is the field that the value goes to, once resolved; nil where nothing
 	// in this release reads it.
 	sets *field
@@ -92,37 +92,37 @@ var subscriptionRows = []row{
 	{in: in(inProfiles), name: "inherits", kind: oneOf(slices.Sorted(slices.Values(builtinProfiles))...)},
 	{
 		in: ofSubscription(), name: "subscription_type", kind: oneOf(string(TypeStream), string(TypeEventStore)),
-		otherwise: string(TypeEventStore), says: "see `[server]`",
-		profiles: values5("stream", "stream", "stream", "stream", "event_store"),
+		defaultValue: string(TypeEventStore), defaultText: "see `[server]`",
+		profiles: inProfileOrder("stream", "stream", "stream", "stream", "event_store"),
 		help:     "This release reads streams.",
 	},
 	{
 		in: ofSubscription("server"), name: "messages_per_tick", kind: whole(1),
-		profiles: values5(100, 10, 500, 1, 100),
+		profiles: inProfileOrder(100, 10, 500, 1, 100),
 		sets:     to(func(c *subscription.Config) *int { return &c.MessagesPerTick }),
 		help:     "Entries that one read takes. At most ten times as many may be unsettled before reading stops.",
 	},
 	{
 		in: ofSubscription("server"), name: "tick_interval", kind: seconds,
-		profiles: values5(0*time.Second, 0*time.Second, 0*time.Second, time.Second, 0*time.Second),
+		profiles: inProfileOrder(0*time.Second, 0*time.Second, 0*time.Second, time.Second, 0*time.Second),
 		sets:     to(func(c *subscription.Config) *time.Duration { return &c.TickInterval }),
 		help:     "A pause after each read.",
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "blocking_timeout_ms", kind: positiveMillis,
-		profiles: values5(5*time.Second, 100*time.Millisecond, 10*time.Second, time.Second, 5*time.Second),
+		profiles: inProfileOrder(5*time.Second, 100*time.Millisecond, 10*time.Second, time.Second, 5*time.Second),
 		sets:     to(func(c *subscription.Config) *time.Duration { return &c.BlockingTimeout }),
 		help:     "How long a read waits for entries. Waits are cut into pieces of one second, so that stopping is prompt.",
 	},
 	{
 		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "max_retries", kind: whole(0),
-		otherwise: 3, profiles: values5(3, 2, 5, 1, 3),
+		defaultValue: 3, profiles: inProfileOrder(3, 2, 5, 1, 3),
 		sets: to(func(c *subscription.Config) *int { return &c.Retry.MaxAttempts }),
 		help: "Attempts **in all**: 0 and 1 both mean one.",
 	},
 	{
 		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "retry_delay_seconds", kind: seconds,
-		otherwise: time.Second, profiles: values5(time.Second, 0*time.Second, 2*time.Second, 0*time.Second, time.Second),
+		defaultValue: time.Second, profiles: inProfileOrder(time.Second, 0*time.Second, 2*time.Second, 0*time.Second, time.Second),
 		sets: to(func(c *subscription.Config) *time.Duration { return &c.Retry.Delay }),
 		help: "The wait before the second attempt.",
 	},
@@ -143,7 +143,7 @@ var subscriptionRows = []row{
 	},
 	{
 		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "enable_dlq", kind: boolean,
-		otherwise: true, profiles: values5(true, true, true, false, false),
+		defaultValue: true, profiles: inProfileOrder(true, true, true, false, false),
 		sets: to(func(c *subscription.Config) *bool { return &c.DeadLetters }),
 		help: "`false` discards what is given up on, with a line in the log.",
 	},
@@ -161,7 +161,7 @@ var subscriptionRows = []row{
 	},
 	{
 		in: ofSubscription(), name: "handler_timeout_seconds", kind: positiveSeconds,
-		delivered: 30 * time.Second, says: "`300`; `30` for handlers of the file",
+		handlerDefault: 30 * time.Second, defaultText: "`300`; `30` for handlers of the file",
 		sets: to(func(c *subscription.Config) *time.Duration { return &c.HandlerTimeout }),
 		help: "Ends the context of an attempt, which then has failed.",
 	},
@@ -171,7 +171,7 @@ var subscriptionRows = []row{
 		help: "How long an entry may stay idle with a consumer before another engine of the group may claim it. Entries in flight are renewed every third of it.",
 	},
 	{
-		in: ofSubscription(), name: "start", kind: oneOf("beginning", "end"), otherwise: "beginning",
+		in: ofSubscription(), name: "start", kind: oneOf("beginning", "end"), defaultValue: "beginning",
 		sets: &field{set: func(c *subscription.Config, v any) { c.FromEnd = v == "end" }},
 		help: "Where a group begins that does not exist yet.",
 	},
@@ -182,7 +182,7 @@ var subscriptionRows = []row{
 	},
 	{
 		in: ofSubscription("server.event_store_subscription"), name: "position_update_interval", kind: whole(1),
-		otherwise: 10, profiles: values5(10, 5, 50, 1, 10),
+		defaultValue: 10, profiles: inProfileOrder(10, 5, 50, 1, 10),
 		help: "Of event-store subscriptions, for a later release.",
 	},
 	{
@@ -191,7 +191,7 @@ var subscriptionRows = []row{
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_reset_seconds", kind: positiveSeconds,
-		otherwise: 60 * time.Second,
+		defaultValue: 60 * time.Second,
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "retention_maxlen", kind: whole(1),
@@ -207,35 +207,35 @@ var subscriptionRows = []row{
 	},
 }
 
-// values5 is a row's values in the built-in profiles.
-func values5(production, fast, batch, debug, projection any) []any {
+// inProfileOrder is a row's values in the built-in profiles.
+func inProfileOrder(production, fast, batch, debug, projection any) []any {
 	return []any{production, fast, batch, debug, projection}
 }
 
 // observatoryRows are the keys of [observatory].
 var observatoryRows = []row{
 	{
-		in: in("observatory"), name: "name", kind: text, says: "see below",
+		in: in("observatory"), name: "name", kind: text, defaultText: "see below",
 		help: "The domain's name: the label `domain` of every metric, and `urn:protean:<name>` as the source of events.",
 	},
 	{
-		in: in("observatory"), name: "listen_address", kind: hostPort, otherwise: "127.0.0.1:9000",
+		in: in("observatory"), name: "listen_address", kind: hostPort, defaultValue: "127.0.0.1:9000",
 		help: "Where `/metrics` is served. `--web.listen-address` wins.",
 	},
 	{
-		in: in("observatory"), name: "metrics", kind: boolean, otherwise: true,
+		in: in("observatory"), name: "metrics", kind: boolean, defaultValue: true,
 		help: "`false` makes every counter and histogram a no-op. Gauges of the servers stay.",
 	},
 	{
-		in: in("observatory"), name: "shutdown_timeout_seconds", kind: seconds, otherwise: 10 * time.Second,
+		in: in("observatory"), name: "shutdown_timeout_seconds", kind: seconds, defaultValue: 10 * time.Second,
 		help: "How long handlers under way get at a stop. 0 means the default.",
 	},
 	{
-		in: in("observatory"), name: "max_inflight_bytes", kind: bytes(1 << 20), otherwise: int64(256 << 20),
+		in: in("observatory"), name: "max_inflight_bytes", kind: bytes(1 << 20), defaultValue: int64(256 << 20),
 		help: "How many bytes of messages all subscriptions together may have read and not settled. Reading waits above it.",
 	},
 	{
-		in: in("observatory"), name: "verify_checksums", kind: boolean, otherwise: true,
+		in: in("observatory"), name: "verify_checksums", kind: boolean, defaultValue: true,
 		help: "`false` takes payloads as they come.",
 	},
 	{
@@ -249,15 +249,15 @@ var observatoryRows = []row{
 // subscription's.
 var handlerRows = []row{
 	{
-		in: in(inHandlers), name: "stream", kind: elsewhere("text"), says: "required",
+		in: in(inHandlers), name: "stream", kind: elsewhere("text"), defaultText: "required",
 		help: "The stream to read.",
 	},
 	{
-		in: in(inHandlers), name: "deliver", kind: elsewhere("text"), says: "required",
+		in: in(inHandlers), name: "deliver", kind: elsewhere("text"), defaultText: "required",
 		help: "`http://…` or `https://…` (user-info in it becomes basic authentication), or `log:`.",
 	},
 	{
-		in: in(inHandlers), name: "types", kind: texts, says: "all types",
+		in: in(inHandlers), name: "types", kind: texts, defaultText: "all types",
 		help: "The message types to deliver; others are acknowledged and counted as `skipped`. Only with `format = \"envelope\"`.",
 	},
 	{
@@ -265,11 +265,11 @@ var handlerRows = []row{
 		help: "HTTP headers of each request. `Content-Type` and `ce-*` belong to the event: an error.",
 	},
 	{
-		in: in(inHandlers), name: "group", kind: text, says: "the handler's name",
+		in: in(inHandlers), name: "group", kind: text, defaultText: "the handler's name",
 		help: "The consumer group.",
 	},
 	{
-		in: in(inHandlers), name: "format", kind: oneOf(slices.Sorted(maps.Keys(formats))...), otherwise: "envelope",
+		in: in(inHandlers), name: "format", kind: oneOf(slices.Sorted(maps.Keys(formats))...), defaultValue: "envelope",
 		help: "How entries are read, see below.",
 	},
 }
@@ -279,7 +279,7 @@ var handlerRows = []row{
 var serverRows = []row{
 	{
 		in: in("server"), name: "default_subscription_type", kind: oneOf(string(TypeStream), string(TypeEventStore)),
-		says: "`event_store`, as in Protean",
+		defaultText: "`event_store`, as in Protean",
 		help: "What handlers in Go read. This release reads streams alone: a handler that resolves to `event_store` is an error at start. " +
 			"Handlers of the file are always `stream`.",
 	},
@@ -288,15 +288,15 @@ var serverRows = []row{
 		help: "The [profile](#profiles) below everything that the file itself sets.",
 	},
 	{
-		in: in("server.health"), name: "enabled", kind: boolean, otherwise: true,
+		in: in("server.health"), name: "enabled", kind: boolean, defaultValue: true,
 		help: "Serves `/livez`, `/healthz` and `/readyz`.",
 	},
 	{
-		in: in("server.health"), name: "host", kind: text, otherwise: "0.0.0.0",
+		in: in("server.health"), name: "host", kind: text, defaultValue: "0.0.0.0",
 		help: "The address to listen on.",
 	},
 	{
-		in: in("server.health"), name: "port", kind: port, otherwise: 8080,
+		in: in("server.health"), name: "port", kind: port, defaultValue: 8080,
 		help: "0 takes a free one. `--health.listen-address` wins over both.",
 	},
 	{in: in("server.health"), name: "port_auto_increment", kind: boolean, noEffect: "a port in use is an error"},
@@ -305,19 +305,19 @@ var serverRows = []row{
 // poolRows may be parameters of a Redis URL as well; there the URL wins.
 var poolRows = []row{
 	{
-		in: []string{"brokers.*", "caches.*"}, name: "max_connections", kind: whole(1), says: "`100`",
+		in: []string{"brokers.*", "caches.*"}, name: "max_connections", kind: whole(1), defaultText: "`100`",
 		help: "The cap of all connections but one: half for reads that wait, half for everything else. One more is kept for health checks and the collector.",
 	},
 	{
-		in: []string{"brokers.*", "caches.*"}, name: "socket_timeout", kind: positiveSeconds, says: "`5`",
+		in: []string{"brokers.*", "caches.*"}, name: "socket_timeout", kind: positiveSeconds, defaultText: "`5`",
 		help: "How long a command waits for its reply.",
 	},
 	{
-		in: []string{"brokers.*", "caches.*"}, name: "socket_connect_timeout", kind: positiveSeconds, says: "`5`",
+		in: []string{"brokers.*", "caches.*"}, name: "socket_connect_timeout", kind: positiveSeconds, defaultText: "`5`",
 		help: "How long a new connection may take.",
 	},
 	{
-		in: []string{"brokers.*", "caches.*"}, name: "retry_on_timeout", kind: boolean, otherwise: false,
+		in: []string{"brokers.*", "caches.*"}, name: "retry_on_timeout", kind: boolean, defaultValue: false,
 		help: "Sends a publication, or the creation of a group, once more if it timed out. Reads and acknowledgements never are.",
 	},
 }
@@ -325,41 +325,41 @@ var poolRows = []row{
 // serverOfRows are the keys of brokers, databases, caches and the event store.
 var serverOfRows = slices.Concat([]row{
 	{
-		in: in("brokers.*"), name: "provider", kind: oneOf("redis", "redis_pubsub", "inline"), otherwise: "inline",
+		in: in("brokers.*"), name: "provider", kind: oneOf("redis", "redis_pubsub", "inline"), defaultValue: "inline",
 		help: "`inline` is in memory. `redis_pubsub` (lists) is not opened, with a warning.",
 	},
 	{
-		in: in("brokers.*"), name: "URI", kind: elsewhere("URL"), says: "required for `redis`",
+		in: in("brokers.*"), name: "URI", kind: elsewhere("URL"), defaultText: "required for `redis`",
 		help: "`redis://`, `rediss://` (TLS) or `unix://`, with user, password and database. Mind the capitals.",
 	},
 }, poolRows, []row{
 	{
-		in: in("databases.*"), name: "provider", kind: oneOf("memory", "postgresql", "sqlite", "mssql", "elasticsearch"), otherwise: "memory",
+		in: in("databases.*"), name: "provider", kind: oneOf("memory", "postgresql", "sqlite", "mssql", "elasticsearch"), defaultValue: "memory",
 		help: "Where the data lives.",
 	},
 	{
-		in: in("databases.*"), name: "database_uri", kind: elsewhere("URL"), says: "required but for `memory`",
+		in: in("databases.*"), name: "database_uri", kind: elsewhere("URL"), defaultText: "required but for `memory`",
 		help: "As SQLAlchemy takes it (`postgresql+psycopg2://…`) or libpq.",
 	},
 	{
-		in: in("databases.*"), name: "schema", kind: text, says: "`public`; `dbo` for `mssql`",
+		in: in("databases.*"), name: "schema", kind: text, defaultText: "`public`; `dbo` for `mssql`",
 		help: "Where the outbox table is looked for.",
 	},
 	{
-		in: in("databases.*"), name: "managed", kind: boolean, otherwise: true,
+		in: in("databases.*"), name: "managed", kind: boolean, defaultValue: true,
 		help: "Whether tables are ours; read, and without effect in this release.",
 	},
 	{
-		in: in("databases.*"), name: "pool_size", kind: poolSize, otherwise: 5,
+		in: in("databases.*"), name: "pool_size", kind: poolSize, defaultValue: 5,
 		help: "Connections that stay open. SQLAlchemy's 0 (no limit) is an error: `max_overflow = -1` is that. " +
 			"Fewer than 5 is the warning `LOW_POOL_SIZE`, unless `PROTEAN_ENV` is `development` or `testing`.",
 	},
 	{
-		in: in("databases.*"), name: "max_overflow", kind: whole(-1), otherwise: 10,
+		in: in("databases.*"), name: "max_overflow", kind: whole(-1), defaultValue: 10,
 		help: "How many more open under load; -1 is no limit.",
 	},
 	{
-		in: in("databases.*"), name: "pool_timeout", kind: positiveSeconds, otherwise: 30 * time.Second,
+		in: in("databases.*"), name: "pool_timeout", kind: positiveSeconds, defaultValue: 30 * time.Second,
 		help: "How long to wait for a connection.",
 	},
 	{
@@ -367,14 +367,14 @@ var serverOfRows = slices.Concat([]row{
 		help: "The greatest age of a connection; 0 and -1 are no limit.",
 	},
 	{
-		in: in("databases.*"), name: "pool_pre_ping", kind: boolean, otherwise: true,
+		in: in("databases.*"), name: "pool_pre_ping", kind: boolean, defaultValue: true,
 		help: "Tests a connection before use.",
 	},
 
-	{in: in("caches.*"), name: "provider", kind: oneOf("memory", "redis"), otherwise: "memory"},
+	{in: in("caches.*"), name: "provider", kind: oneOf("memory", "redis"), defaultValue: "memory"},
 	{in: in("caches.*"), name: "URI", kind: elsewhere("URL")},
 	{in: in("caches.*"), name: "TTL", kind: seconds},
-	{in: in("event_store"), name: "provider", kind: oneOf("memory", "message_db"), otherwise: "memory"},
+	{in: in("event_store"), name: "provider", kind: oneOf("memory", "message_db"), defaultValue: "memory"},
 	{in: in("event_store"), name: "database_uri", kind: elsewhere("URL")},
 	{in: in("event_store"), name: "max_connections", kind: whole(1)},
 })
@@ -382,19 +382,19 @@ var serverOfRows = slices.Concat([]row{
 // telemetryRows are the keys of [telemetry].
 var telemetryRows = []row{
 	{
-		in: in("telemetry"), name: "enabled", kind: boolean, otherwise: false,
+		in: in("telemetry"), name: "enabled", kind: boolean, defaultValue: false,
 		help: "Pushes metrics.",
 	},
 	{
-		in: in("telemetry"), name: "exporter", kind: oneOf("otlp", "console"), otherwise: "otlp",
+		in: in("telemetry"), name: "exporter", kind: oneOf("otlp", "console"), defaultValue: "otlp",
 		help: "`console` is Python's; nothing is pushed then, with a warning.",
 	},
 	{
-		in: in("telemetry"), name: "endpoint", kind: text, says: "the exporter's: `localhost:4317` by TLS",
+		in: in("telemetry"), name: "endpoint", kind: text, defaultText: "the exporter's: `localhost:4317` by TLS",
 		help: "`http://host:port` (in the clear), `https://host:port`, or `host:port`.",
 	},
 	{
-		in: in("telemetry"), name: "service_name", kind: text, says: "the domain's name",
+		in: in("telemetry"), name: "service_name", kind: text, defaultText: "the domain's name",
 		help: "The attribute `service.name` of what is pushed.",
 	},
 	{
@@ -406,11 +406,11 @@ var telemetryRows = []row{
 // loggingRows are the keys of [logging]: those that are honoured, and Python's.
 var loggingRows = append([]row{
 	{
-		in: in("logging"), name: "level", kind: level, says: "`INFO`",
+		in: in("logging"), name: "level", kind: level, defaultText: "`INFO`",
 		help: "`--log.level` wins.",
 	},
 	{
-		in: in("logging"), name: "format", kind: oneOf("auto", "console", "json"), otherwise: "auto",
+		in: in("logging"), name: "format", kind: oneOf("auto", "console", "json"), defaultValue: "auto",
 		help: "`auto` is text on a terminal and JSON elsewhere. `--log.format` wins.",
 	},
 }, unreadIn("logging", loggingPython...)...)
@@ -425,11 +425,11 @@ var loggingPython = []string{
 // dropped, as in Python: the tables of environments stand beside them.
 var topLevelRows = append([]row{
 	{
-		in: in(""), name: "source_uri", kind: text, says: "`urn:protean:<domain>`",
+		in: in(""), name: "source_uri", kind: text, defaultText: "`urn:protean:<domain>`",
 		help: "The `source` of CloudEvents.",
 	},
 	{
-		in: in(""), name: "enable_outbox", kind: boolean, otherwise: false,
+		in: in(""), name: "enable_outbox", kind: boolean, defaultValue: false,
 		help: "An error together with event-store subscriptions, as in Protean; else without effect.",
 	},
 	{in: in(""), name: "event_processing", kind: oneOf("sync", "async")},
@@ -520,8 +520,8 @@ var places = func() map[string]*place {
 	defaults := subscription.Config{}.WithDefaults()
 	for i := range table {
 		r := &table[i]
-		if r.otherwise == nil && r.sets != nil && r.sets.get != nil {
-			r.otherwise = r.sets.get(&defaults)
+		if r.defaultValue == nil && r.sets != nil && r.sets.get != nil {
+			r.defaultValue = r.sets.get(&defaults)
 		}
 		for _, pattern := range r.in {
 			p := at(pattern)

@@ -98,3 +98,34 @@ func TestAKeyOfASubscriptionInTheWrongSectionIsToldWhereItBelongs(t *testing.T) 
 		`[server.stream_subscription] concurrency: unknown key; it is a key of [server.subscriptions.<Handler>]`,
 	}, got)
 }
+
+// A default that its own key would refuse, or that has another type than what is
+// read, would show only where it is used.
+func TestEveryDefaultIsWhatItsKeyReads(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, r := range table {
+		for _, value := range append([]any{r.defaultValue, r.handlerDefault}, r.profiles...) {
+			if value == nil {
+				continue
+			}
+			p := &problems{}
+			s := section{tree: map[string]any{r.name: r.kind.show(value)}, problems: p}
+			require.Equal(t, value, r.kind.read(s, r.name), "%v %s", r.in, r.name)
+			require.NoError(t, p.err())
+			checked++
+		}
+	}
+	require.Greater(t, checked, 60)
+}
+
+func TestNoKeyStandsTwiceInASection(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range table {
+		for _, section := range r.in {
+			require.False(t, seen[section+" "+r.name], "%s %s", section, r.name)
+			seen[section+" "+r.name] = true
+		}
+	}
+}
