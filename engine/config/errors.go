@@ -113,27 +113,28 @@ type problems struct {
 	reported map[any]bool // of both
 }
 
-// first reports whether a problem is new, and keeps that it was seen.
-func (p *problems) first(problem any) bool {
+// markReported keeps that a problem is reported, and returns whether it was not
+// before.
+func (p *problems) markReported(problem any) (added bool) {
 	if p.reported == nil {
 		p.reported = map[any]bool{}
 	}
-	seen := p.reported[problem]
+	added = !p.reported[problem]
 	p.reported[problem] = true
-	return !seen
+	return added
 }
 
 // add keeps each mistake once, however often the key is read.
 func (p *problems) add(e Error) {
 	e.File = p.file
-	if p.first(e) {
+	if p.markReported(e) {
 		p.errs = append(p.errs, &e)
 	}
 }
 
 // warn keeps one warning of each code for each key.
 func (p *problems) warn(code, section, key, text string) {
-	if p.first([3]string{code, section, key}) {
+	if p.markReported([3]string{code, section, key}) {
 		p.warnings = append(p.warnings, Warning{Code: code, Section: section, Key: key, Text: text})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func lookIn(vars map[string]string) lookup {
+func lookupIn(vars map[string]string) lookup {
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 
@@ -17,7 +17,7 @@ func TestVariablesAreFilledIn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, []byte("s3cret${HOST}\n"), 0o600))
-	env := lookIn(map[string]string{
+	env := lookupIn(map[string]string{
 		"HOST": "db", "PORT": "5432", "EMPTY": "", "URL": "${HOST}:${PORT}", "DEFAULTED": "${NONE|x}",
 	})
 	for text, want := range map[string]string{
@@ -63,7 +63,7 @@ func TestVariablesThatCannotBeFilledInAreErrors(t *testing.T) {
 		"${file:/}":                           "file of ${file:/} cannot be read",
 		"${D" + strings.Repeat("0", 41) + "}": "refer to each other without end",
 	} {
-		_, err := expand(text, lookIn(vars))
+		_, err := expand(text, lookupIn(vars))
 		require.ErrorContains(t, err, want, text)
 	}
 }
@@ -148,7 +148,7 @@ func FuzzExpand(f *testing.F) {
 		if strings.Contains(text+a+b, filePrefix) {
 			return // the fuzzer shall not read files
 		}
-		got, err := expand(text, lookIn(map[string]string{"A": a, "B": b}))
+		got, err := expand(text, lookupIn(map[string]string{"A": a, "B": b}))
 		if !strings.Contains(text, "${") {
 			require.NoError(t, err)
 			require.Equal(t, text, got)

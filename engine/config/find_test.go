@@ -15,17 +15,17 @@ func TestTheNearestFileIsFound(t *testing.T) {
 		files map[string]string // below the grandparent
 		want  string
 	}{
-		"none":                         {nil, ""},
-		"here":                         {map[string]string{"parent/dir/domain.toml": ""}, "parent/dir/domain.toml"},
-		"the hidden one first":         {map[string]string{"parent/dir/domain.toml": "", "parent/dir/.domain.toml": ""}, "parent/dir/.domain.toml"},
-		"pyproject last":               {map[string]string{"parent/dir/domain.toml": "", "parent/dir/pyproject.toml": ours}, "parent/dir/domain.toml"},
-		"pyproject":                    {map[string]string{"parent/dir/pyproject.toml": ours}, "parent/dir/pyproject.toml"},
-		"parent":                       {map[string]string{"parent/domain.toml": "", "domain.toml": ""}, "parent/domain.toml"},
-		"grandparent":                  {map[string]string{"domain.toml": ""}, "domain.toml"},
-		"nearer beats better":          {map[string]string{"parent/dir/pyproject.toml": ours, "parent/.domain.toml": ""}, "parent/dir/pyproject.toml"},
-		"a pyproject of somebody else": {map[string]string{"parent/dir/pyproject.toml": others, "domain.toml": ""}, "domain.toml"},
-		"a folder of that name":        {map[string]string{"parent/dir/domain.toml/x": "", "domain.toml": ""}, "domain.toml"},
-		"too far up":                   {map[string]string{"../domain.toml": ""}, ""},
+		"none":                        {nil, ""},
+		"here":                        {map[string]string{"parent/dir/domain.toml": ""}, "parent/dir/domain.toml"},
+		"the hidden one first":        {map[string]string{"parent/dir/domain.toml": "", "parent/dir/.domain.toml": ""}, "parent/dir/.domain.toml"},
+		"pyproject last":              {map[string]string{"parent/dir/domain.toml": "", "parent/dir/pyproject.toml": ours}, "parent/dir/domain.toml"},
+		"pyproject":                   {map[string]string{"parent/dir/pyproject.toml": ours}, "parent/dir/pyproject.toml"},
+		"parent":                      {map[string]string{"parent/domain.toml": "", "domain.toml": ""}, "parent/domain.toml"},
+		"grandparent":                 {map[string]string{"domain.toml": ""}, "domain.toml"},
+		"nearer beats better":         {map[string]string{"parent/dir/pyproject.toml": ours, "parent/.domain.toml": ""}, "parent/dir/pyproject.toml"},
+		"a pyproject of another tool": {map[string]string{"parent/dir/pyproject.toml": others, "domain.toml": ""}, "domain.toml"},
+		"a folder of that name":       {map[string]string{"parent/dir/domain.toml/x": "", "domain.toml": ""}, "domain.toml"},
+		"too far up":                  {map[string]string{"../domain.toml": ""}, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -26,11 +26,6 @@ func showPlain(value any) string { return fmt.Sprint(value) }
 
 // The kinds without a range.
 var (
-	// elsewhere is for what needs more than its own value to be read: the code
-	// that builds from the section reads it.
-	elsewhere = func(want string) kind {
-		return kind{want, func(section, string) any { return nil }, showPlain}
-	}
 	// unread is for what only Python can use. It is left to Python to check.
 	unread = elsewhere("")
 
@@ -128,6 +123,12 @@ func filledText(want string) kind {
 		}
 		return v
 	}, showPlain}
+}
+
+// elsewhere is for what needs more than its own value to be read: the code that
+// builds from the section reads it.
+func elsewhere(want string) kind {
+	return kind{want, func(section, string) any { return nil }, showPlain}
 }
 
 // whole is a whole number of at least least: an int.

@@ -125,7 +125,7 @@ func readLines[T any](t *testing.T, path string) []T {
 	return all
 }
 
-func TestWhatAProteanFileAsksForInVainIsWarnedOfOnce(t *testing.T) {
+func TestWhatHasNoEffectInAProteanFileIsWarnedOfOnce(t *testing.T) {
 	t.Parallel()
 	c, err := Load(fullFile, environ(nil))
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ func (s section) warnNoEffect(r *row, value any) {
 	if r.noEffect == "" || reflect.ValueOf(value).IsZero() {
 		return
 	}
-	if len(r.in) == 1 || s.first(r) {
+	if len(r.in) == 1 || s.markReported(r) {
 		s.warnNotBuilt(r.name, r.noEffect)
 	}
 }

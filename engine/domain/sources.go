@@ -23,15 +23,16 @@ type inspectableDatabase interface {
 // usable until the domain is closed.
 func (d *Domain) Sources() []collector.Source {
 	var all []collector.Source
-	watched := map[string][]collector.Watch{streamBroker: d.watched()}
+	domain := d.Name()
+	watched := map[string][]collector.Watch{streamBroker: d.watched(domain)}
 	for _, name := range slices.Sorted(maps.Keys(d.brokers)) {
 		if b, ok := d.brokers[name].(inspectableBroker); ok {
-			all = append(all, b.Source(d.Name(), name, watched[name]))
+			all = append(all, b.Source(domain, name, watched[name]))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.databases)) {
 		if db, ok := d.databases[name].(inspectableDatabase); ok {
-			all = append(all, db.Source(d.Name(), name))
+			all = append(all, db.Source(domain, name))
 		}
 	}
 	return all
@@ -39,12 +40,12 @@ func (d *Domain) Sources() []collector.Source {
 
 // watched are the subscriptions that run. One that cannot is for [Domain.Config]
 // to report.
-func (d *Domain) watched() []collector.Watch {
+func (d *Domain) watched(domain string) []collector.Watch {
 	var all []collector.Watch
 	subscriptions, _ := d.Subscriptions()
 	for _, s := range subscriptions {
 		all = append(all, collector.Watch{
-			Domain: d.Name(), Handler: subscription.ShortName(s.Handler), Group: s.Group, Stream: s.Stream, Type: s.Type,
+			Domain: domain, Handler: subscription.ShortName(s.Handler), Group: s.Group, Stream: s.Stream, Type: s.Type,
 		})
 	}
 	return all
