@@ -44,14 +44,8 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 	if len(h.Types) > 0 && h.Format != handler.FormatEnvelope {
 		s.bad("types", `expected none: an entry of format = %q has no type`, get[string](v, "format"))
 	}
-	for _, l := range []layer{c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]} {
-		t, given := l.set["subscription_type"]
-		if given && t != string(TypeStream) {
-			s.add(Error{Section: s.name, Key: "subscription_type", Value: `"event_store"`, Expected: `expected "stream": handlers of the file read streams`})
-		}
-		if given {
-			break
-		}
+	if typeOf(c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]) == TypeEventStore {
+		s.add(Error{Section: s.name, Key: "subscription_type", Value: `"event_store"`, Expected: `expected "stream": handlers of the file read streams`})
 	}
 	return h
 }

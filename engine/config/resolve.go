@@ -43,30 +43,29 @@ func (c *Config) Resolve(r handler.Registration) (Resolved, error) {
 	section := c.sectionOf(r)
 	stack := c.stack(r, own, section, delivered)
 
-	set, origins := map[string]any{}, map[string]string{}
+	all := decisions{}
 	for _, row := range settings {
+		all[row.name] = decision{row.defaultValue, originDefault}
 		for _, l := range stack {
 			if value, given := l.set[row.name]; given {
-				set[row.name], origins[row.name] = value, l.origin
+				all[row.name] = decision{value, l.origin}
 				break
 			}
 		}
-		if set[row.name] == nil {
-			set[row.name], origins[row.name] = row.defaultValue, originDefault
-		}
 	}
-	if err := c.fitType(r, delivered, set, origins, own, section); err != nil {
+	if err := c.fitType(r, delivered, all, own, section); err != nil {
 		return Resolved{}, err
 	}
 
-	resolved := Resolved{Type: Type(set["subscription_type"].(string)), set: set}
+	resolved := Resolved{Type: Type(all["subscription_type"].value.(string)), all: all}
 	for _, row := range settings {
 		if row.sets == nil && row.name != "subscription_type" {
 			continue
 		}
-		setting := Setting{Key: row.name, Origin: origins[row.name]}
-		if value := set[row.name]; value != nil {
-			setting.Value = row.kind.show(value)
+		decided := all[row.name]
+		setting := Setting{Key: row.name, Origin: decided.origin}
+		if decided.value != nil {
+			setting.Value = row.kind.show(decided.value)
 		}
 		resolved.Settings = append(resolved.Settings, setting)
 	}
@@ -157,29 +156,21 @@ func (c *Config) HasSubscription(shortName string) bool {
 
 // fitType removes what the subscription's type cannot have. What is set for the
 // handler by name and cannot be is an error.
-func (c *Config) fitType(r handler.Registration, delivered bool, set map[string]any, origins map[string]string, asked ...layer) error {
+func (c *Config) fitType(r handler.Registration, delivered bool, all decisions, asked ...layer) error {
 	if delivered || r.Kind == handler.KindSubscriber {
-		for _, l := range asked { // the strongest first
-			t, given := l.set["subscription_type"]
-			if given && t != string(TypeStream) {
-				return fmt.Errorf("%s: handler %s cannot be subscription_type = %q: it reads a stream", c.Path, r.Name, t)
-			}
-			if given {
-				break
-			}
+		if t := typeOf(asked...); t == TypeEventStore {
+			return fmt.Errorf("%s: handler %s cannot be subscription_type = %q: it reads a stream", c.Path, r.Name, t)
 		}
-		if set["subscription_type"] != string(TypeStream) {
-			set["subscription_type"], origins["subscription_type"] = string(TypeStream), originStream
-		}
+		all.force("subscription_type", string(TypeStream), originStream)
 	}
-	if set["subscription_type"] == string(TypeStream) {
+	if all["subscription_type"].value == string(TypeStream) {
 		return nil
 	}
 	if slices.ContainsFunc(asked, func(l layer) bool { return l.set["retention_maxlen"] != nil }) {
 		return fmt.Errorf("%s: handler %s cannot have retention_maxlen: an event_store subscription has no stream to trim", c.Path, r.Name)
 	}
-	set["enable_dlq"], origins["enable_dlq"] = false, originType
-	set["retention_maxlen"], origins["retention_maxlen"] = nil, originType
+	all.force("enable_dlq", false, originType)
+	all.force("retention_maxlen", nil, originType)
 	return nil
 }
 

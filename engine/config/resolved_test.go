@@ -199,8 +199,8 @@ func numbers(value any) any {
 // asPython are the fields of Protean's SubscriptionConfig.
 func asPython(r Resolved) map[string]any {
 	all := map[string]any{}
-	for field, value := range r.set {
-		switch v := value.(type) {
+	for field, decided := range r.all {
+		switch v := decided.value.(type) {
 		case int:
 			all[field] = float64(v)
 		case time.Duration:

@@ -85,6 +85,16 @@ func (l layers) read(s section, v values) layer {
 	return own
 }
 
+// typeOf is the type that the first layer to set one sets; "" where none does.
+func typeOf(strongestFirst ...layer) Type {
+	for _, l := range strongestFirst {
+		if t, given := l.set["subscription_type"].(string); given {
+			return Type(t)
+		}
+	}
+	return ""
+}
+
 // streamByDefault reports whether the file makes `stream` the type of handlers
 // that do not say.
 func (l layers) streamByDefault() bool {
@@ -99,7 +109,23 @@ type Resolved struct {
 	// Settings are those that have an effect, in the order of the table of keys.
 	Settings []Setting
 
-	set map[string]any
+	all decisions
+}
+
+// decisions are the values of all keys of a subscription.
+type decisions map[string]decision
+
+// decision is a value, nil where there is none, and the place that decided it.
+type decision struct {
+	value  any
+	origin string
+}
+
+// force sets a value that no place may decide otherwise.
+func (d decisions) force(key string, value any, origin string) {
+	if d[key].value != value {
+		d[key] = decision{value, origin}
+	}
 }
 
 // Setting is one resolved setting of a subscription. It holds no secret.
@@ -118,7 +144,7 @@ type Setting struct {
 func (r Resolved) Config() subscription.Config {
 	var c subscription.Config
 	for _, row := range settings {
-		if value := r.set[row.name]; value != nil && row.sets != nil {
+		if value := r.all[row.name].value; value != nil && row.sets != nil {
 			row.sets.set(&c, value)
 		}
 	}
