@@ -10,6 +10,7 @@ import (
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/domain"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
@@ -22,18 +23,18 @@ type OrderPlaced struct {
 
 // A service embeds the engine and serves /metrics beside it. It links the
 // adapters that it names: here the memory broker alone. With a file and all
-// adapters it would say domain.Load("domain.toml") and adapters.All().
+// adapters it would say config.Load("domain.toml") and adapters.All().
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	broker := memorybroker.New()
-	config, err := domain.Parse("domain.toml", []byte(`
+	file, err := config.Parse("domain.toml", []byte(`
 		[observatory]
 		name = "shop"
 		[server]
 		default_subscription_type = "stream"
 		health.enabled = false`))
 	check(err)
-	shop, err := domain.Open(ctx, config, domain.Adapters{
+	shop, err := domain.Open(ctx, file, domain.Adapters{
 		Brokers: map[string]func(domain.BrokerSpec) (engine.Broker, error){
 			"inline": func(domain.BrokerSpec) (engine.Broker, error) { return broker, nil },
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/database/postgres"
 	"github.com/observatory-go/observatory/engine/deliver"
 	"github.com/observatory-go/observatory/engine/domain"
@@ -51,7 +52,7 @@ func openPostgres(_ context.Context, s domain.DatabaseSpec) (engine.Database, er
 // deliverTo posts to the target, or writes to standard output.
 func deliverTo(s domain.HandlerSpec) (handler.Func, func() error, error) {
 	source := deliver.Source(s.SourceURI, s.Domain)
-	if s.Target == domain.TargetLog {
+	if s.Target == config.TargetLog {
 		return deliver.NewLog(os.Stdout, source).Handle, nil, nil
 	}
 	target, err := deliver.NewHTTP(deliver.HTTPConfig{

@@ -14,6 +14,7 @@ import (
 	"github.com/observatory-go/observatory/engine/adapters"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/database/postgres"
 	"github.com/observatory-go/observatory/engine/domain"
 	"github.com/observatory-go/observatory/engine/handler"
@@ -42,7 +43,7 @@ database_uri = "mssql+pyodbc://sa@127.0.0.1:1433/shop"
 `
 
 func open(t *testing.T, redis, postgres string) *domain.Domain {
-	c, err := domain.Parse("domain.toml", fmt.Appendf(nil, file, redis, postgres))
+	c, err := config.Parse("domain.toml", fmt.Appendf(nil, file, redis, postgres))
 	require.NoError(t, err)
 	quiet := domain.WithLogger(slog.New(slog.DiscardHandler))
 	d, err := domain.Open(t.Context(), c, adapters.All(), quiet)
@@ -90,7 +91,7 @@ func TestHandlersOfTheFileArePostedToTheirTarget(t *testing.T) {
 	got := make(chan http.Header, 1)
 	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
 	t.Cleanup(target.Close)
-	c, err := domain.Parse("domain.toml", fmt.Appendf(nil, `
+	c, err := config.Parse("domain.toml", fmt.Appendf(nil, `
 [observatory.handlers.Mailer]
 stream = "shop::order"
 deliver = "%s"

@@ -1,11 +1,16 @@
+// Package domain is the running container of a configuration: it opens the
+// servers that a file describes with the adapters it is given, registers
+// handlers, and says what an engine runs and what a collector reads.
 package domain
 
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"slices"
 
 	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/lifecycle"
 	"github.com/observatory-go/observatory/engine/message"
@@ -15,12 +20,12 @@ import (
 // Register everything before Config and Sources are called; after that its
 // methods may be called side by side.
 type Domain struct {
-	config    *Config
+	config    *config.Config
 	log       *slog.Logger
 	brokers   map[string]engine.Broker
 	databases map[string]engine.Database
 	handlers  []handler.Registration
-	warnings  []Warning
+	warnings  []config.Warning
 	closers   lifecycle.Closers
 }
 
@@ -33,7 +38,7 @@ func (d *Domain) Database(name string) engine.Database { return d.databases[name
 // Warnings name the databases, brokers, caches and the event store of the file
 // that this program has no adapter for: they are not opened, and readiness does
 // not ask for them. Open has logged them.
-func (d *Domain) Warnings() []Warning { return slices.Clone(d.warnings) }
+func (d *Domain) Warnings() []config.Warning { return slices.Clone(d.warnings) }
 
 // Close closes what Open opened: deliveries, then brokers, then databases. It
 // is bounded by ctx, tries everything, and does nothing when repeated.
@@ -54,16 +59,20 @@ func (d *Domain) Name() string {
 		program = append(program, r.Streams...)
 	}
 	for _, streams := range [][]string{file, program} {
-		if name := commonPrefix(streams); name != "" {
+		if name := mostCommonDomain(streams); name != "" {
 			return name
 		}
 	}
-	return d.config.folder()
+	path, err := filepath.Abs(d.config.Path)
+	if err != nil || d.config.Path == "" {
+		return "domain"
+	}
+	return filepath.Base(filepath.Dir(path))
 }
 
-// commonPrefix is the domain that most streams belong to, the first such where
-// several have as many.
-func commonPrefix(streams []string) string {
+// mostCommonDomain is the domain that most streams belong to, the first such
+// where several have as many.
+func mostCommonDomain(streams []string) string {
 	count := map[string]int{}
 	best := ""
 	for _, stream := range streams {

@@ -1,53 +1,28 @@
 package domain
 
 import (
-	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/observatory-go/observatory/engine/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // environ is an environment of a test's own.
-func environ(vars map[string]string) LoadOption {
-	return Environ(func(name string) (string, bool) {
+func environ(vars map[string]string) config.LoadOption {
+	return config.Environ(func(name string) (string, bool) {
 		value, ok := vars[name]
 		return value, ok
 	})
 }
 
 // parse reads a file that has no mistakes.
-func parse(t *testing.T, text string, vars ...map[string]string) *Config {
+func parse(t *testing.T, text string) *config.Config {
 	t.Helper()
-	c, err := Parse("shop/domain.toml", []byte(text), environ(joined(vars)))
+	c, err := config.Parse("shop/domain.toml", []byte(text), environ(nil))
 	require.NoError(t, err)
 	return c
-}
-
-// mistakes reads a file that has some, and returns them as text.
-func mistakes(t *testing.T, text string, vars ...map[string]string) []string {
-	t.Helper()
-	c, err := Parse("domain.toml", []byte(text), environ(joined(vars)))
-	require.Error(t, err)
-	require.Nil(t, c)
-	return texts(err)
-}
-
-// texts are those of the errors that were joined.
-func texts(err error) []string {
-	var all []string
-	for _, e := range unjoin(err) {
-		all = append(all, e.Error())
-	}
-	return all
-}
-
-func joined(vars []map[string]string) map[string]string {
-	all := map[string]string{}
-	for _, v := range vars {
-		maps.Copy(all, v)
-	}
-	return all
 }

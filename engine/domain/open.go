@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,37 @@ import (
 	"time"
 
 	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 )
+
+// BrokerSpec is what an adapter needs to open a broker.
+type BrokerSpec struct {
+	config.Broker
+	// Logger is where the adapter logs: never nil.
+	Logger *slog.Logger
+}
+
+// DatabaseSpec is what an adapter needs to open a database.
+type DatabaseSpec struct {
+	config.Database
+	// Logger is where the adapter logs: never nil.
+	Logger *slog.Logger
+}
+
+// HandlerSpec is what is needed to deliver for a handler of the file.
+type HandlerSpec struct {
+	config.Handler
+	// Domain is the domain's name, and SourceURI the file's `source_uri`.
+	Domain    string
+	SourceURI string
+	// Timeout is how long one delivery may take.
+	Timeout time.Duration
+	// Concurrency is how many deliveries there are side by side.
+	Concurrency int
+	// Logger is where deliveries are logged: never nil.
+	Logger *slog.Logger
+}
 
 // Adapters are what a domain may be opened with, by the provider's name in the
 // file. A program links the adapters that it names here; the package adapters
@@ -39,79 +69,69 @@ func WithLogger(l *slog.Logger) OpenOption { return func(d *Domain) { d.log = l 
 // Open opens the brokers and databases of a configuration that there are
 // adapters for, and registers the handlers of the file. No server needs to be
 // up. What has no adapter stays closed, see [Domain.Warnings]: a handler that
-// needs it fails in [Domain.Config]. When Open fails, whatever it had opened is closed again.
+// needs it fails in [Domain.Config]. When Open fails, what it had opened is
+// closed again.
 //
-// Whoever opens a domain closes it: see [Domain.Close].
-func Open(ctx context.Context, c *Config, a Adapters, options ...OpenOption) (*Domain, error) {
-	d := &Domain{
-		config: c, log: slog.Default(),
-		brokers: map[string]engine.Broker{}, databases: map[string]engine.Database{},
-	}
+// The caller closes the domain: see [Domain.Close].
+func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOption) (*Domain, error) {
+	d := &Domain{config: c, log: slog.Default()}
 	for _, o := range options {
 		o(d)
 	}
-	err := errors.Join(d.openDatabases(ctx, a), d.openBrokers(a))
+	// Databases come first: closing goes backwards, and ends with them.
+	var databases, brokers error
+	d.databases, databases = openServers(d, "database", c.Databases, func(s config.Database) func() (engine.Database, error) {
+		open, ok := a.Databases[s.Provider]
+		if !ok {
+			return nil
+		}
+		return func() (engine.Database, error) { return open(ctx, DatabaseSpec{Database: s, Logger: d.log}) }
+	})
+	d.brokers, brokers = openServers(d, "broker", c.Brokers, func(s config.Broker) func() (engine.Broker, error) {
+		open, ok := a.Brokers[s.Provider]
+		if !ok {
+			return nil
+		}
+		return func() (engine.Broker, error) { return open(BrokerSpec{Broker: s, Logger: d.log}) }
+	})
+	err := errors.Join(databases, brokers)
 	if err == nil {
 		err = d.registerFile(a)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.rollBack(ctx))
+		// Also where it failed because ctx ended.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollBackTimeout)
+		defer cancel()
+		return nil, errors.Join(err, d.Close(ctx))
 	}
-	d.warnings = d.unopened()
+	d.warnings = d.withoutAdapter()
 	for _, w := range d.warnings {
 		d.log.Warn("configuration", "component", "domain", "warning", w.String())
 	}
 	return d, nil
 }
 
-// rollBack closes what an Open that failed had opened, also where it failed
-// because its context ended.
-func (d *Domain) rollBack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollBackTimeout)
-	defer cancel()
-	return d.Close(ctx)
-}
-
-// openDatabases comes first, so that Close, which goes backwards, ends with
-// them.
-func (d *Domain) openDatabases(ctx context.Context, a Adapters) error {
+// openServers opens the servers of one family that there are adapters for, in
+// the order of their names. The adapter of a server is nil where there is none.
+func openServers[Spec any, Server interface{ Close(context.Context) error }](
+	d *Domain, family string, specs map[string]Spec, adapter func(Spec) func() (Server, error),
+) (map[string]Server, error) {
+	opened := map[string]Server{}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(d.config.Databases)) {
-		spec := d.config.Databases[name]
-		open, ok := a.Databases[spec.Provider]
-		if !ok {
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		open := adapter(specs[name])
+		if open == nil {
 			continue
 		}
-		spec.Logger = d.log
-		db, err := open(ctx, spec)
+		server, err := open()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("open database %s: %w", name, err))
+			errs = append(errs, fmt.Errorf("open %s %s: %w", family, name, err))
 			continue
 		}
-		d.databases[name] = db
-		d.closers.Add("database "+name, db.Close)
+		opened[name] = server
+		d.closers.Add(family+" "+name, server.Close)
 	}
-	return errors.Join(errs...)
-}
-
-func (d *Domain) openBrokers(a Adapters) error {
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(d.config.Brokers)) {
-		spec := d.config.Brokers[name]
-		open, ok := a.Brokers[spec.Provider]
-		if !ok {
-			continue
-		}
-		spec.Logger = d.log
-		b, err := open(spec)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("open broker %s: %w", name, err))
-			continue
-		}
-		d.brokers[name] = b
-		d.closers.Add("broker "+name, b.Close)
-	}
-	return errors.Join(errs...)
+	return opened, errors.Join(errs...)
 }
 
 // registerFile registers the handlers of the file.
@@ -119,26 +139,73 @@ func (d *Domain) registerFile(a Adapters) error {
 	if len(d.config.Handlers) > 0 && a.Deliver == nil {
 		return fmt.Errorf("%s: [observatory.handlers] names handlers, and this program delivers for none: set Adapters.Deliver", d.config.Path)
 	}
+	name := d.Name()
+	var registrations []handler.Registration
 	var errs []error
-	for _, spec := range d.config.Handlers {
-		errs = append(errs, d.registerDelivery(spec, a))
+	for _, h := range d.config.Handlers {
+		resolved, err := d.config.Resolve(registration(h, nil))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		settings := resolved.Config()
+		fn, release, err := a.Deliver(HandlerSpec{
+			Handler: h, Domain: name, SourceURI: d.config.SourceURI,
+			Timeout: settings.HandlerTimeout, Concurrency: settings.Concurrency, Logger: d.log,
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: [observatory.handlers.%s] deliver: %w", d.config.Path, h.Name, err))
+			continue
+		}
+		if release != nil {
+			d.closers.Add("handler "+h.Name, func(context.Context) error { return release() })
+		}
+		registrations = append(registrations, registration(h, fn))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.Register(registrations...))...)
 }
 
-func (d *Domain) registerDelivery(spec HandlerSpec, a Adapters) error {
-	set, err := d.config.Resolve(spec.registration(nil))
-	if err != nil {
-		return err
+// registration is a handler of the file as a program would register it, around
+// fn.
+func registration(h config.Handler, fn handler.Func) handler.Registration {
+	routes := []handler.Route{handler.Any(fn)}
+	if len(h.Types) > 0 {
+		routes = nil
 	}
-	spec.Domain, spec.SourceURI = d.Name(), d.config.SourceURI
-	spec.Timeout, spec.Concurrency, spec.Logger = *set.HandlerTimeout, *set.Concurrency, d.log
-	fn, release, err := a.Deliver(spec)
-	if err != nil {
-		return fmt.Errorf("%s: [observatory.handlers.%s] deliver: %w", d.config.Path, spec.Name, err)
+	for _, t := range h.Types {
+		routes = append(routes, handler.Route{Type: t, Func: fn})
 	}
-	if release != nil {
-		d.closers.Add("handler "+spec.Name, func(context.Context) error { return release() })
+	r := handler.Events(h.Name, h.Stream, routes...)
+	r.Format = h.Format
+	return r.With(handler.Options{Group: h.Group})
+}
+
+// withoutAdapter warns of what the file names and this program has no adapter
+// for. Only here is that known: a file is read without knowing the adapters.
+func (d *Domain) withoutAdapter() []config.Warning {
+	var all []config.Warning
+	missing := func(section, provider string) {
+		if provider != memory {
+			all = append(all, config.Warning{
+				Code: config.CodeNotBuilt, Section: section, Key: "provider",
+				Text: fmt.Sprintf("no adapter for %q: it is not opened, and left out of readiness", provider),
+			})
+		}
 	}
-	return d.Register(spec.registration(fn))
+	for name, spec := range d.config.Databases {
+		if d.databases[name] == nil {
+			missing(config.Section("databases", name), spec.Provider)
+		}
+	}
+	for name, spec := range d.config.Brokers {
+		if d.brokers[name] == nil {
+			missing(config.Section("brokers", name), spec.Provider)
+		}
+	}
+	for name, provider := range d.config.Caches {
+		missing(config.Section("caches", name), provider)
+	}
+	missing("event_store", d.config.EventStore)
+	slices.SortFunc(all, func(a, b config.Warning) int { return cmp.Compare(a.Section, b.Section) })
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -172,7 +173,7 @@ func TestWhatIsNotOpenedIsWarnedOfOnceAndInTheLog(t *testing.T) {
 	require.NoError(t, err)
 	var got []string
 	for _, w := range d.Warnings() {
-		require.Equal(t, CodeNotBuilt, w.Code)
+		require.Equal(t, config.CodeNotBuilt, w.Code)
 		got = append(got, w.String())
 	}
 	require.Equal(t, []string{
@@ -200,10 +201,13 @@ func TestAnAdapterOfTheProgramsOwnIsNotWarnedOf(t *testing.T) {
 	require.NotNil(t, d.Database("search"))
 }
 
+// fullFile is a file with everything that Protean takes.
+const fullFile = "../config/testdata/domain-full.toml"
+
 func TestAFullProteanFileOpensWhereItsHandlersNeedNothingThatIsMissing(t *testing.T) {
 	t.Parallel()
 	for _, environment := range []string{"", "production", "staging", "others"} {
-		c, err := Load(fullFile, environ(map[string]string{"PROTEAN_ENV": environment, "DATABASE_URL": "postgresql://h/d"}))
+		c, err := config.Load(fullFile, environ(map[string]string{"PROTEAN_ENV": environment, "DATABASE_URL": "postgresql://h/d"}))
 		require.NoError(t, err)
 		d, err := Open(t.Context(), c, (&fakes{}).adapters(), quiet())
 		require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
@@ -15,8 +16,14 @@ import (
 func (d *Domain) Register(registrations ...handler.Registration) error {
 	all := slices.Clone(d.handlers)
 	var errs []error
+	known := registered{
+		names: map[string]bool{}, groups: map[groupOnStream]handler.Registration{}, commands: map[commandOfCategory]handler.Registration{},
+	}
+	for _, r := range all {
+		_ = known.add(r) // it was found right when it was registered
+	}
 	for _, r := range registrations {
-		if err := errors.Join(checkRegistration(r), checkBeside(all, r)); err != nil {
+		if err := errors.Join(checkRegistration(r), known.add(r)); err != nil {
 			errs = append(errs, fmt.Errorf("handler %q: %w", r.Name, err))
 		}
 		all = append(all, r)
@@ -28,7 +35,7 @@ func (d *Domain) Register(registrations ...handler.Registration) error {
 	return nil
 }
 
-// checkRegistration looks at one handler alone.
+// checkRegistration says what is wrong with one handler alone.
 func checkRegistration(r handler.Registration) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -45,7 +52,7 @@ func checkRegistration(r handler.Registration) error {
 		if slices.Contains(r.Streams[:i], stream) {
 			bad("stream %q is named twice", stream)
 		}
-		if err := checkStream(stream); err != nil {
+		if err := config.CheckStream(stream); err != nil {
 			bad("stream %q: %w", stream, err)
 		}
 		if r.Kind == handler.KindCommand && strings.HasSuffix(stream, message.CommandSuffix) {
@@ -55,62 +62,69 @@ func checkRegistration(r handler.Registration) error {
 	if r.Kind == handler.KindCommand && len(r.Streams) > 1 {
 		bad("commands of %d categories: expected one, register the handler for each", len(r.Streams))
 	}
-	errs = append(errs, checkRoutes(r.Routes))
-	return errors.Join(errs...)
-}
-
-func checkRoutes(routes []handler.Route) error {
-	if len(routes) == 0 {
-		return errors.New("no route: expected at least one, On(…) or Any(…)")
+	if len(r.Routes) == 0 {
+		bad("no route: expected at least one, On(…) or Any(…)")
 	}
-	for _, route := range routes {
+	for _, route := range r.Routes {
 		if route.Func == nil {
-			return fmt.Errorf("the route of %s has no function", typeName(route.Type))
-		}
-	}
-	return nil
-}
-
-// checkBeside looks at a handler among those before it.
-func checkBeside(others []handler.Registration, r handler.Registration) error {
-	var errs []error
-	for _, o := range others {
-		switch {
-		case o.Name == r.Name:
-			errs = append(errs, errors.New("registered twice: the name is the consumer group, give each its own"))
-		case o.Kind == handler.KindCommand && r.Kind == handler.KindCommand:
-			errs = append(errs, checkCommands(o, r))
-		default:
-			errs = append(errs, checkGroups(o, r))
+			bad("the route of %s has no function", typeName(route.Type))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// checkGroups refuses two handlers that would take each other's entries.
-func checkGroups(a, b handler.Registration) error {
-	if groupOf(a) != groupOf(b) {
-		return nil
-	}
-	for _, stream := range streamsOf(a) {
-		if slices.Contains(streamsOf(b), stream) {
-			return fmt.Errorf("has group %q on stream %q, as handler %q has: each would get half of the entries", groupOf(a), stream, a.Name)
-		}
-	}
-	return nil
+// registered is what each handler has to itself, by the handler that has it.
+type registered struct {
+	names    map[string]bool
+	groups   map[groupOnStream]handler.Registration
+	commands map[commandOfCategory]handler.Registration
 }
 
-// checkCommands refuses two handlers of one command.
-func checkCommands(a, b handler.Registration) error {
-	if !slices.Equal(a.Streams, b.Streams) {
-		return nil
+type (
+	groupOnStream     struct{ group, stream string }
+	commandOfCategory struct{ category, typ string }
+)
+
+// add adds a handler, and says what others have already: its name, its group on
+// a stream, or, among the command handlers of a category, which share a group,
+// its commands.
+func (all registered) add(r handler.Registration) error {
+	var errs []error
+	if all.names[r.Name] {
+		errs = append(errs, errors.New("registered twice: the name is the consumer group, give each its own"))
 	}
-	for _, route := range a.Routes {
-		if slices.ContainsFunc(b.Routes, func(r handler.Route) bool { return r.Type == route.Type }) {
-			return fmt.Errorf("handles %s of %q, as handler %q does: a command has one handler", typeName(route.Type), a.Streams[0], a.Name)
+	all.names[r.Name] = true
+
+	group := groupOf(r)
+	for _, stream := range streamsOf(r) {
+		at := groupOnStream{group, stream}
+		other, has := all.groups[at]
+		if !has {
+			all.groups[at] = r
+			continue
+		}
+		if bothCommands := other.Kind == handler.KindCommand && r.Kind == handler.KindCommand; !bothCommands && other.Name != r.Name {
+			errs = append(errs, fmt.Errorf("has group %q on stream %q, as handler %q has: each would get half of the entries", group, stream, other.Name))
+			break
 		}
 	}
-	return nil
+
+	if r.Kind != handler.KindCommand || len(r.Streams) != 1 {
+		return errors.Join(errs...)
+	}
+	for _, route := range r.Routes {
+		at := commandOfCategory{r.Streams[0], route.Type}
+		other, has := all.commands[at]
+		if !has {
+			all.commands[at] = r
+			continue
+		}
+		if other.Name != r.Name {
+			errs = append(errs, fmt.Errorf("handles %s of %q, as handler %q does: a command has one handler", typeName(route.Type), at.category, other.Name))
+			break
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func typeName(typ string) string {
@@ -127,7 +141,7 @@ func groupOf(r handler.Registration) string {
 		return r.Group
 	}
 	if r.Kind == handler.KindCommand && len(r.Streams) > 0 {
-		return dispatcherName(r.Streams[0])
+		return config.DispatcherName(r.Streams[0])
 	}
 	return r.Name
 }

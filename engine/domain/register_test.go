@@ -11,6 +11,7 @@ import (
 
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
@@ -119,26 +120,8 @@ func TestCommandHandlersOfACategoryShareOneDispatcher(t *testing.T) {
 		require.NoError(t, fn(t.Context(), &message.Envelope{Metadata: message.Metadata{Headers: message.Headers{Type: typ}}}))
 	}
 	require.Equal(t, []string{"cancel", "place"}, handled)
-	verdict, _ := handler.OutcomeOf(fn(t.Context(), &message.Envelope{}))
-	require.Equal(t, handler.Rejected, verdict, "a command that nobody handles is dead-lettered")
-}
-
-func TestTheDispatchersSectionBeatsThatOfACommandHandler(t *testing.T) {
-	t.Parallel()
-	c := parse(t, streams+`
-[server.subscriptions.Place]
-max_retries = 7
-messages_per_tick = 7
-[server.subscriptions."Commands:shop::order:command"]
-max_retries = 8
-`)
-	set, err := c.Resolve(handler.Commands("shop.orders.Place", "shop::order"))
-	require.NoError(t, err)
-	require.Equal(t, 8, *set.MaxRetries)
-	require.Equal(t, 10, *set.MessagesPerTick)
-	set, err = c.Resolve(handler.Commands("shop.orders.Place", "shop::payment"))
-	require.NoError(t, err)
-	require.Equal(t, 7, *set.MaxRetries)
+	outcome, _ := handler.OutcomeOf(fn(t.Context(), &message.Envelope{}))
+	require.Equal(t, handler.Rejected, outcome, "a command that has no handler is dead-lettered")
 }
 
 func TestASectionOfACommandHandlerThatHasNoEffectIsLogged(t *testing.T) {
@@ -154,48 +137,6 @@ func TestASectionOfACommandHandlerThatHasNoEffectIsLogged(t *testing.T) {
 	_, err = d.Config()
 	require.NoError(t, err)
 	require.Contains(t, log.String(), `section=server.subscriptions.Cancel use="server.subscriptions.\"Commands:shop::order:command\""`)
-}
-
-func TestABrokerSubscriberHasItsOwnDefaults(t *testing.T) {
-	t.Parallel()
-	c := parse(t, `
-[server]
-default_subscription_type = "event_store"
-default_subscription_profile = "batch"
-messages_per_tick = 99
-[server.broker_subscription]
-max_retries = 7
-retry_delay_seconds = 0.25
-enable_dlq = false
-`)
-	r := handler.Subscriber("shop.Legacy", "legacy", nothing)
-	set, err := c.Resolve(r)
-	require.NoError(t, err)
-	require.Equal(t, subscription.TypeStream, *set.Type)
-	require.Equal(t, 10, *set.MessagesPerTick)
-	require.Equal(t, 7, *set.MaxRetries)
-	require.Equal(t, 250*time.Millisecond, *set.RetryDelay)
-	require.False(t, *set.EnableDLQ)
-
-	_, err = c.Resolve(r.With(handler.Options{Type: "event_store"}))
-	require.EqualError(t, err, `shop/domain.toml: handler shop.Legacy cannot be subscription_type = "event_store": it reads a stream`)
-}
-
-func TestOptionsOfAProgramAreCheckedLikeTheFile(t *testing.T) {
-	t.Parallel()
-	_, err := parse(t, "").Resolve(handler.Events("shop.H", "s").With(handler.Options{
-		Profile: "fsat", Type: "streams", Settings: map[string]any{"max_retrys": 3, "concurrency": 0, "retry_jitter": "0.5"},
-	}))
-	var got []string
-	for _, e := range unjoin(err) {
-		got = append(got, e.Error())
-	}
-	require.Equal(t, []string{
-		`shop/domain.toml: [options of shop.H] concurrency = 0: expected a whole number from 1 to 2147483647`,
-		`shop/domain.toml: [options of shop.H] max_retrys: expected a key of a subscription; did you mean "max_retries"?`,
-		`shop/domain.toml: [options of shop.H] profile = "fsat": expected one of batch, debug, fast, production, projection; did you mean "fast"?`,
-		`shop/domain.toml: [options of shop.H] subscription_type = "streams": expected one of stream, event_store; did you mean "stream"?`,
-	}, got)
 }
 
 func TestRegistrationsThatCannotWorkAreRefused(t *testing.T) {
@@ -272,12 +213,14 @@ func TestADomainIsNamedByItsFileItsStreamsOrItsFolder(t *testing.T) {
 		require.NoError(t, d.Register(test.add...))
 		require.Equal(t, test.want, d.Name(), name)
 	}
-	nowhere, err := Parse("", nil)
+	nowhere, err := config.Parse("", nil)
 	require.NoError(t, err)
-	require.Equal(t, "domain", nowhere.folder())
+	d, err := Open(t.Context(), nowhere, (&fakes{}).adapters(), quiet())
+	require.NoError(t, err)
+	require.Equal(t, "domain", d.Name())
 }
 
-func TestACollectorLooksAtWhatIsOpen(t *testing.T) {
+func TestACollectorReadsWhatIsOpen(t *testing.T) {
 	t.Parallel()
 	d := open(t, servers, &fakes{})
 	require.NoError(t, d.Register(
@@ -302,6 +245,6 @@ func TestAFileHandlerOfCommandsDeadLettersWhatItDoesNotHandle(t *testing.T) {
 	c, err := d.Config()
 	require.NoError(t, err)
 	err = c.Subscriptions[0].Func(t.Context(), &message.Envelope{Metadata: message.Metadata{Headers: message.Headers{Type: "Other"}}})
-	verdict, _ := handler.OutcomeOf(err)
-	require.Equal(t, handler.Rejected, verdict)
+	outcome, _ := handler.OutcomeOf(err)
+	require.Equal(t, handler.Rejected, outcome)
 }

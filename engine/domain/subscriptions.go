@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
@@ -19,12 +19,78 @@ import (
 // streamBroker is the broker whose streams handlers read.
 const streamBroker = "default"
 
-// Config returns what an engine runs: a subscription for each handler and
-// stream, one for all commands of a category. Every handler whose settings
-// cannot work, or that needs what is not open, is in the error.
+// Subscription is one handler on one stream, with its settings.
+type Subscription struct {
+	// Handler is the full name that it runs under: for commands, that of their
+	// dispatcher.
+	Handler string
+	// Group is the consumer group.
+	Group string
+	// Stream is the stream of a broker, or the category of the event store.
+	Stream string
+	// Type is the label `type`: stream, event_store or broker, which is a stream
+	// that other programs write.
+	Type string
+	// Settings are those that have an effect, in the order of docs/configuration.md,
+	// each with the place that decided it.
+	Settings []config.Setting
+
+	registration handler.Registration
+	resolved     config.Resolved
+}
+
+// Subscriptions returns a subscription for each handler and stream, one for all
+// commands of a category, in the order of registration. Those that can run are
+// returned also with an error, which has every handler whose settings cannot
+// work, or that needs what is not open. No server is contacted.
+func (d *Domain) Subscriptions() ([]Subscription, error) {
+	var all []Subscription
+	var errs []error
+	for _, r := range d.runnable() {
+		resolved, err := d.config.Resolve(r)
+		if err == nil {
+			err = d.runs(r, resolved.Type)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		kind := string(resolved.Type)
+		if r.Kind == handler.KindSubscriber {
+			kind = "broker"
+		}
+		for _, stream := range streamsOf(r) {
+			all = append(all, Subscription{
+				Handler: runningName(r), Group: groupOf(r), Stream: stream, Type: kind,
+				Settings: resolved.Settings, registration: r, resolved: resolved,
+			})
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// runs says why a handler cannot run as a type of subscription; nil if it can.
+func (d *Domain) runs(r handler.Registration, as config.Type) error {
+	switch as {
+	case config.TypeEventStore:
+		return fmt.Errorf(`%s: handler %s would read the event store, which this release does not: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"`,
+			d.config.Path, r.Name, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
+	default:
+		if d.brokers[streamBroker] == nil {
+			return fmt.Errorf("%s: handler %s reads the broker %q, whose provider %q this program has no adapter for: set [brokers.%s] provider to one that it has",
+				d.config.Path, r.Name, streamBroker, d.config.Brokers[streamBroker].Provider, streamBroker)
+		}
+		return nil
+	}
+}
+
+// Config returns what an engine runs: the domain's subscriptions, and where its
+// health is asked for. The error is that of [Domain.Subscriptions].
 func (d *Domain) Config() (engine.Config, error) {
+	name := d.Name()
 	c := engine.Config{
-		Domain: d.Name(), ShutdownTimeout: d.config.Observatory.ShutdownTimeout, Logger: d.log,
+		Domain: name, ShutdownTimeout: d.config.Observatory.ShutdownTimeout, Logger: d.log,
+		MaxInflightBytes: d.config.Observatory.MaxInflightBytes,
 		Health: engine.HealthConfig{
 			Disabled: !d.config.Health.Enabled,
 			Address:  net.JoinHostPort(d.config.Health.Host, strconv.Itoa(d.config.Health.Port)),
@@ -32,24 +98,37 @@ func (d *Domain) Config() (engine.Config, error) {
 		},
 	}
 	d.warnSections()
-	var errs []error
-	for _, r := range d.runnable() {
-		subs, err := d.subscriptions(r)
-		errs = append(errs, err)
-		c.Subscriptions = append(c.Subscriptions, subs...)
+	subscriptions, err := d.Subscriptions()
+	for _, s := range subscriptions {
+		r := s.registration
+		kind := r.Kind
+		if kind == handler.KindEvent && strings.HasSuffix(r.Streams[0], message.CommandSuffix) {
+			kind = handler.KindCommand // a handler of the file on a stream of commands: no other handles what it does not
+		}
+		settings := s.resolved.Config()
+		settings.Domain, settings.Handler, settings.Group, settings.Stream, settings.Format = name, s.Handler, s.Group, s.Stream, r.Format
+		settings.SkipChecksums = !d.config.Observatory.VerifyChecksums
+		c.Subscriptions = append(c.Subscriptions, engine.Subscription{
+			Config: settings, Func: handler.Dispatch(kind, r.Routes), Source: consumergroup.Over(d.brokers[streamBroker]),
+		})
 	}
-	return c, errors.Join(errs...)
+	return c, err
 }
 
 // runnable are the registrations as they run: the command handlers of a
 // category as one, where the first of them stood.
 func (d *Domain) runnable() []handler.Registration {
 	var all []handler.Registration
+	dispatchers := map[string]int{} // by category
 	for _, r := range d.handlers {
-		i := slices.IndexFunc(all, func(o handler.Registration) bool {
-			return r.Kind == handler.KindCommand && o.Kind == handler.KindCommand && slices.Equal(o.Streams, r.Streams)
-		})
-		if i < 0 {
+		if r.Kind != handler.KindCommand {
+			all = append(all, r)
+			continue
+		}
+		category := r.Streams[0]
+		i, has := dispatchers[category]
+		if !has {
+			dispatchers[category] = len(all)
 			all = append(all, r)
 			continue
 		}
@@ -58,86 +137,27 @@ func (d *Domain) runnable() []handler.Registration {
 	return all
 }
 
-// warnSections says which sections of command handlers have no effect, since
+// warnSections logs the sections of command handlers that have no effect, since
 // their dispatcher has its settings from elsewhere.
 func (d *Domain) warnSections() {
-	running := d.runnable()
+	first := map[string]bool{} // categories of which a handler came
 	for _, r := range d.handlers {
-		short := subscription.ShortName(r.Name)
-		_, has := d.config.server.subscriptions[short]
-		first := slices.ContainsFunc(running, func(o handler.Registration) bool { return o.Name == r.Name })
-		if has && r.Kind == handler.KindCommand && !first {
-			d.log.Warn("section has no effect: another command handler of the category comes first", "component", "domain",
-				"section", "server.subscriptions."+short, "use", section{name: "server.subscriptions"}.path(subscription.ShortName(runningName(r))))
+		if r.Kind != handler.KindCommand {
+			continue
 		}
-	}
-}
-
-// subscriptions are those of one runnable registration.
-func (d *Domain) subscriptions(r handler.Registration) ([]engine.Subscription, error) {
-	set, err := d.config.Resolve(r)
-	if err != nil {
-		return nil, err
-	}
-	if *set.Type == subscription.TypeEventStore {
-		return nil, d.notStream(r)
-	}
-	source := d.brokers[streamBroker]
-	if source == nil {
-		return nil, d.noBroker(r)
-	}
-	var subs []engine.Subscription
-	for _, stream := range streamsOf(r) {
-		c := subscriptionConfig(set)
-		c.Domain, c.Handler, c.Group, c.Stream, c.Format = d.Name(), runningName(r), groupOf(r), stream, r.Format
-		c.SkipChecksums = !d.config.Observatory.VerifyChecksums
-		subs = append(subs, engine.Subscription{Config: c, Func: handler.Dispatch(dispatchKind(r), r.Routes), Source: consumergroup.Over(source)})
-	}
-	return subs, nil
-}
-
-// subscriptionConfig is what a subscription of a stream makes of its settings.
-func subscriptionConfig(s subscription.Settings) subscription.Config {
-	return subscription.Config{
-		MessagesPerTick: *s.MessagesPerTick,
-		TickInterval:    *s.TickInterval,
-		BlockingTimeout: *s.BlockingTimeout,
-		Retry: retry.Policy{
-			MaxAttempts: *s.MaxRetries, Delay: *s.RetryDelay,
-			Multiplier: *s.RetryMultiplier, MaxDelay: *s.RetryMaxDelay, Jitter: *s.RetryJitter,
-		},
-		DeadLetters:    *s.EnableDLQ,
-		OriginStream:   or(s.OriginStream, ""),
-		Order:          *s.Order,
-		Concurrency:    *s.Concurrency,
-		HandlerTimeout: *s.HandlerTimeout,
-		FromEnd:        *s.StartAtEnd,
+		category, short := r.Streams[0], subscription.ShortName(r.Name)
+		if first[category] && d.config.HasSubscription(short) {
+			d.log.Warn("section has no effect: another command handler of the category comes first", "component", "domain",
+				"section", config.Section("server.subscriptions", short), "use", config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
+		}
+		first[category] = true
 	}
 }
 
 // runningName is the name that a handler runs under.
 func runningName(r handler.Registration) string {
 	if r.Kind == handler.KindCommand {
-		return dispatcherName(r.Streams[0])
+		return config.DispatcherName(r.Streams[0])
 	}
 	return r.Name
-}
-
-// dispatchKind treats a handler of the file that reads a stream of commands as
-// a command handler: nobody else will handle what it does not.
-func dispatchKind(r handler.Registration) handler.Kind {
-	if r.Kind == handler.KindEvent && strings.HasSuffix(r.Streams[0], message.CommandSuffix) {
-		return handler.KindCommand
-	}
-	return r.Kind
-}
-
-func (d *Domain) notStream(r handler.Registration) error {
-	return fmt.Errorf(`%s: handler %s would read the event store, which this release does not: set [server] default_subscription_type = "stream", or [server.subscriptions.%s] subscription_type = "stream"`,
-		d.config.Path, r.Name, section{}.path(subscription.ShortName(runningName(r))))
-}
-
-func (d *Domain) noBroker(r handler.Registration) error {
-	return fmt.Errorf("%s: handler %s reads the broker %q, whose provider %q this program has no adapter for: set [brokers.%s] provider to one that it has",
-		d.config.Path, r.Name, streamBroker, d.config.Brokers[streamBroker].Provider, streamBroker)
 }

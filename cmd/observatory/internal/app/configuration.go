@@ -11,12 +11,13 @@ import (
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/adapters"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/domain"
 )
 
 // Configuration is the configuration that was taken, and why this one.
 type Configuration struct {
-	*domain.Config
+	*config.Config
 	// Sample is true for the embedded one.
 	Sample bool
 	// Found is true for a file that was found, not named.
@@ -38,7 +39,7 @@ func LoadConfiguration(o Options) (Configuration, error) {
 	if err != nil {
 		return Configuration{}, fmt.Errorf("working folder: %w; name a file with --config", err)
 	}
-	if path, ok := domain.Find(dir); ok {
+	if path, ok := config.Find(dir); ok {
 		c, err := load(path, "found from this folder upwards")
 		c.Found = err == nil
 		return c, err
@@ -47,7 +48,7 @@ func LoadConfiguration(o Options) (Configuration, error) {
 }
 
 func load(path, origin string) (Configuration, error) {
-	c, err := domain.Load(path)
+	c, err := config.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Configuration{}, fmt.Errorf("configuration file %s does not exist; name another with --config, or use --embedded", path)
 	}
@@ -55,7 +56,7 @@ func load(path, origin string) (Configuration, error) {
 }
 
 func sample(origin string) (Configuration, error) {
-	c, err := domain.Parse(samplePath, sampleConfig)
+	c, err := config.Parse(samplePath, sampleConfig)
 	return Configuration{Config: c, Sample: true, Origin: origin}, err
 }
 

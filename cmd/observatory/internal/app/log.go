@@ -5,11 +5,11 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/config"
 )
 
 // newLogger builds the log as the command line configures it, else the file.
-func newLogger(o Options, file domain.Logging) *slog.Logger {
+func newLogger(o Options, file config.Logging) *slog.Logger {
 	level := slog.LevelInfo
 	if file.Level != nil {
 		level = *file.Level

@@ -3,15 +3,12 @@ package app
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/domain"
 	"github.com/observatory-go/observatory/engine/lifecycle"
 	"github.com/observatory-go/observatory/engine/operate"
-	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // Operator is the operator's side of a configuration that this process does not
@@ -68,41 +65,14 @@ func (o *Operator) Close() error {
 
 // catalog lists what an engine of the domain would run.
 func catalog(d *domain.Domain) ([]operate.Subscription, error) {
-	config, err := d.Config()
-	if err != nil {
-		return nil, err
-	}
+	subscriptions, err := d.Subscriptions()
 	var all []operate.Subscription
-	for _, s := range config.Subscriptions {
-		all = append(all, operate.Subscription{
-			Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: string(subscription.TypeStream),
-			Settings: settings(s.WithDefaults()),
-		})
+	for _, s := range subscriptions {
+		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type}
+		for _, setting := range s.Settings {
+			entry.Settings = append(entry.Settings, operate.Setting(setting))
+		}
+		all = append(all, entry)
 	}
-	return all, nil
-}
-
-// settings are those of a subscription, by the keys of a configuration file.
-func settings(c subscription.Config) []operate.Setting {
-	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
-	start := "beginning"
-	if c.FromEnd {
-		start = "end"
-	}
-	return []operate.Setting{
-		{Key: "messages_per_tick", Value: strconv.Itoa(c.MessagesPerTick)},
-		{Key: "tick_interval", Value: seconds(c.TickInterval)},
-		{Key: "blocking_timeout_ms", Value: strconv.FormatInt(c.BlockingTimeout.Milliseconds(), 10)},
-		{Key: "max_retries", Value: strconv.Itoa(c.Retry.MaxAttempts)},
-		{Key: "retry_delay_seconds", Value: seconds(c.Retry.Delay)},
-		{Key: "retry_backoff_multiplier", Value: strconv.FormatFloat(c.Retry.Multiplier, 'f', -1, 64)},
-		{Key: "retry_max_delay_seconds", Value: seconds(c.Retry.MaxDelay)},
-		{Key: "retry_jitter", Value: strconv.FormatFloat(c.Retry.Jitter, 'f', -1, 64)},
-		{Key: "enable_dlq", Value: strconv.FormatBool(c.DeadLetters)},
-		{Key: "origin_stream", Value: c.OriginStream},
-		{Key: "order", Value: c.Order},
-		{Key: "concurrency", Value: strconv.Itoa(c.Concurrency)},
-		{Key: "handler_timeout_seconds", Value: seconds(c.HandlerTimeout)},
-		{Key: "start", Value: start},
-	}
+	return all, err
 }

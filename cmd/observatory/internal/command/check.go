@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/domain"
 )
 
@@ -70,8 +71,8 @@ type diagnostic struct {
 // no server: adapters connect when they are used. The error is that there is no
 // configuration to check.
 func checkConfiguration(o app.Options) (*report, error) {
-	config, err := app.LoadConfiguration(o)
-	mistake, refused := errors.AsType[*domain.Error](err)
+	taken, err := app.LoadConfiguration(o)
+	mistake, refused := errors.AsType[*config.Error](err)
 	if err != nil && !refused {
 		return nil, err
 	}
@@ -79,17 +80,17 @@ func checkConfiguration(o app.Options) (*report, error) {
 	switch {
 	case refused:
 		r.Domain = cmp.Or(o.ConfigPath, mistake.File)
-		if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
+		if invalid, ok := errors.AsType[*config.InvalidError](err); ok {
 			r.addWarnings(invalid.Warnings)
 		}
-	case config.Sample:
-		return nil, fmt.Errorf("no configuration file found: %s; name one with --config", config.Origin)
+	case taken.Sample:
+		return nil, fmt.Errorf("no configuration file found: %s; name one with --config", taken.Origin)
 	default:
 		// What its handlers need and do not have is known once it is open.
-		r.Domain = config.Path
-		r.addWarnings(config.Warnings)
+		r.Domain = taken.Path
+		r.addWarnings(taken.Warnings)
 		var d *domain.Domain
-		if d, err = config.Open(context.Background(), slog.New(slog.DiscardHandler)); err == nil {
+		if d, err = taken.Open(context.Background(), slog.New(slog.DiscardHandler)); err == nil {
 			r.Domain = d.Name()
 			r.addWarnings(d.Warnings())
 			_, err = d.Config()
@@ -108,7 +109,7 @@ func checkConfiguration(o app.Options) (*report, error) {
 	return r, nil
 }
 
-func (r *report) addWarnings(warnings []domain.Warning) {
+func (r *report) addWarnings(warnings []config.Warning) {
 	for _, w := range warnings {
 		element := strings.Trim(w.Section+"."+w.Key, ".")
 		r.Diagnostics = append(r.Diagnostics, diagnostic{Code: w.Code, Element: element, Level: levelWarning, Message: w.String()})
@@ -119,7 +120,7 @@ func (r *report) addWarnings(warnings []domain.Warning) {
 func (r *report) addErrors(err error) {
 	for _, e := range flatten(err) {
 		d := diagnostic{Code: "CONFIGURATION", Level: levelError, Message: e.Error()}
-		if known, ok := errors.AsType[*domain.Error](e); ok {
+		if known, ok := errors.AsType[*config.Error](e); ok {
 			d.Element = strings.Trim(known.Section+"."+known.Key, ".")
 		}
 		r.Diagnostics = append(r.Diagnostics, d)

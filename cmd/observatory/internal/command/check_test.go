@@ -43,7 +43,7 @@ func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
   1 warning(s)
 
   Warnings (1):
-    ! UNKNOWN_KEY: [observatory] colour: nobody reads this
+    ! UNKNOWN_KEY: [observatory] colour: unknown key
 
 `}, r)
 }

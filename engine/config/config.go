@@ -1,0 +1,110 @@
+// Package config reads a domain.toml: the file to values, all its mistakes at
+// once, and the settings of each handler with where they come from. A Python
+// project's file is read unchanged.
+//
+// The keys stand in one table, a row a key.
+package config
+
+import "time"
+
+// Config is a domain's configuration: merged, expanded, typed and checked. It
+// is read-only.
+type Config struct {
+	// Path is the file, as it was given.
+	Path string
+	// Environment is the value of PROTEAN_ENV: "" where it is not set.
+	Environment string
+	// Name is the domain's name by `[observatory] name`; "" where the file does
+	// not say.
+	Name string
+	// SourceURI is the `source` of CloudEvents; "" where the file does not say.
+	SourceURI string
+
+	Brokers   map[string]Broker
+	Databases map[string]Database
+	// Caches are the providers of caches, by the cache's name: memory or redis.
+	Caches map[string]string
+	// EventStore is the provider of the event store: memory or message_db.
+	EventStore string
+	// Handlers are those of [observatory.handlers], in the order of their names.
+	Handlers []Handler
+
+	Health      Health
+	Observatory Observatory
+	Telemetry   Telemetry
+	Logging     Logging
+	// Warnings are what an operator should know, and what stops nothing, in the
+	// order of sections and keys.
+	Warnings []Warning
+
+	layers layers
+}
+
+// Health is [server.health].
+type Health struct {
+	Enabled bool   // default true
+	Host    string // default "0.0.0.0"
+	Port    int    // default 8080
+}
+
+// Observatory is [observatory], without its handlers.
+type Observatory struct {
+	// ListenAddress is where /metrics is served; default 127.0.0.1:9000.
+	ListenAddress string
+	// Metrics is false where every instrument shall be a no-op; default true.
+	Metrics bool
+	// ShutdownTimeout is how long in-flight handlers get; default 10 s.
+	ShutdownTimeout time.Duration
+	// MaxInflightBytes bounds the bodies of the messages that all subscriptions
+	// together have read and not settled; default 256 MiB.
+	MaxInflightBytes int64
+	// VerifyChecksums is false where payloads are taken as they come; default
+	// true.
+	VerifyChecksums bool
+}
+
+// newConfig reads every section, then makes of their values what a program
+// needs. What is wrong is collected by the section.
+func newConfig(path, environment string, root section) *Config {
+	read := root.readAll()
+	observatory, health := read["observatory"], read["server.health"]
+	c := &Config{
+		Path: path, Environment: environment,
+		Name: get[string](observatory, "name"), SourceURI: get[string](read[""], "source_uri"),
+		Brokers: map[string]Broker{}, Databases: map[string]Database{}, Caches: map[string]string{},
+		EventStore: newEventStore(root.at("event_store"), read["event_store"]),
+		Health: Health{
+			Enabled: get[bool](health, "enabled"), Host: get[string](health, "host"), Port: get[int](health, "port"),
+		},
+		Observatory: Observatory{
+			ListenAddress: get[string](observatory, "listen_address"), Metrics: get[bool](observatory, "metrics"),
+			ShutdownTimeout:  get[time.Duration](observatory, "shutdown_timeout_seconds"),
+			MaxInflightBytes: get[int64](observatory, "max_inflight_bytes"),
+			VerifyChecksums:  get[bool](observatory, "verify_checksums"),
+		},
+		Telemetry: newTelemetry(root.at("telemetry"), read["telemetry"]),
+		Logging:   newLogging(read["logging"]),
+	}
+	for name, s := range root.at("brokers").named() {
+		c.Brokers[name] = newBroker(name, s, read[s.name])
+	}
+	for name, s := range root.at("databases").named() {
+		c.Databases[name] = newDatabase(name, s, read[s.name])
+	}
+	for name, s := range root.at("caches").named() {
+		c.Caches[name] = newCache(s, read[s.name])
+	}
+	c.layers = newLayers(root, read)
+	handlers := root.at("observatory").at("handlers")
+	for _, name := range handlers.keys() {
+		s := handlers.at(name)
+		c.Handlers = append(c.Handlers, c.newHandler(name, s, read[s.name]))
+	}
+	if !c.layers.streamByDefault() && get[bool](read[""], "enable_outbox") {
+		root.bad("enable_outbox", `expected false, or [server] default_subscription_type = "stream": event_store subscriptions do not read what an outbox publishes`)
+	}
+	warnPython(root, read)
+	warnNotBuilt(root, read)
+	warnPools(root, read, environment)
+	return c
+}

@@ -1,0 +1,180 @@
+package config
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/handler"
+)
+
+func TestASmallPoolIsWarnedOfWhereItMatters(t *testing.T) {
+	t.Parallel()
+	const file = `
+[databases.default]
+provider = "postgresql"
+database_uri = "postgresql://db/shop"
+pool_size = "${POOL|2}"
+[databases.reports]
+provider = "sqlite"
+database_uri = "sqlite:///r"
+pool_size = 4
+[databases.big]
+provider = "postgresql"
+database_uri = "postgresql://db/shop"
+[databases.memory]
+pool_size = 1
+`
+	text := func(name, size string) string {
+		return "Database '" + name + "' has pool_size=" + size + " (production default is 5). Consider raising it for production workloads."
+	}
+	want := []Warning{
+		{Code: CodeLowPoolSize, Section: "databases.default", Text: text("default", "2")},
+		{Code: CodeLowPoolSize, Section: "databases.reports", Text: text("reports", "4")},
+	}
+	require.Equal(t, want, parse(t, file).Warnings)
+	require.Equal(t, want, parse(t, file, map[string]string{"PROTEAN_ENV": "production"}).Warnings)
+	require.Empty(t, parse(t, file, map[string]string{"PROTEAN_ENV": "testing"}).Warnings)
+	require.Empty(t, parse(t, file, map[string]string{"PROTEAN_ENV": "development"}).Warnings)
+	require.Len(t, parse(t, file, map[string]string{"POOL": "5"}).Warnings, 1)
+}
+
+func TestAPoolWithoutLimitIsRefusedAndNotTakenForTheDefault(t *testing.T) {
+	t.Parallel()
+	for value, shown := range map[string]string{"0": "0", `"${POOL|0}"`: `"0"`} {
+		require.Equal(t, []string{
+			`domain.toml: [databases.default] pool_size = ` + shown + `: expected a whole number from 1 to 2147483647; ` +
+				`SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
+		}, mistakes(t, "[databases.default]\nprovider = \"postgresql\"\ndatabase_uri = \"postgresql://h/d\"\npool_size = "+value))
+	}
+}
+
+func TestHandlersOfTheFileAreReadWithTheirSettings(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+source_uri = "https://shop.example.test"
+[observatory.handlers.OrderMailer]
+stream = "shop::order"
+types = ["Shop.OrderPlaced.v1", "${TYPE|Shop.OrderPaid.v1}"]
+deliver = "http://127.0.0.1:8000/events"
+headers.Authorization = "Bearer ${TOKEN}"
+headers.X-Tenant = "eu"
+group = "mailers"
+profile = "fast"
+concurrency = 4
+order = "customer"
+[observatory.handlers.Audit]
+stream = "legacy"
+deliver = "log:"
+format = "fields"
+[server.subscriptions.OrderMailer]
+max_retries = 9
+concurrency = 2
+handler_timeout_seconds = 7
+`, map[string]string{"TOKEN": "t0k"})
+	require.Len(t, c.Handlers, 2)
+	audit, mailer := c.Handlers[0], c.Handlers[1]
+	require.Equal(t, "Audit", audit.Name)
+	require.Equal(t, handler.FormatFields, audit.Format)
+	require.Equal(t, TargetLog, audit.Target)
+	require.Equal(t, handler.FormatEnvelope, mailer.Format)
+	require.Equal(t, []string{"Shop.OrderPlaced.v1", "Shop.OrderPaid.v1"}, mailer.Types)
+	headers, err := mailer.Headers()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"Authorization": "Bearer t0k", "X-Tenant": "eu"}, headers)
+
+	resolved, err := c.Resolve(handler.Events(mailer.Name, mailer.Stream))
+	require.NoError(t, err)
+	require.Equal(t, TypeStream, resolved.Type, "handlers of the file are always stream")
+	set := resolved.Config()
+	require.Equal(t, 4, set.Concurrency, "what stands with the handler beats its section")
+	require.Equal(t, 2, set.Retry.MaxAttempts, "a profile that stands with the handler beats its section too")
+	require.Equal(t, "customer", set.Order)
+	require.Equal(t, "7s", set.HandlerTimeout.String())
+
+	resolved, err = c.Resolve(handler.Events(audit.Name, audit.Stream))
+	require.NoError(t, err)
+	require.Equal(t, TypeStream, resolved.Type)
+	set = resolved.Config()
+	require.Equal(t, "30s", set.HandlerTimeout.String())
+	require.Equal(t, 10, set.MessagesPerTick)
+}
+
+func TestMistakesOfHandlersOfTheFileAreAllReported(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		`domain.toml: [observatory.handlers.A] deliver = "ftp://h/x": expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,
+		`domain.toml: [observatory.handlers.A] format = "avro": expected one of envelope, fields, object`,
+		`domain.toml: [observatory.handlers.A] profile = "bacth": expected one of batch, debug, fast, production, projection; did you mean "batch"?`,
+		`domain.toml: [observatory.handlers.A] stream: is missing: expected the stream to read, such as "shop::order"`,
+		`domain.toml: [observatory.handlers.A] subscription_type = "event_store": expected "stream": handlers of the file read streams`,
+		`domain.toml: [observatory.handlers.A] types = "x": expected an array of texts`,
+		`domain.toml: [observatory.handlers.A.headers] X Y = ***: expected the name of an HTTP header`,
+		`domain.toml: [observatory.handlers.B] deliver: is missing: expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,
+		`domain.toml: [observatory.handlers.B] stream = "a b": expected the name of a stream without spaces`,
+		`domain.toml: [observatory.handlers.C] types = an array: expected none: an entry of format = "fields" has no type`,
+	}, mistakes(t, `
+[observatory.handlers.A]
+types = "x"
+deliver = "ftp://h/x"
+format = "avro"
+profile = "bacth"
+subscription_type = "event_store"
+headers = {"X Y" = "v"}
+[observatory.handlers.B]
+stream = "a b"
+[observatory.handlers.C]
+stream = "s"
+deliver = "log:"
+types = ["T"]
+format = "fields"
+`))
+}
+
+func TestAHeaderThatBelongsToTheEventIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Content-Type", "content-type", "ce-id", "CE-Source", "Ce-anything"} {
+		require.Equal(t, []string{
+			`domain.toml: [observatory.handlers.A.headers] ` + name + ` = ***: expected no such header: ` +
+				`Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name`,
+		}, mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders."+name+" = \"x\""))
+	}
+	require.Empty(t, parse(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders = {cell = \"x\", X-Content-Type = \"x\"}").Warnings)
+}
+
+func TestAHeaderThatCannotBeSentIsRefused(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		`"" = "v"`:            ` = ***: expected the name of an HTTP header`,
+		`"X:Y" = "v"`:         `X:Y = ***: expected the name of an HTTP header`,
+		`"Ü" = "v"`:           `Ü = ***: expected the name of an HTTP header`,
+		`X-Bell = "a\u0007b"`: `X-Bell = ***: expected a value of one line, without control characters`,
+		`X-Two = "a\nb"`:      `X-Two = ***: expected a value of one line, without control characters`,
+	} {
+		got := mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders = {"+header+"}")
+		require.Len(t, got, 1, header)
+		require.Contains(t, got[0], "[observatory.handlers.A.headers] "+want, header)
+	}
+}
+
+func TestMetricsThatAreNotPushedAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	const file = "[telemetry]\nexporter = \"Console\"\nenabled = "
+	require.Equal(t, []Warning{{
+		Code: CodeNotBuilt, Section: "telemetry", Key: "exporter",
+		Text: `accepted, without effect in this release: nothing is printed or pushed; "otlp" pushes, and /metrics has all`,
+	}}, parse(t, file+"true").Warnings)
+	require.Empty(t, parse(t, file+"false").Warnings, "none are asked for")
+}
+
+func TestTelemetryAndLoggingAreRead(t *testing.T) {
+	t.Parallel()
+	c, err := Load(fullFile, environ(nil))
+	require.NoError(t, err)
+	require.Equal(t, Telemetry{
+		Enabled: true, ServiceName: "shop", Exporter: "otlp", Endpoint: "http://127.0.0.1:4317",
+		ResourceAttributes: map[string]string{"deployment.environment": "test", "team": "orders"},
+	}, c.Telemetry)
+	require.Equal(t, Logging{Level: new(slog.LevelWarn), Format: "json"}, c.Logging)
+}

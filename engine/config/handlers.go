@@ -1,0 +1,150 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// Handler is one [observatory.handlers.<name>]: a handler that delivers its
+// messages to an application.
+type Handler struct {
+	Name   string
+	Stream string
+	// Types are the message types to deliver; none for all of the stream.
+	Types []string
+	// Target is "log:" or an http(s) URL.
+	Target string
+	// Headers returns what goes with each request. It reads `${file:…}` again
+	// each time.
+	Headers func() (map[string]string, error)
+	// Group is the consumer group; "" for the handler's name.
+	Group string
+	// Format says how the stream's entries are read.
+	Format handler.Format
+}
+
+// TargetLog is the target that writes each message to standard output.
+const TargetLog = "log:"
+
+// The formats of a handler's stream, by their names in a file.
+var formats = map[string]handler.Format{
+	"envelope": handler.FormatEnvelope, "object": handler.FormatObject, "fields": handler.FormatFields,
+}
+
+func (c *Config) newHandler(name string, s section, v values) Handler {
+	h := Handler{
+		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"), Target: s.target("deliver"),
+		Headers: s.at("headers").headers(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
+	}
+	if len(h.Types) > 0 && h.Format != handler.FormatEnvelope {
+		s.bad("types", `expected none: an entry of format = %q has no type`, get[string](v, "format"))
+	}
+	if typeOf(c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]) == TypeEventStore {
+		s.add(Error{Section: s.name, Key: "subscription_type", Value: `"event_store"`, Expected: `expected "stream": handlers of the file read streams`})
+	}
+	return h
+}
+
+// stream reads the name of a stream, which must be there.
+func (s section) stream(key string) string {
+	name, ok := s.text(key)
+	if !ok {
+		if !s.has(key) {
+			s.missing(key, `expected the stream to read, such as "shop::order"`)
+		}
+		return ""
+	}
+	if err := CheckStream(name); err != nil {
+		s.bad(key, "%s", err)
+	}
+	return name
+}
+
+// target reads where a handler delivers to.
+func (s section) target(key string) string {
+	const wanted = `"log:" or a URL such as "http://127.0.0.1:8000/events"`
+	text, ok := s.text(key)
+	if !ok {
+		if !s.has(key) {
+			s.missing(key, "expected "+wanted)
+		}
+		return ""
+	}
+	if text == TargetLog {
+		return text
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		s.bad(key, "expected "+wanted)
+	}
+	return text
+}
+
+// headers reads the names and values of HTTP headers.
+func (s section) headers() func() (map[string]string, error) {
+	read := map[string]func() (string, error){}
+	for _, name := range s.keys() {
+		value, ok := s.text(name)
+		switch {
+		case !ok:
+		case !validHeaderName(name):
+			s.bad(name, "expected the name of an HTTP header")
+		case ofEvent(name):
+			s.bad(name, "expected no such header: Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name")
+		case strings.ContainsFunc(value, isControl):
+			s.bad(name, "expected a value of one line, without control characters")
+		default:
+			read[name] = s.reread(name)
+		}
+	}
+	return func() (map[string]string, error) {
+		all := make(map[string]string, len(read))
+		for name, value := range read {
+			text, err := value()
+			if err != nil {
+				return nil, err
+			}
+			all[name] = text
+		}
+		return all, nil
+	}
+}
+
+// ofEvent reports whether a header is one that carries the CloudEvent itself.
+func ofEvent(name string) bool {
+	name = strings.ToLower(name)
+	return name == "content-type" || strings.HasPrefix(name, "ce-")
+}
+
+// isControl reports whether a header's value cannot hold a character.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+// validHeaderName reports whether name is a token of RFC 9110.
+func validHeaderName(name string) bool {
+	const marks = "!#$%&'*+-.^_`|~"
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune(marks, rune(c)) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// CheckStream says what is wrong with the name of a stream; nil if nothing is.
+func CheckStream(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("expected the name of a stream, got an empty one")
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return fmt.Errorf("expected the name of a stream without spaces")
+	case strings.HasSuffix(name, deadletter.Suffix):
+		return fmt.Errorf("expected a stream, not a dead-letter queue: what fails would be dead-lettered to %s%s", name, deadletter.Suffix)
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// kind is how the value of a key is read: its type, and its range. A value may
+// be a text of `${VAR}` whatever its type.
+type kind struct {
+	// want says for the page of keys what the value must be.
+	want string
+	// read returns the value as its Go type, or nil: the key is not given, or is
+	// wrong, which it has reported.
+	read func(s section, key string) any
+	// show is a value as the file would have it.
+	show func(value any) string
+}
+
+func showPlain(value any) string { return fmt.Sprint(value) }
+
+// The kinds without a range.
+var (
+	// unread is for what only Python can use. It is left to Python to check.
+	unread = elsewhere("")
+
+	text = kind{"text", func(s section, key string) any {
+		if v, ok := s.text(key); ok {
+			return v
+		}
+		return nil
+	}, showPlain}
+
+	// notBlank is a text that is more than spaces.
+	notBlank = kind{"text", func(s section, key string) any {
+		v, ok := s.text(key)
+		switch {
+		case !ok:
+			return nil
+		case strings.TrimSpace(v) == "":
+			s.bad(key, "expected a text that is not blank")
+			return nil
+		}
+		return v
+	}, showPlain}
+
+	texts = kind{"array of texts", func(s section, key string) any {
+		if all := s.texts(key); all != nil {
+			return all
+		}
+		return nil
+	}, showPlain}
+
+	boolean = kind{"boolean", func(s section, key string) any {
+		value := plain(s.tree[key])
+		if name, ok := value.(string); ok {
+			switch strings.ToLower(name) {
+			case "true":
+				return true
+			case "false":
+				return false
+			}
+		}
+		if v, ok := value.(bool); ok {
+			return v
+		}
+		if value != nil {
+			s.bad(key, "expected true or false")
+		}
+		return nil
+	}, showPlain}
+
+	// port is a TCP port; 0 takes a free one.
+	port = kind{"0 to 65535", func(s section, key string) any {
+		v, ok := s.whole(key, 0, math.MaxInt32)
+		switch {
+		case !ok:
+			return nil
+		case v > 65535:
+			s.bad(key, "expected a port from 0 to 65535")
+			return nil
+		}
+		return int(v)
+	}, showPlain}
+
+	hostPort = kind{"`host:port`", func(s section, key string) any {
+		v, ok := s.text(key)
+		if !ok {
+			return nil
+		}
+		_, port, err := net.SplitHostPort(v)
+		if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 0 || n > 65535 {
+			s.bad(key, "expected an address such as 127.0.0.1:9000")
+			return nil
+		}
+		return v
+	}, showPlain}
+
+	// anyNumber is a number without a range: a float64.
+	anyNumber = kind{"number", func(s section, key string) any {
+		if v, ok := s.float(key); ok {
+			return v
+		}
+		return nil
+	}, showPlain}
+)
+
+// filledText is a text that is not empty.
+func filledText(want string) kind {
+	return kind{want, func(s section, key string) any {
+		v, ok := s.text(key)
+		switch {
+		case !ok:
+			return nil
+		case v == "":
+			s.bad(key, "expected a text that is not empty")
+			return nil
+		}
+		return v
+	}, showPlain}
+}
+
+// elsewhere is for what needs more than its own value to be read: the code that
+// builds from the section reads it.
+func elsewhere(want string) kind {
+	return kind{want, func(section, string) any { return nil }, showPlain}
+}
+
+// whole is a whole number of at least least: an int.
+func whole(least int) kind {
+	return kind{fmt.Sprintf("whole number, ≥ %d", least), func(s section, key string) any {
+		if v, ok := s.whole(key, int64(least), math.MaxInt32); ok {
+			return int(v)
+		}
+		return nil
+	}, showPlain}
+}
+
+// bytes is a size of at least least bytes: an int64.
+func bytes(least int64) kind {
+	return kind{fmt.Sprintf("bytes, ≥ %d", least), func(s section, key string) any {
+		if v, ok := s.whole(key, least, 1<<50); ok {
+			return v
+		}
+		return nil
+	}, showPlain}
+}
+
+// number is a number in a range: a float64.
+func number(want string, least, most float64) kind {
+	return kind{want, func(s section, key string) any {
+		v, ok := s.float(key)
+		switch {
+		case !ok:
+			return nil
+		case math.IsNaN(v) || v < least || v > most:
+			s.bad(key, "expected a number from %g to %g", least, most)
+			return nil
+		}
+		return v
+	}, showPlain}
+}
+
+// oneOf is one of some names, in any case.
+func oneOf(names ...string) kind {
+	return kind{"`" + strings.Join(names, "`, `") + "`", func(s section, key string) any {
+		got, ok := s.text(key)
+		if !ok {
+			return nil
+		}
+		if i := slices.Index(names, strings.ToLower(got)); i >= 0 {
+			return names[i]
+		}
+		s.badName(key, got, names)
+		return nil
+	}, showPlain}
+}
+
+// The kinds of durations. Fractions are allowed.
+var (
+	seconds         = duration("seconds", time.Second, false)
+	positiveSeconds = duration("seconds", time.Second, true)
+	positiveMillis  = duration("milliseconds", time.Millisecond, true)
+)
+
+const longest = 366 * 24 * time.Hour
+
+func duration(name string, unit time.Duration, positive bool) kind {
+	want, least := name+", ≥ 0", "0"
+	if positive {
+		want, least = name+", > 0", "more than 0"
+	}
+	most := float64(longest / unit)
+	return kind{want, func(s section, key string) any {
+		v, ok := s.float(key)
+		if !ok {
+			return nil
+		}
+		if inRange := v >= 0 && v <= most; !inRange || positive && v == 0 {
+			s.bad(key, "expected a number of %s, from %s to %.0f", name, least, most)
+			return nil
+		}
+		return time.Duration(math.Round(v * float64(unit)))
+	}, func(value any) string {
+		return strconv.FormatFloat(float64(value.(time.Duration))/float64(unit), 'f', -1, 64)
+	}}
+}
+
+// text reads a text, and says whether there is one.
+func (s section) text(key string) (string, bool) {
+	switch v := s.tree[key].(type) {
+	case nil:
+		return "", false
+	case string:
+		return v, true
+	case *expanded:
+		return v.text, true
+	}
+	s.bad(key, "expected a text")
+	return "", false
+}
+
+// texts reads an array of texts; nil where there is none.
+func (s section) texts(key string) []string {
+	if !s.has(key) {
+		return nil
+	}
+	values, ok := s.tree[key].([]any)
+	if !ok {
+		s.bad(key, "expected an array of texts")
+		return nil
+	}
+	all := make([]string, 0, len(values))
+	for _, v := range values {
+		v, ok := plain(v).(string)
+		if !ok {
+			s.bad(key, "expected an array of texts")
+			return nil
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// whole reads a whole number in a range, and says whether there is one.
+func (s section) whole(key string, least, most int64) (int64, bool) {
+	if !s.has(key) {
+		return 0, false
+	}
+	v, ok := wholeNumber(plain(s.tree[key]))
+	if !ok || v < least || v > most {
+		s.bad(key, "expected a whole number from %d to %d", least, most)
+		return 0, false
+	}
+	return v, true
+}
+
+func wholeNumber(value any) (int64, bool) {
+	switch v := value.(type) {
+	case int64:
+		return v, true
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// float reads a number, and says whether there is one.
+func (s section) float(key string) (float64, bool) {
+	switch v := plain(s.tree[key]).(type) {
+	case nil:
+		return 0, false
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, true
+	case string:
+		if f, err := strconv.ParseFloat(v, 64); err == nil {
+			return f, true
+		}
+	}
+	s.bad(key, "expected a number")
+	return 0, false
+}
+
+// plain is a value of the tree with its references filled in.
+func plain(value any) any {
+	if e, ok := value.(*expanded); ok {
+		return e.text
+	}
+	return value
+}

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// defaults are the adapters that every domain has, whatever its file says.
+// Every other default stands in the table of keys, so that a value of the file
+// can be told from one that is not there.
+func defaults() map[string]any {
+	memory := func() map[string]any { return map[string]any{"provider": "memory"} }
+	return map[string]any{
+		"databases":   map[string]any{"default": memory(), "memory": memory()},
+		"brokers":     map[string]any{"default": map[string]any{"provider": "inline"}},
+		"caches":      map[string]any{"default": memory()},
+		"event_store": memory(),
+	}
+}
+
+// forEnvironment makes of a file's table what holds in an environment: its known
+// keys over the defaults, the environment's table over both, references filled
+// in. Other names at top level are dropped, as in Python.
+func forEnvironment(file map[string]any, environment string, env lookup, p *problems) map[string]any {
+	known := maps.Clone(file)
+	maps.DeleteFunc(known, func(key string, _ any) bool { return !slices.Contains(places[""].names, key) })
+	tree := merge(defaults(), known)
+	root := section{tree: file, problems: p}
+	warnMisspelt(root, environment)
+	if overlay, ok := file[environment].(map[string]any); ok && environment != "" {
+		tree = merge(tree, overlay)
+		warnMisspelt(root.at(environment), "")
+	}
+	expandTable(section{tree: tree, problems: p}, env)
+	return tree
+}
+
+// warnMisspelt warns of names at top level, of the file or of its environment's
+// table, that look like one that is known.
+func warnMisspelt(s section, environment string) {
+	known := places[""].names
+	for _, key := range s.keys() {
+		near := nearest(key, known)
+		if near != "" && key != environment && !slices.Contains(known, key) && distance(key, near) <= 2 {
+			s.warn(CodeUnknownKey, s.path(key), "", fmt.Sprintf("unknown key; did you mean %q?", near))
+		}
+	}
+}
+
+// merge lays one table over another: tables merge, everything else replaces.
+// Neither is changed.
+func merge(below, above map[string]any) map[string]any {
+	merged := maps.Clone(below)
+	for key, value := range above {
+		over, isTable := value.(map[string]any)
+		under, wasTable := merged[key].(map[string]any)
+		switch {
+		case isTable && wasTable:
+			merged[key] = merge(under, over)
+		case isTable:
+			merged[key] = merge(map[string]any{}, over)
+		default:
+			merged[key] = value
+		}
+	}
+	return merged
+}
+
+// expandTable expands the texts of a table in place, those of tables inside
+// arrays included.
+func expandTable(s section, env lookup) {
+	for _, key := range s.keys() {
+		s.tree[key] = expandValue(s, key, s.tree[key], env)
+	}
+}
+
+func expandValue(s section, key string, value any, env lookup) any {
+	switch v := value.(type) {
+	case string:
+		return expandText(s, key, v, env)
+	case map[string]any:
+		expandTable(section{name: s.path(key), tree: v, problems: s.problems}, env)
+	case []map[string]any:
+		all := make([]any, len(v))
+		for i := range v {
+			all[i] = expandValue(s, fmt.Sprintf("%s[%d]", key, i), v[i], env)
+		}
+		return all
+	case []any:
+		all := make([]any, len(v))
+		for i := range v {
+			all[i] = expandValue(s, fmt.Sprintf("%s[%d]", key, i), v[i], env)
+		}
+		return all
+	}
+	return value
+}
+
+func expandText(s section, key, text string, env lookup) any {
+	if _, _, _, found := cutReference(text); !found {
+		return text
+	}
+	filled, err := expand(text, env)
+	for _, err := range unjoin(err) {
+		s.add(Error{Section: s.name, Key: key, Value: s.shown(key), Expected: err.Error()})
+	}
+	return &expanded{raw: text, text: filled, env: env, failed: err != nil}
+}
+
+// unjoin returns the errors that were joined.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, unjoin(e)...)
+	}
+	return all
+}

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Broker is one [brokers.<name>], as an adapter needs it.
+type Broker struct {
+	Name     string
+	Provider string // redis, redis_pubsub or inline
+	// URI returns the server's URL as Go clients take it. It is called for
+	// every new connection, and reads `${file:…}` again each time.
+	URI func() (string, error)
+	// MaxConnections caps the pool; 0 is the adapter's default.
+	MaxConnections int
+	// SocketTimeout and ConnectTimeout are 0 for the adapter's defaults.
+	SocketTimeout  time.Duration
+	ConnectTimeout time.Duration
+	RetryOnTimeout bool
+}
+
+// Database is one [databases.<name>], as an adapter needs it.
+type Database struct {
+	Name     string
+	Provider string // postgresql, mssql, sqlite, elasticsearch or memory
+	// URI returns the server's URL as Go clients take it. It is called for
+	// every new connection, and reads `${file:…}` again each time.
+	URI func() (string, error)
+	// Schema is "public" by default, "dbo" for SQL Server.
+	Schema string
+	// Managed is false where the tables belong to another program; default true.
+	Managed bool
+	// PoolSize connections stay open (default 5), up to MaxOverflow more
+	// (default 10, -1 for no limit) open under load.
+	PoolSize    int
+	MaxOverflow int
+	// PoolRecycle is the greatest age of a connection; 0 (the default) for any.
+	PoolRecycle time.Duration
+	// PoolTimeout is how long to wait for a connection; default 30 s.
+	PoolTimeout time.Duration
+	// PrePing tests a connection before use; default true.
+	PrePing bool
+}
+
+func newBroker(name string, s section, v values) Broker {
+	b := Broker{Name: name, Provider: get[string](v, "provider")}
+	if b.Provider != "inline" {
+		b.URI = s.url("URI", "redis", "rediss", "unix")
+		v = s.withParameters(v)
+	}
+	b.MaxConnections = get[int](v, "max_connections")
+	b.SocketTimeout = get[time.Duration](v, "socket_timeout")
+	b.ConnectTimeout = get[time.Duration](v, "socket_connect_timeout")
+	b.RetryOnTimeout = get[bool](v, "retry_on_timeout")
+	return b
+}
+
+// withParameters returns the values of a broker with those of its URL's
+// parameters in their place.
+func (s section) withParameters(v values) values {
+	uri, _ := plain(s.tree["URI"]).(string)
+	query := cutAddress(uri).query
+	in := section{name: s.path("URI"), tree: map[string]any{}, problems: s.problems}
+	for _, key := range poolKeys() {
+		switch {
+		case key == "retry_on_timeout" && query.Has(key):
+			in.tree[key] = pythonBool(query.Get(key))
+		case query.Has(key):
+			in.tree[key] = query.Get(key)
+		}
+	}
+	given := maps.Clone(v.given)
+	maps.Copy(given, in.read(v.place.pattern).given)
+	return values{place: v.place, given: given}
+}
+
+func newDatabase(name string, s section, v values) Database {
+	d := Database{
+		Name: name, Provider: get[string](v, "provider"), Schema: get[string](v, "schema"), Managed: get[bool](v, "managed"),
+		PoolSize: get[int](v, "pool_size"), MaxOverflow: get[int](v, "max_overflow"),
+		PoolRecycle: get[time.Duration](v, "pool_recycle"), PoolTimeout: get[time.Duration](v, "pool_timeout"),
+		PrePing: get[bool](v, "pool_pre_ping"),
+	}
+	if v.given["schema"] == nil {
+		d.Schema = map[string]string{"postgresql": "public", "mssql": "dbo"}[d.Provider]
+	}
+	switch d.Provider {
+	case "postgresql":
+		d.URI = s.url("database_uri", "postgresql", "postgres")
+	case "mssql", "sqlite":
+		d.URI = s.url("database_uri", d.Provider, "sqlserver")
+	case "elasticsearch":
+		d.URI = s.reread("database_uri")
+	}
+	return d
+}
+
+// poolSize is how many connections stay open. SQLAlchemy's 0 is no default of
+// ours, and would be taken for one.
+var poolSize = kind{whole(1).want, func(s section, key string) any {
+	if n, ok := wholeNumber(plain(s.tree[key])); ok && n == 0 {
+		s.bad(key, "expected a whole number from 1 to 2147483647; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here")
+		return nil
+	}
+	return whole(1).read(s, key)
+}, showPlain}
+
+// recycle is an age; SQLAlchemy's -1 is no limit.
+var recycle = kind{"seconds", func(s section, key string) any {
+	if v := plain(s.tree[key]); v == int64(-1) || v == "-1" {
+		return nil
+	}
+	return seconds.read(s, key)
+}, seconds.show}
+
+func newCache(s section, v values) (provider string) {
+	provider = get[string](v, "provider")
+	if provider == "redis" {
+		s.url("URI", "redis", "rediss", "unix")
+	}
+	return provider
+}
+
+func newEventStore(s section, v values) (provider string) {
+	provider = get[string](v, "provider")
+	if provider == "message_db" {
+		s.url("database_uri", "postgresql", "postgres")
+	}
+	return provider
+}
+
+// named are the tables inside a section, by their names.
+func (s section) named() map[string]section {
+	all := map[string]section{}
+	for _, key := range s.keys() {
+		all[key] = s.at(key)
+	}
+	return all
+}
+
+// url reads a server's URL of one of the schemes, which must be there, and
+// returns what reads and translates it anew.
+func (s section) url(key string, schemes ...string) func() (string, error) {
+	text, ok := s.text(key)
+	if !ok {
+		if !s.has(key) {
+			s.missing(key, "expected the server's URL, such as "+examples[schemes[0]])
+		}
+		return nil
+	}
+	if scheme := cutAddress(text).scheme; !slices.Contains(schemes, dialectOf(scheme)) {
+		s.bad(key, "expected a URL of %s, such as %s", schemes[0], examples[schemes[0]])
+	} else if _, err := translate(text); err != nil {
+		s.bad(key, "%s", err)
+	}
+	read := s.reread(key)
+	return func() (string, error) {
+		uri, err := read()
+		if err != nil {
+			return "", err
+		}
+		uri, err = translate(uri)
+		if err != nil {
+			return "", fmt.Errorf("%s: [%s] %s: %w", s.file, s.name, key, err)
+		}
+		return uri, nil
+	}
+}
+
+var examples = map[string]string{
+	"redis":      "redis://127.0.0.1:6379/0",
+	"postgresql": "postgresql://user@127.0.0.1:5432/database",
+	"mssql":      "mssql://user@127.0.0.1:1433/database",
+	"sqlite":     "sqlite:///file.sqlite",
+}

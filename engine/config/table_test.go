@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAMisspeltKeyIsWarnedOfWithTheNameThatIsNear(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+[sevrer]
+[prod]
+[observatory]
+shutdown_timeout = 3
+colour = 1
+[observatory.handlers.H]
+stream = "s"
+deliver = "log:"
+typs = []
+max_retrys = 3
+[server.subscriptions.X]
+retry_delay_secnds = 1
+`)
+	var got []string
+	for _, w := range c.Warnings {
+		got = append(got, w.String())
+	}
+	require.ElementsMatch(t, []string{
+		`[sevrer]: unknown key; did you mean "server"?`,
+		`[observatory] shutdown_timeout: unknown key; did you mean "shutdown_timeout_seconds"?`,
+		`[observatory] colour: unknown key`,
+		`[observatory.handlers.H] typs: unknown key; did you mean "types"?`,
+		`[observatory.handlers.H] max_retrys: unknown key; did you mean "max_retries"?`,
+		`[server.subscriptions.X] retry_delay_secnds: unknown key; did you mean "retry_delay_seconds"?`,
+	}, got)
+}
+
+func TestAMisspeltKeyIsWarnedOfInEverySection(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ section, wrong, right string }{
+		{"brokers.default", "max_conections", "max_connections"},
+		{"caches.default", "TLT", "TTL"},
+		{"consume_idempotency", "clean_up", "cleanup"},
+		{"consume_idempotency.cleanup", "batchsize", "batch_size"},
+		{"databases.default", "pool_sise", "pool_size"},
+		{"event_store", "max_connection", "max_connections"},
+		{"idempotency", "redis_uri", "redis_url"},
+		{"logging", "levell", "level"},
+		{"observatory", "names", "name"},
+		{"outbox", "external_broker", "external_brokers"},
+		{"outbox.cleanup", "batchsize", "batch_size"},
+		{"outbox.retry", "max_atempts", "max_attempts"},
+		{"server", "default_subscription", "default_subscription_type"},
+		{"server.broker_subscription", "enable_dqlq", "enable_dlq"},
+		{"server.dlq", "retention_hour", "retention_hours"},
+		{"server.event_store_subscription", "enable_recover", "enable_recovery"},
+		{"server.health", "prot", "port"},
+		{"server.partitioning", "lease_ttl", "lease_ttl_ms"},
+		{"server.priority_lanes", "treshold", "threshold"},
+		{"server.stream_subscription", "max_retrys", "max_retries"},
+		{"server.subscriptions.X", "max_retrys", "max_retries"},
+		{"server.transient_retry", "backof", "backoff"},
+		{"server.version_retry", "max_delay", "max_delay_seconds"},
+		{"telemetry", "endpiont", "endpoint"},
+	} {
+		var got []string
+		for _, w := range parse(t, "["+row.section+"]\n"+row.wrong+" = 1").Warnings {
+			if w.Code == CodeUnknownKey {
+				got = append(got, w.String())
+			}
+		}
+		require.Len(t, got, 1, row.section)
+		require.True(t, strings.HasPrefix(got[0], fmt.Sprintf("[%s] %s: ", row.section, row.wrong)), got[0])
+		require.True(t, strings.HasSuffix(got[0], fmt.Sprintf("; did you mean %q?", row.right)), got[0])
+	}
+}
+
+func TestAMisspeltSectionOfAnEnvironmentIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	c := parse(t, "[production.sevrer]\nmessages_per_tick = 5\n[production.surprise]", map[string]string{"PROTEAN_ENV": "production"})
+	require.Len(t, c.Warnings, 1)
+	require.Equal(t, `[production.sevrer]: unknown key; did you mean "server"?`, c.Warnings[0].String())
+}
+
+func TestAKeyOfASubscriptionInTheWrongSectionIsToldWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	c := parse(t, "[server]\nmax_retries = 5\n[server.stream_subscription]\nconcurrency = 4\n[server.dlq]\nmax_retries = 2")
+	var got []string
+	for _, w := range c.Warnings {
+		got = append(got, w.String())
+	}
+	require.Equal(t, []string{
+		`[server] max_retries: unknown key; it is a key of [server.subscriptions.<Handler>]`,
+		`[server.dlq] max_retries: unknown key; it is a key of [server.subscriptions.<Handler>]`,
+		`[server.stream_subscription] concurrency: unknown key; it is a key of [server.subscriptions.<Handler>]`,
+	}, got)
+}
+
+// A default that its own key would refuse, or that has another type than what is
+// read, would show only where it is used.
+func TestEveryDefaultIsWhatItsKeyReads(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, r := range table {
+		for _, value := range append([]any{r.defaultValue, r.handlerDefault}, r.profiles...) {
+			if value == nil {
+				continue
+			}
+			p := &problems{}
+			s := section{tree: map[string]any{r.name: r.kind.show(value)}, problems: p}
+			require.Equal(t, value, r.kind.read(s, r.name), "%v %s", r.in, r.name)
+			require.NoError(t, p.err())
+			checked++
+		}
+	}
+	require.Greater(t, checked, 60)
+}
+
+func TestNoKeyStandsTwiceInASection(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range table {
+		for _, section := range r.in {
+			require.False(t, seen[section+" "+r.name], "%s %s", section, r.name)
+			seen[section+" "+r.name] = true
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+// Telemetry is [telemetry]: whether and where metrics are pushed. It does not
+// concern /metrics.
+type Telemetry struct {
+	Enabled            bool   // default false
+	ServiceName        string // default: the domain's name
+	Exporter           string // "otlp" (default) or "console"
+	Endpoint           string // "" for the exporter's own default
+	ResourceAttributes map[string]string
+}
+
+// Logging is [logging], as far as it is honoured.
+type Logging struct {
+	// Level is the lowest level to log; nil where the file does not say.
+	Level *slog.Level
+	// Format is "auto" (the default: console on a terminal, else json),
+	// "console" or "json".
+	Format string
+}
+
+func newTelemetry(s section, v values) Telemetry {
+	t := Telemetry{
+		Enabled: get[bool](v, "enabled"), ServiceName: get[string](v, "service_name"),
+		Exporter: get[string](v, "exporter"), Endpoint: get[string](v, "endpoint"),
+		ResourceAttributes: map[string]string{},
+	}
+	attributes := s.at("resource_attributes")
+	for _, key := range attributes.keys() {
+		t.ResourceAttributes[key] = fmt.Sprint(plain(attributes.tree[key]))
+	}
+	return t
+}
+
+func newLogging(v values) Logging {
+	l := Logging{Format: get[string](v, "format")}
+	if level, ok := v.given["level"].(slog.Level); ok {
+		l.Level = &level
+	}
+	return l
+}
+
+// levels are Python's names of levels; TRACE and CRITICAL have no like here.
+var levels = map[string]slog.Level{
+	"notset": slog.LevelDebug, "trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+	"warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError, "critical": slog.LevelError,
+}
+
+// level is the name of a level; an empty one counts as not given.
+var level = kind{"`DEBUG`, `INFO`, `WARNING`, `ERROR`, `CRITICAL`", func(s section, key string) any {
+	name, ok := s.text(key)
+	if !ok || name == "" {
+		return nil
+	}
+	if level, ok := levels[strings.ToLower(name)]; ok {
+		return level
+	}
+	s.badName(key, name, []string{"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+	return nil
+}, showPlain}

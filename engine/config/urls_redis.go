@@ -1,0 +1,69 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// redisTLS are the parameters that say how a rediss URL's server is trusted.
+var redisTLS = []string{"ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+
+// redisPython are parameters about things that are Python's own, or that the Go
+// client does by itself.
+var redisPython = []string{
+	"client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "lib_name",
+	"lib_version", "protocol", "retry_on_error", "single_connection_client", "socket_keepalive",
+	"socket_read_size", "ssl_min_version", "ssl_validate_ocsp",
+}
+
+// poolKeys are the settings of a pool that may be parameters as well.
+func poolKeys() []string {
+	names := make([]string, len(poolRows))
+	for i, r := range poolRows {
+		names[i] = r.name
+	}
+	return names
+}
+
+// translateRedis keeps of a redis-py URL the server, who we are there, the
+// database, and how its certificate is checked.
+func translateRedis(a address) (string, error) {
+	if a.query.Has("password") || a.query.Has("username") {
+		a.user = url.UserPassword(a.query.Get("username"), a.query.Get("password"))
+	}
+	a.drop("username", "password")
+	a.drop(poolKeys()...)
+	a.drop(redisPython...)
+	if a.query.Has("ssl_cert_reqs") {
+		a.query.Set("ssl_cert_reqs", strings.TrimPrefix(strings.ToLower(a.query.Get("ssl_cert_reqs")), "cert_"))
+	}
+	if a.query.Has("ssl_check_hostname") {
+		a.query.Set("ssl_check_hostname", pythonBool(a.query.Get("ssl_check_hostname")))
+	}
+	return a.String(), a.checkRedis()
+}
+
+func (a address) checkRedis() error {
+	known := []string{"db"}
+	if a.scheme == "rediss" {
+		known = append(known, redisTLS...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.query)) {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("its parameter %q is not known to a %s URL: expected one of %s", name, a.scheme, strings.Join(append(known, poolKeys()...), ", "))
+		}
+	}
+	return nil
+}
+
+// pythonBool reads what redis-py takes for a boolean in a URL.
+func pythonBool(text string) string {
+	switch strings.ToLower(text) {
+	case "", "0", "f", "false", "n", "no":
+		return "false"
+	}
+	return "true"
+}

@@ -1,0 +1,114 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPythonsURLsAreTranslated(t *testing.T) {
+	t.Parallel()
+	for python, want := range map[string]string{
+		"postgresql://u:p@h:5432/d":                                              "postgres://u:p@h:5432/d",
+		"postgres://u@h/d":                                                       "postgres://u@h/d",
+		"postgresql+psycopg2://u:p@h/d?sslmode=require":                          "postgres://u:p@h/d?sslmode=require",
+		"postgresql+psycopg://u:p@h/d":                                           "postgres://u:p@h/d",
+		"postgresql+pg8000://h/d":                                                "postgres://h/d",
+		"PostgreSQL+psycopg2://h/d":                                              "postgres://h/d",
+		"postgresql+asyncpg://h/d?ssl=require&timeout=3":                         "postgres://h/d?connect_timeout=3&sslmode=require",
+		"postgresql+asyncpg://h/d?prepared_statement_cache_size=0":               "postgres://h/d",
+		"postgresql://h/d?keepalives=1&keepalives_idle=30&application_name=shop": "postgres://h/d?application_name=shop",
+		"postgresql://u:p@/d?host=a:1&host=b:2":                                  "postgres://u:p@/d?host=a%2Cb&port=1%2C2",
+		"postgresql://u:p@/d?host=/run/postgresql":                               "postgres://u:p@/d?host=%2Frun%2Fpostgresql",
+		"postgresql://u:p@a:1,b:2/d":                                             "postgres://u:p@a:1,b:2/d",
+		"postgresql://me:p%40ss@h/d":                                             "postgres://me:p%40ss@h/d",
+		"postgresql://me:p@ss%@h/d":                                              "postgres://me:p%40ss%25@h/d",
+
+		"mssql+pyodbc://sa:p@h:1433/shop?driver=ODBC+Driver+18+for+SQL+Server&TrustServerCertificate=yes&Encrypt=no": "sqlserver://sa:p@h:1433?TrustServerCertificate=true&database=shop&encrypt=false",
+		"mssql+pymssql://sa:p@h/shop":                         "sqlserver://sa:p@h?database=shop",
+		"mssql+pyodbc:///?odbc_connect=Server%3Dh%3BUID%3Dsa": "odbc:Server=h;UID=sa",
+
+		"sqlite:///shop.sqlite":              "file:shop.sqlite",
+		"sqlite:///data/shop.sqlite?mode=ro": "file:data/shop.sqlite?mode=ro",
+		"sqlite:////var/lib/shop.sqlite":     "file:/var/lib/shop.sqlite",
+		"sqlite+aiosqlite:///shop.sqlite":    "file:shop.sqlite",
+		"sqlite:///file:shop?mode=memory":    "file:shop?mode=memory",
+		"sqlite://":                          ":memory:",
+		"sqlite:///":                         ":memory:",
+		"sqlite:///:memory:":                 ":memory:",
+
+		"redis://h:6379/2": "redis://h:6379/2",
+		"redis://:p@h":     "redis://:p@h",
+		"redis://h/0?db=3&decode_responses=True&protocol=3":                "redis://h/0?db=3",
+		"redis://h?socket_timeout=2&max_connections=7":                     "redis://h",
+		"redis://h?username=u&password=p%26":                               "redis://u:p&@h",
+		"rediss://h:6380/0":                                                "rediss://h:6380/0",
+		"rediss://h?ssl_cert_reqs=none":                                    "rediss://h?ssl_cert_reqs=none",
+		"rediss://h?ssl_cert_reqs=CERT_REQUIRED":                           "rediss://h?ssl_cert_reqs=required",
+		"rediss://h?ssl_ca_certs=%2Fetc%2Fca.pem&ssl_check_hostname=False": "rediss://h?ssl_ca_certs=%2Fetc%2Fca.pem&ssl_check_hostname=false",
+		"unix://u:p@/run/redis.sock?db=2":                                  "unix://u:p@/run/redis.sock?db=2",
+		"unix:///run/redis.sock":                                           "unix:///run/redis.sock",
+	} {
+		got, err := translate(python)
+		require.NoError(t, err, python)
+		require.Equal(t, want, got, python)
+	}
+}
+
+func TestURLsOfOtherServersAreErrors(t *testing.T) {
+	t.Parallel()
+	for python, want := range map[string]string{
+		"":                             "expected a URL",
+		"localhost:6379":               "expected a URL",
+		"mysql://h/d":                  "expected a URL of postgresql",
+		"redis://h?ssl_cert_reqs=none": `parameter "ssl_cert_reqs" is not known to a redis URL`,
+		"redis://h?sockettimeout=1":    `parameter "sockettimeout" is not known`,
+	} {
+		_, err := translate(python)
+		require.ErrorContains(t, err, want, python)
+	}
+}
+
+func TestARedisURLMayCarryThePoolsSettings(t *testing.T) {
+	t.Parallel()
+	b := parse(t, `
+[brokers.default]
+provider = "redis"
+URI = "redis://h/0?max_connections=7&socket_timeout=2.5&retry_on_timeout=yes"
+max_connections = 50
+socket_connect_timeout = 1
+`).Brokers["default"]
+	require.Equal(t, 7, b.MaxConnections)
+	require.Equal(t, 2500*time.Millisecond, b.SocketTimeout)
+	require.Equal(t, time.Second, b.ConnectTimeout)
+	require.True(t, b.RetryOnTimeout)
+
+	require.Equal(t,
+		[]string{`domain.toml: [brokers.default.URI] max_connections = "x": expected a whole number from 1 to 2147483647`},
+		mistakes(t, "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://h?max_connections=x\""))
+}
+
+func FuzzTranslate(f *testing.F) {
+	f.Add("postgresql+psycopg2://u:p@h/d?host=a:1&host=b")
+	f.Add("redis://u:p@ss%@h?db=x#y")
+	f.Fuzz(func(t *testing.T, uri string) {
+		got, err := translate(uri)
+		if err != nil || strings.HasPrefix(got, "file:") || strings.HasPrefix(got, "odbc:") || got == ":memory:" {
+			return
+		}
+		again := cutAddress(got)
+		first := cutAddress(uri)
+		require.Equal(t, first.host, again.host)
+		if first.user != nil && !first.query.Has("password") && !first.query.Has("username") {
+			require.Equal(t, password(first.user), password(again.user), "a password arrives as it was written")
+		}
+	})
+}
+
+func password(u *url.Userinfo) string {
+	text, _ := u.Password()
+	return text
+}
