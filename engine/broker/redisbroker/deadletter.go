@@ -39,7 +39,7 @@ func (m *membership) deadLetter(ctx context.Context, queue string, entries []dea
 		args = append(args, entry.ID, entry.Data, entry.Raw != nil, entry.Raw)
 	}
 	result, err := m.broker.run(ctx, deadLetterScript, []string{m.member.Stream, queue}, args...)
-	if says(err, "CROSSSLOT") {
+	if hasCode(err, "CROSSSLOT") {
 		m.split.Store(true)
 		return m.writeThenAck(ctx, queue, entries)
 	}

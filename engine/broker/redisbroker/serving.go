@@ -97,7 +97,7 @@ func (b *Broker) noteJoin(m consumergroup.Member, err error) {
 		if !b.serving.get(m).joined {
 			b.serving.set(m, memberState{joined: true})
 		}
-	case says(err, "NOPERM"):
+	case hasCode(err, "NOPERM"):
 		b.serving.set(m, memberState{denied: err})
 	}
 }
@@ -108,7 +108,7 @@ func (m *membership) noteRead(err error) {
 	case err == nil && m.refused.Load():
 		m.refused.Store(false)
 		m.broker.serving.set(m.member, memberState{joined: true})
-	case says(err, "NOPERM"):
+	case hasCode(err, "NOPERM"):
 		m.refused.Store(true)
 		m.broker.serving.set(m.member, memberState{joined: true, denied: err})
 	}

@@ -128,9 +128,9 @@ func connectionError(cmds []redis.Cmder, err error) error {
 // nothing wrong, and a lost connection is not an error of the key.
 func (in *inspection) noteError(key string, err error) {
 	switch {
-	case err == nil, in.lost != nil && errors.Is(err, in.lost), says(err, "no such key"), says(err, "NOGROUP"):
+	case err == nil, in.lost != nil && errors.Is(err, in.lost), hasCode(err, "no such key"), hasCode(err, "NOGROUP"):
 		return
-	case says(err, "WRONGTYPE"):
+	case hasCode(err, "WRONGTYPE"):
 		err = broker.ErrWrongType
 	}
 	in.errs = append(in.errs, fmt.Errorf("%q: %w", key, err))
