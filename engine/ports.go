@@ -5,6 +5,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/health"
+	"github.com/observatory-go/observatory/engine/subscription/catchup"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
@@ -23,5 +24,13 @@ type Broker interface {
 type Database interface {
 	health.Pinger
 	// Close ends its connections, waiting for borrowed ones until ctx ends.
+	Close(ctx context.Context) error
+}
+
+// EventStore is what an adapter of an event store implements.
+type EventStore interface {
+	catchup.Store
+	// Close ends its connections; it is bounded by ctx and harmless when
+	// repeated.
 	Close(ctx context.Context) error
 }

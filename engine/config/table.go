@@ -280,7 +280,7 @@ var serverRows = []row{
 	{
 		in: in("server"), name: "default_subscription_type", kind: oneOf(string(TypeStream), string(TypeEventStore)),
 		defaultText: "`event_store`, as in Protean",
-		help: "What handlers in Go read. This release reads streams alone: a handler that resolves to `event_store` is an error at start. " +
+		help: "What handlers in Go read. `event_store` works with a store in memory that the program passes; with Message-DB it is an error at start. " +
 			"Handlers of the file are always `stream`.",
 	},
 	{

@@ -24,6 +24,7 @@ type Domain struct {
 	log       *slog.Logger
 	brokers   map[string]engine.Broker
 	databases map[string]engine.Database
+	store     engine.EventStore // nil without an adapter
 	handlers  []handler.Registration
 	warnings  []config.Warning
 	closers   lifecycle.Closers

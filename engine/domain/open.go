@@ -51,6 +51,10 @@ type Adapters struct {
 	Brokers map[string]func(BrokerSpec) (engine.Broker, error)
 	// Databases open a database; they must not need the server to be up.
 	Databases map[string]func(context.Context, DatabaseSpec) (engine.Database, error)
+	// EventStores open the event store; it must not need a server to be up. The
+	// package adapters has none for `memory`: what such a store holds the program
+	// itself appends, so that it opens the store and passes it.
+	EventStores map[string]func() (engine.EventStore, error)
 	// Deliver makes the function of a handler of the file, and what releases it
 	// (nil for nothing). Nil where the program has no use for such handlers.
 	Deliver func(HandlerSpec) (fn handler.Func, release func() error, err error)
@@ -94,7 +98,15 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 		}
 		return func() (engine.Broker, error) { return open(BrokerSpec{Broker: s, Logger: d.log}) }
 	})
-	err := errors.Join(databases, brokers)
+	var store error
+	if open, ok := a.EventStores[c.EventStore]; ok {
+		if d.store, store = open(); store == nil {
+			d.closers.Add("event store", d.store.Close)
+		} else {
+			store = fmt.Errorf("open event store: %w", store)
+		}
+	}
+	err := errors.Join(databases, brokers, store)
 	if err == nil {
 		err = d.registerFile(a)
 	}
@@ -205,7 +217,9 @@ func (d *Domain) withoutAdapter() []config.Warning {
 	for name, provider := range d.config.Caches {
 		missing(config.Section("caches", name), provider)
 	}
-	missing("event_store", d.config.EventStore)
+	if d.store == nil {
+		missing("event_store", d.config.EventStore)
+	}
 	slices.SortFunc(all, func(a, b config.Warning) int { return cmp.Compare(a.Section, b.Section) })
 	return all
 }

@@ -214,8 +214,9 @@ func TestAFullProteanFileOpensWhereItsHandlersNeedNothingThatIsMissing(t *testin
 		require.NoError(t, d.Register(handler.Events("shop.Plain", "shop::order", handler.Any(nothing))))
 		_, err = d.Config()
 		if environment == "staging" {
-			require.EqualError(t, err, fullFile+`: handler shop.Plain would read the event store, which this release does not: `+
-				`set [server] default_subscription_type = "stream", or [server.subscriptions.Plain] subscription_type = "stream"`)
+			require.EqualError(t, err, fullFile+`: handler shop.Plain would read the event store, whose provider "message_db" this program has no adapter for: `+
+				`set [server] default_subscription_type = "stream", or [server.subscriptions.Plain] subscription_type = "stream"; `+
+				`a program that has a store in memory passes it in Adapters.EventStores`)
 			continue
 		}
 		require.NoError(t, err)

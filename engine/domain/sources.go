@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -38,12 +39,15 @@ func (d *Domain) Sources() []collector.Source {
 	return all
 }
 
-// watched are the subscriptions that run. One that cannot is for [Domain.Config]
-// to report.
+// watched are the subscriptions to streams that run. One that cannot is for
+// [Domain.Config] to report.
 func (d *Domain) watched(domain string) []collector.Watch {
 	var all []collector.Watch
 	subscriptions, _ := d.Subscriptions()
 	for _, s := range subscriptions {
+		if s.resolved.Type == config.TypeEventStore {
+			continue
+		}
 		all = append(all, collector.Watch{
 			Domain: domain, Handler: subscription.ShortName(s.Handler), Group: s.Group, Stream: s.Stream, Type: s.Type,
 		})

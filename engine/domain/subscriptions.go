@@ -13,6 +13,7 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/catchup"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
@@ -73,8 +74,11 @@ func (d *Domain) Subscriptions() ([]Subscription, error) {
 func (d *Domain) runs(r handler.Registration, as config.Type) error {
 	switch as {
 	case config.TypeEventStore:
-		return fmt.Errorf(`%s: handler %s would read the event store, which this release does not: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"`,
-			d.config.Path, r.Name, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
+		if d.store == nil {
+			return fmt.Errorf(`%s: handler %s would read the event store, whose provider %q this program has no adapter for: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"; a program that has a store in memory passes it in Adapters.EventStores`,
+				d.config.Path, r.Name, d.config.EventStore, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
+		}
+		return nil
 	default:
 		if d.brokers[streamBroker] == nil {
 			return fmt.Errorf("%s: handler %s reads the broker %q, whose provider %q this program has no adapter for: set [brokers.%s] provider to one that it has",
@@ -108,9 +112,13 @@ func (d *Domain) Config() (engine.Config, error) {
 		settings := s.resolved.Config()
 		settings.Domain, settings.Handler, settings.Group, settings.Stream, settings.Format = name, s.Handler, s.Group, s.Stream, r.Format
 		settings.SkipChecksums = !d.config.Observatory.VerifyChecksums
-		c.Subscriptions = append(c.Subscriptions, engine.Subscription{
-			Config: settings, Func: handler.Dispatch(kind, r.Routes), Source: consumergroup.Over(d.brokers[streamBroker]),
-		})
+		run := engine.Subscription{Config: settings, Func: handler.Dispatch(kind, r.Routes)}
+		if s.resolved.Type == config.TypeEventStore {
+			run.Source = catchup.Over(d.store)
+		} else {
+			run.Source = consumergroup.Over(d.brokers[streamBroker])
+		}
+		c.Subscriptions = append(c.Subscriptions, run)
 	}
 	return c, err
 }

@@ -35,6 +35,9 @@ func New() *Store {
 	}
 }
 
+// Close does nothing: the store is gone with the process.
+func (s *Store) Close(context.Context) error { return nil }
+
 // Append adds a message to the stream that its headers name, and returns its
 // global position.
 func (s *Store) Append(_ context.Context, e message.Envelope) (position int64, err error) {
