@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/adapters"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
@@ -76,6 +77,21 @@ func TestTheServersOfAFileAreOpenedAndLookedAt(t *testing.T) {
 		require.NoError(t, err, s.Name())
 	}
 	require.Equal(t, []string{"broker:default", "broker:local", "database:default"}, names)
+}
+
+func TestSentinelAndClusterAreServersOfAFile(t *testing.T) {
+	t.Parallel()
+	for name, uri := range map[string]string{
+		"Sentinel": testserver.StartRedisSentinel(t).URL + "/0?socket_timeout=2&sentinel_username=&sentinel_password=",
+		"Cluster":  testserver.StartRedisCluster(t, 2).URL + "?max_connections=4",
+	} {
+		d := open(t, uri, testserver.Postgres(t).URL)
+		require.NoError(t, d.Broker("default").Ping(t.Context()), name)
+		require.NoError(t, d.Register(handler.Events("shop.Orders", testserver.Name(t)+"::order", handler.Any(ignore))))
+		figures, err := d.Sources()[0].Collect(t.Context())
+		require.NoError(t, err, name)
+		require.Equal(t, collector.Known(1), figures.Brokers[0].Up, name)
+	}
 }
 
 func TestADomainOpensWhileItsServersAreDown(t *testing.T) {

@@ -330,7 +330,7 @@ var serverOfRows = slices.Concat([]row{
 	},
 	{
 		in: in("brokers.*"), name: "URI", kind: elsewhere("URL"), defaultText: "required for `redis`",
-		help: "`redis://`, `rediss://` (TLS) or `unix://`, with user, password and database. Mind the capitals.",
+		help: "`redis://`, `unix://`, `redis+sentinel://` or `redis+cluster://`, with user, password and database; `rediss` in the place of `redis` for TLS. Mind the capitals.",
 	},
 }, poolRows, []row{
 	{

@@ -25,7 +25,7 @@ func translate(uri string) (string, error) {
 	case "redis", "rediss", "unix":
 		return translateRedis(cutAddress(uri))
 	}
-	return "", errors.New("expected a URL of postgresql, mssql, sqlite, redis, rediss or unix")
+	return "", errors.New("expected a URL of postgresql, mssql, sqlite, redis, rediss, unix, redis+sentinel or redis+cluster")
 }
 
 // address is a URL in parts. Unlike net/url it takes several hosts, and any
@@ -178,7 +178,8 @@ func translateSQLite(uri string) string {
 	return "file:" + path
 }
 
-// dialectOf is a URL's scheme without the driver that Python shall use.
+// dialectOf is a URL's scheme without the driver that Python shall use, or
+// without what stands at the addresses of Redis.
 func dialectOf(scheme string) string {
 	dialect, _, _ := strings.Cut(strings.ToLower(scheme), "+")
 	return dialect

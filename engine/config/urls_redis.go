@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -10,6 +11,10 @@ import (
 
 // redisTLS are the parameters that say how a rediss URL's server is trusted.
 var redisTLS = []string{"ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+
+// sentinelCredentials are who we are to Sentinel, where that differs from who we
+// are to the servers that it names.
+var sentinelCredentials = []string{"sentinel_username", "sentinel_password"}
 
 // redisPython are parameters about things that are Python's own, or that the Go
 // client does by itself.
@@ -29,7 +34,8 @@ func poolKeys() []string {
 }
 
 // translateRedis keeps of a redis-py URL the server, who we are there, the
-// database, and how its certificate is checked.
+// database, and how its certificate is checked. Of the schemes that redis-py does
+// not have, redis+sentinel and redis+cluster, it keeps the hosts and the master.
 func translateRedis(a address) (string, error) {
 	if a.query.Has("password") || a.query.Has("username") {
 		a.user = url.UserPassword(a.query.Get("username"), a.query.Get("password"))
@@ -46,9 +52,29 @@ func translateRedis(a address) (string, error) {
 	return a.String(), a.checkRedis()
 }
 
+// checkRedis says what is wrong with the address of a server, of Sentinels or of
+// a Cluster. Its parameters are named, never their values.
 func (a address) checkRedis() error {
+	scheme, topology, _ := strings.Cut(a.scheme, "+")
 	known := []string{"db"}
-	if a.scheme == "rediss" {
+	switch {
+	case topology == "" && strings.Contains(a.host, ","):
+		return fmt.Errorf("it names several hosts, which a %s URL cannot: expected redis+sentinel://host,host/master/0 or redis+cluster://host,host", a.scheme)
+	case topology == "":
+	case scheme == "unix", topology != "sentinel" && topology != "cluster":
+		return fmt.Errorf("its scheme %q is not known: expected redis, rediss, unix, redis+sentinel, rediss+sentinel, redis+cluster or rediss+cluster", a.scheme)
+	case topology == "sentinel":
+		known = append(known, sentinelCredentials...)
+		if master, _, _ := strings.Cut(strings.Trim(a.path, "/"), "/"); master == "" {
+			return errors.New("the name of the master is missing: expected redis+sentinel://host:26379,host:26379/master/0")
+		}
+	case topology == "cluster":
+		known = nil
+		if strings.Trim(a.path, "/") != "" {
+			return errors.New("a Cluster has no databases: expected redis+cluster://host:6379,host:6379 and nothing behind the hosts")
+		}
+	}
+	if scheme == "rediss" {
 		known = append(known, redisTLS...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.query)) {

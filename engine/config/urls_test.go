@@ -51,6 +51,15 @@ func TestPythonsURLsAreTranslated(t *testing.T) {
 		"rediss://h?ssl_ca_certs=%2Fetc%2Fca.pem&ssl_check_hostname=False": "rediss://h?ssl_ca_certs=%2Fetc%2Fca.pem&ssl_check_hostname=false",
 		"unix://u:p@/run/redis.sock?db=2":                                  "unix://u:p@/run/redis.sock?db=2",
 		"unix:///run/redis.sock":                                           "unix:///run/redis.sock",
+
+		"redis+sentinel://u:p@a:26379,b/mymaster/2?socket_timeout=2":   "redis+sentinel://u:p@a:26379,b/mymaster/2",
+		"redis+sentinel://a/mymaster?db=2":                             "redis+sentinel://a/mymaster?db=2",
+		"redis+sentinel://a/m?sentinel_username=s&sentinel_password=q": "redis+sentinel://a/m?sentinel_password=q&sentinel_username=s",
+		"redis+sentinel://a/m?sentinel_password=q@%2F":                 "redis+sentinel://a/m?sentinel_password=q%40%2F",
+		"rediss+sentinel://a/m/0?ssl_cert_reqs=CERT_NONE":              "rediss+sentinel://a/m/0?ssl_cert_reqs=none",
+		"redis+cluster://u:p@ss@a:7000,b:7001,c":                       "redis+cluster://u:p%40ss@a:7000,b:7001,c",
+		"redis+cluster://a/?max_connections=7":                         "redis+cluster://a/",
+		"rediss+cluster://a?ssl_ca_certs=%2Fca.pem":                    "rediss+cluster://a?ssl_ca_certs=%2Fca.pem",
 	} {
 		got, err := translate(python)
 		require.NoError(t, err, python)
@@ -66,6 +75,15 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"mysql://h/d":                  "expected a URL of postgresql",
 		"redis://h?ssl_cert_reqs=none": `parameter "ssl_cert_reqs" is not known to a redis URL`,
 		"redis://h?sockettimeout=1":    `parameter "sockettimeout" is not known`,
+
+		"redis://a,b":                          "expected redis+sentinel://host,host/master/0 or redis+cluster://host,host",
+		"redis+foo://h":                        `scheme "redis+foo" is not known: expected redis,`,
+		"unix+cluster:///run/redis.sock":       `scheme "unix+cluster" is not known`,
+		"redis+sentinel://a,b":                 "the name of the master is missing",
+		"redis+sentinel://a/m?ssl_cert_reqs=x": `parameter "ssl_cert_reqs" is not known to a redis+sentinel URL`,
+		"redis://h?sentinel_password=q":        `parameter "sentinel_password" is not known to a redis URL`,
+		"redis+cluster://a/0":                  "a Cluster has no databases",
+		"redis+cluster://a?db=1":               `parameter "db" is not known to a redis+cluster URL`,
 	} {
 		_, err := translate(python)
 		require.ErrorContains(t, err, want, python)
