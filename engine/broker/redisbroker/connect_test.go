@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
@@ -63,11 +65,37 @@ func roundTrip(t *testing.T, b *redisbroker.Broker) {
 	require.NoError(t, err)
 }
 
-func TestANarrowACLUserIsEnough(t *testing.T) {
+// The rights are those that docs/operations.md tells an operator to give.
+func TestTheRightsOfTheOperationsGuideAreEnough(t *testing.T) {
 	t.Parallel()
-	server := testserver.StartRedis(t, "--user", "worker", "on", ">s3cr:t/", "~orders-*", "-@all", "+ping", "+type",
-		"+xadd", "+xack", "+xgroup|create", "+xreadgroup", "+xpending", "+xclaim", "+xrange", "+xinfo|groups", "+xinfo|stream", "+evalsha", "+eval")
-	roundTrip(t, open(t, "redis://worker:s3cr%3At%2F@"+server.Addr))
+	guide, err := os.ReadFile("../../../docs/operations.md")
+	require.NoError(t, err)
+	lines := regexp.MustCompile("(?s)redis-cli ACL SETUSER observatory (on .*?)\n```").FindSubmatch(guide)
+	require.NotNil(t, lines)
+	text := strings.NewReplacer("\\\n", " ", `\|`, "|", "'", "", "~shop::order:dlq", "", "~shop::order", "~orders-*").Replace(string(lines[1]))
+	rights := []any{"ACL", "SETUSER", "observatory"}
+	for right := range strings.FieldsSeq(text) {
+		rights = append(rights, right)
+	}
+	watch := func(b *redisbroker.Broker) {
+		figures, err := b.Source("shop", "default", []collector.Watch{{Domain: "shop", Stream: "orders-watched", Group: "g"}}).Collect(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, collector.Known(1), figures.Brokers[0].Up)
+	}
+
+	server := testserver.StartRedis(t)
+	require.NoError(t, server.Client(t).Do(t.Context(), rights...).Err())
+	one := open(t, "redis://observatory:password@"+server.Addr)
+	roundTrip(t, one)
+	watch(one)
+
+	cluster := testserver.StartRedisCluster(t, 2)
+	for _, node := range cluster.Nodes {
+		require.NoError(t, node.Client(t).Do(t.Context(), append(rights, "+cluster|slots")...).Err())
+	}
+	several := open(t, strings.Replace(cluster.URL, "://", "://observatory:password@", 1))
+	roundTrip(t, several)
+	watch(several)
 }
 
 func TestTLSByURI(t *testing.T) {
