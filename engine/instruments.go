@@ -17,7 +17,7 @@ func (e *Engine) observe(m metric.Meter) error {
 	uptime, err2 := m.Float64ObservableGauge("protean.engine.uptime_seconds", metric.WithUnit("s"),
 		metric.WithDescription("Seconds since the engine was built; this process only."))
 	active, err3 := m.Int64ObservableGauge("protean.engine.active_subscriptions", metric.WithUnit("{subscription}"),
-		metric.WithDescription("Subscriptions that have their seat in a consumer group; this process only."))
+		metric.WithDescription("Subscriptions that read: members of their consumer group, or with a position in the event store; this process only."))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}

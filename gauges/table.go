@@ -96,7 +96,7 @@ func brokerTable() []Gauge {
 	labels := []string{"broker_name", "domain"}
 	return []Gauge{
 		gauge("protean_broker_up", "protean_broker_up", "",
-			"1 where the broker's server answers and serves, else 0.").
+			"1 where entries can be consumed from the broker's server, else 0: it does not answer, or it refuses.").
 			seen().of(labels, brokers(func(b *collector.Broker) collector.Value { return b.Up })),
 		gauge("protean_broker_memory_bytes", "protean_broker_memory_bytes", "By",
 			"Memory that the broker's server uses.").
