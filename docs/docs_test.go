@@ -29,6 +29,16 @@ func read(t *testing.T, page string) string {
 	return string(text)
 }
 
+func TestTheFilesOfTheWalksExist(t *testing.T) {
+	t.Parallel()
+	text := read(t, "../CONTRIBUTING.md")
+	files := regexp.MustCompile("`([a-z]+/[a-z0-9_/]+\\.(?:go|lua|yaml))`").FindAllStringSubmatch(text, -1)
+	require.Greater(t, len(files), 30)
+	for _, file := range files {
+		require.FileExists(t, filepath.Join("..", file[1]))
+	}
+}
+
 var (
 	code = regexp.MustCompile("(?ms)^```.*?^```$")
 	link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
