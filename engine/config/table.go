@@ -94,7 +94,7 @@ var subscriptionRows = []row{
 		in: ofSubscription(), name: "subscription_type", kind: oneOf(string(TypeStream), string(TypeEventStore)),
 		defaultValue: string(TypeEventStore), defaultText: "see `[server]`",
 		profiles: inProfileOrder("stream", "stream", "stream", "stream", "event_store"),
-		help:     "This release reads streams.",
+		help:     "A stream of a broker, or a category of the event store, which is in memory in this release and passed by the program.",
 	},
 	{
 		in: ofSubscription("server"), name: "messages_per_tick", kind: whole(1),
