@@ -153,7 +153,7 @@ func TestRulesUseOnlyWhatTheObservatoryExposes(t *testing.T) {
 	}
 }
 
-// A family that nobody exposes any more would otherwise be silent for ever.
+// Alerts on metrics that are no longer exposed would otherwise stay silent.
 func TestEveryFamilyThatAlertsIsMissedWhenItIsGone(t *testing.T) {
 	t.Parallel()
 	// These are missed with another of their process.

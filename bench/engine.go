@@ -75,7 +75,7 @@ func (f features) config(r *round, source consumergroup.Broker) (engine.Config, 
 				r.handle(m.Metadata.Headers.ID, m.Data)
 				return nil
 			},
-			Source: source,
+			Source: consumergroup.Over(source),
 		}},
 	}
 	if !f.metrics {

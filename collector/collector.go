@@ -12,18 +12,18 @@ import (
 // ErrClosed is returned by a collector that was closed.
 var ErrClosed = errors.New("collector: closed")
 
-// ErrUnfinished is what a part carries, wrapped, that had not been read when
-// its caller's or its flight's deadline came.
+// ErrUnfinished is, wrapped, the error of a part that had not been read when the
+// deadline of its caller or of its collection came.
 var ErrUnfinished = errors.New("not read before the deadline")
 
-// Config is what a Collector looks at.
+// Config is what a Collector reads.
 type Config struct {
 	// Sources are read side by side, each at most once at a time. The
 	// collector does not close them.
 	Sources []Source
 	// MaxAge is how long a snapshot is handed out again; default 2 s.
 	MaxAge time.Duration
-	// Timeout bounds a flight whose starter has no deadline of its own;
+	// Timeout bounds a collection whose caller has no deadline of its own;
 	// default 10 s.
 	Timeout time.Duration
 	// Logger gets a line when a source starts to fail and when it recovers;
@@ -45,7 +45,7 @@ func (c Config) withDefaults() Config {
 // called side by side.
 type Collector struct {
 	config Config
-	ctx    context.Context // of every flight; ended by Close
+	ctx    context.Context // of every collection; ended by Close
 	stop   context.CancelFunc
 	idle   chan struct{} // closed when the collector is and nothing runs any more
 
@@ -53,7 +53,7 @@ type Collector struct {
 	closed  bool
 	running int       // goroutines
 	last    *Snapshot // the newest that was read to its end
-	current *flight
+	current *sharedCollection
 	busy    []time.Time // since when a source is being read; zero: it is not
 	failing []bool      // what the log last said of a source
 }
@@ -67,36 +67,37 @@ func New(config Config) *Collector {
 	return c
 }
 
-// Snapshot returns a picture that is at most MaxAge old, or takes one.
+// Snapshot returns a snapshot that is at most MaxAge old, or takes one.
 //
 // Callers that come while one is being taken share it. It is taken under the
-// deadline of the caller who started it, less a margin in which sources can
-// still tell what they know, and goes on when that caller leaves. Whoever has
-// an earlier deadline gets what is there when it comes; whoever has time for
-// another flight takes it where the first was cut short. So Snapshot never
-// outlasts ctx, and a part that was not read in time carries ErrUnfinished.
+// deadline of the caller that started it, less a margin in which sources can
+// still return what they have, and goes on when that caller's context ends. A
+// caller with an earlier deadline gets what was read by then; a caller with time
+// for another collection starts it where the first was cut short. So Snapshot
+// never outlasts ctx, and a part that was not read in time carries
+// ErrUnfinished.
 //
 // The result is shared: it must not be changed. The error is ErrClosed or nil.
 func (c *Collector) Snapshot(ctx context.Context) (*Snapshot, error) {
 	for {
-		f, mine, snapshot, err := c.join(ctx)
-		if f == nil {
+		shared, mine, snapshot, err := c.join(ctx)
+		if shared == nil {
 			return snapshot, err
 		}
 		select {
 		case <-ctx.Done():
-			return c.sofar(ctx, f), nil
-		case <-f.sealed:
+			return c.atDeadline(ctx, shared), nil
+		case <-shared.sealed:
 		}
-		if mine || !f.cut || !timeFor(ctx, f) {
-			return f.snapshot, nil
+		if mine || !shared.cut || !timeFor(ctx, shared) {
+			return shared.snapshot, nil
 		}
 	}
 }
 
-// join returns a snapshot that is fresh enough, or the flight to wait for and
-// whether this caller started it.
-func (c *Collector) join(ctx context.Context) (f *flight, mine bool, fresh *Snapshot, err error) {
+// join returns a snapshot that is fresh enough, or the collection to wait
+// for and whether this caller started it.
+func (c *Collector) join(ctx context.Context) (shared *sharedCollection, mine bool, fresh *Snapshot, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -110,10 +111,10 @@ func (c *Collector) join(ctx context.Context) (f *flight, mine bool, fresh *Snap
 	return c.current, mine, nil, nil
 }
 
-// timeFor reports whether ctx leaves as much time as the flight took.
-func timeFor(ctx context.Context, f *flight) bool {
+// timeFor reports whether ctx leaves as much time as the collection took.
+func timeFor(ctx context.Context, shared *sharedCollection) bool {
 	deadline, ok := ctx.Deadline()
-	return !ok || time.Until(deadline) >= f.snapshot.Taken.Sub(f.started)
+	return !ok || time.Until(deadline) >= shared.snapshot.Taken.Sub(shared.started)
 }
 
 // Close cancels what is being read and waits for it until ctx ends; its error

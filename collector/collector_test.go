@@ -18,23 +18,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// source answers after a delay, counting how often it was asked.
+// source answers after a delay, and counts how often it was read.
 type source struct {
 	name  string
 	delay time.Duration
-	deaf  bool // does not listen to its context
+	hangs bool // ignores its context
 	err   error
 	panic string
-	asked atomic.Int32
+	reads atomic.Int32
 }
 
 func (s *source) Name() string { return s.name }
 
 func (s *source) Collect(ctx context.Context) (collector.Figures, error) {
-	s.asked.Add(1)
+	s.reads.Add(1)
 	known := collector.Figures{Brokers: []collector.Broker{{Name: s.name, Up: collector.Known(1)}}}
 	done := ctx.Done()
-	if s.deaf {
+	if s.hangs {
 		done = nil
 	}
 	select {
@@ -67,7 +67,7 @@ func TestSourcesAreReadSideBySideAndKeptForMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := &source{name: "a", delay: time.Second}, &source{name: "b", delay: time.Second}
 		c := open(t, a, b)
-		require.Zero(t, a.asked.Load(), "asked before anybody wanted to know")
+		require.Zero(t, a.reads.Load(), "read before a snapshot was asked for")
 
 		started := time.Now()
 		first, err := c.Snapshot(within(t, 10*time.Second))
@@ -85,11 +85,11 @@ func TestSourcesAreReadSideBySideAndKeptForMaxAge(t *testing.T) {
 		fresh, err := c.Snapshot(t.Context())
 		require.NoError(t, err)
 		require.NotSame(t, first, fresh)
-		require.EqualValues(t, 2, a.asked.Load())
+		require.EqualValues(t, 2, a.reads.Load())
 	})
 }
 
-func TestConcurrentCallersShareOneFlight(t *testing.T) {
+func TestConcurrentCallersShareOneCollection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &source{name: "a", delay: time.Second}
 		c := open(t, a)
@@ -104,7 +104,7 @@ func TestConcurrentCallersShareOneFlight(t *testing.T) {
 		for range cap(got) - 1 {
 			require.Same(t, first, <-got)
 		}
-		require.EqualValues(t, 1, a.asked.Load())
+		require.EqualValues(t, 1, a.reads.Load())
 	})
 }
 
@@ -121,10 +121,10 @@ func TestASlowSourceCostsItsOwnPartOnly(t *testing.T) {
 	})
 }
 
-func TestADeafSourceNeitherDelaysNorPilesUp(t *testing.T) {
+func TestASourceThatHangsNeitherDelaysNorPilesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		deaf := &source{name: "deaf", delay: time.Minute, deaf: true}
-		c := open(t, deaf, &source{name: "quick"})
+		hanging := &source{name: "hanging", delay: time.Minute, hangs: true}
+		c := open(t, hanging, &source{name: "quick"})
 		for range 3 {
 			started := time.Now()
 			s, err := c.Snapshot(within(t, 5*time.Second))
@@ -134,7 +134,7 @@ func TestADeafSourceNeitherDelaysNorPilesUp(t *testing.T) {
 			require.NoError(t, s.Parts[1].Err)
 			time.Sleep(5 * time.Second)
 		}
-		require.EqualValues(t, 1, deaf.asked.Load())
+		require.EqualValues(t, 1, hanging.reads.Load())
 
 		time.Sleep(time.Minute)
 		s, err := c.Snapshot(within(t, 2*time.Minute))
@@ -143,7 +143,7 @@ func TestADeafSourceNeitherDelaysNorPilesUp(t *testing.T) {
 	})
 }
 
-func TestAnEarlierDeadlineGetsWhatIsThereAndCancelsNothing(t *testing.T) {
+func TestAnEarlierDeadlineGetsWhatWasReadAndCancelsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &source{name: "slow", delay: 3 * time.Second}
 		c := open(t, &source{name: "quick"}, slow)
@@ -162,30 +162,30 @@ func TestAnEarlierDeadlineGetsWhatIsThereAndCancelsNothing(t *testing.T) {
 		require.Equal(t, time.Second, s.Parts[1].Duration)
 
 		require.NoError(t, (<-whole).Parts[1].Err)
-		require.EqualValues(t, 1, slow.asked.Load())
+		require.EqualValues(t, 1, slow.reads.Load())
 	})
 }
 
-func TestACallerWhoLeavesDoesNotEndTheFlight(t *testing.T) {
+func TestACallerWhoseContextEndsDoesNotEndTheCollection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &source{name: "slow", delay: 3 * time.Second}
 		c := open(t, slow)
-		impatient, leave := context.WithTimeout(t.Context(), 10*time.Second)
-		go func() { _, _ = c.Snapshot(impatient) }()
+		ending, end := context.WithTimeout(t.Context(), 10*time.Second)
+		go func() { _, _ = c.Snapshot(ending) }()
 		synctest.Wait()
-		leave()
+		end()
 
 		s, err := c.Snapshot(within(t, 10*time.Second))
 		require.NoError(t, err)
 		require.NoError(t, s.Parts[0].Err)
-		require.EqualValues(t, 1, slow.asked.Load())
+		require.EqualValues(t, 1, slow.reads.Load())
 	})
 }
 
-func TestALaterDeadlineGetsAnotherFlightWhereTheFirstWasCutShort(t *testing.T) {
-	for _, deaf := range []bool{false, true} {
+func TestALaterDeadlineGetsAnotherCollectionWhereTheFirstWasCutShort(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			slow := &source{name: "slow", delay: 1200 * time.Millisecond, deaf: deaf}
+			slow := &source{name: "slow", delay: 1200 * time.Millisecond, hangs: hangs}
 			other := &source{name: "other", delay: 1200 * time.Millisecond}
 			c := open(t, other, slow)
 			go func() { _, _ = c.Snapshot(within(t, time.Second)) }()
@@ -194,12 +194,12 @@ func TestALaterDeadlineGetsAnotherFlightWhereTheFirstWasCutShort(t *testing.T) {
 			s, err := c.Snapshot(within(t, 10*time.Second))
 			require.NoError(t, err)
 			require.NoError(t, s.Parts[0].Err)
-			require.EqualValues(t, 2, other.asked.Load())
+			require.EqualValues(t, 2, other.reads.Load())
 		})
 	}
 }
 
-func TestABrokenSourceIsNotAskedAgainWithinMaxAge(t *testing.T) {
+func TestABrokenSourceIsNotReadAgainWithinMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := &source{name: "broken", err: errors.New("refused")}
 		c := open(t, broken)
@@ -209,7 +209,7 @@ func TestABrokenSourceIsNotAskedAgainWithinMaxAge(t *testing.T) {
 			require.EqualError(t, s.Parts[0].Err, "refused")
 			require.Len(t, s.Parts[0].Brokers, 1, "figures read before the error")
 		}
-		require.EqualValues(t, 1, broken.asked.Load())
+		require.EqualValues(t, 1, broken.reads.Load())
 	})
 }
 
@@ -276,9 +276,9 @@ func TestCloseCancelsAndWaits(t *testing.T) {
 
 func TestCloseIsBoundedAndNamesWhatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := open(t, &source{name: "deaf", delay: time.Minute, deaf: true})
+		c := open(t, &source{name: "hanging", delay: time.Minute, hangs: true})
 		_, err := c.Snapshot(within(t, time.Second))
 		require.NoError(t, err)
-		require.ErrorContains(t, c.Close(within(t, time.Second)), `"deaf"`)
+		require.ErrorContains(t, c.Close(within(t, time.Second)), `"hanging"`)
 	})
 }

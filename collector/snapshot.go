@@ -1,6 +1,6 @@
-// Package collector takes one consistent picture of the servers below a
-// domain, under one deadline, and shares it between all who ask at once. It
-// knows neither Prometheus nor the engine.
+// Package collector reads the servers of a domain into one consistent snapshot,
+// under one deadline, and shares it between callers that come at the same time.
+// It depends neither on Prometheus nor on the engine.
 package collector
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Source is one thing to look at: a broker, a database.
+// Source is one server that can be read: a broker, a database.
 type Source interface {
 	// Name is stable and unique among the sources of a Collector, such as
 	// "broker:default". It becomes the label `source`.
@@ -18,13 +18,13 @@ type Source interface {
 	Collect(ctx context.Context) (Figures, error)
 }
 
-// Snapshot is one picture: a part for each source, in the sources' order.
+// Snapshot is one reading: a part for each source, in the order of the sources.
 type Snapshot struct {
 	Taken time.Time
 	Parts []Part
 }
 
-// Part is what one source told, and how that went.
+// Part is what one source returned, how long that took and how it ended.
 type Part struct {
 	Source   string
 	Duration time.Duration
@@ -33,8 +33,8 @@ type Part struct {
 	Figures
 }
 
-// Figures are what sources tell. A figure that could not be read is unknown,
-// never zero; a thing that is gone is not in the list.
+// Figures are what sources return. A figure that could not be read is unknown,
+// never zero; what no longer exists is not in the list.
 type Figures struct {
 	Subscriptions []Subscription
 	Queues        []Queue
@@ -53,7 +53,7 @@ type Value struct {
 // Known returns a known figure.
 func Known(v float64) Value { return Value{V: v, Known: true} }
 
-// Watch names a subscription to look at.
+// Watch identifies a subscription whose figures are read.
 type Watch struct {
 	Domain  string
 	Handler string // the short name: the label `handler`
@@ -66,22 +66,22 @@ type Watch struct {
 // shared system, the same from every replica.
 type Subscription struct {
 	Watch
-	// Lag is how many entries the group has not got yet.
+	// Lag is how many entries the group has not been given yet.
 	Lag Value
 	// LagExact is 1 where Lag is the true count, 0 where it is an
 	// estimate: a lower bound, or a server's figure that nothing proves.
 	LagExact Value
-	// LagSeconds is the age of the oldest entry that the group has not got; 0
-	// where there is none.
+	// LagSeconds is the age of the oldest entry that the group has not been
+	// given; 0 where there is none.
 	LagSeconds Value
 	// Pending is how many entries were delivered and not acknowledged.
 	Pending Value
-	// OldestUnfinishedSeconds is the age of the oldest entry not yet got or
+	// OldestUnfinishedSeconds is the age of the oldest entry not yet given or
 	// still pending; 0 where there is none.
 	OldestUnfinishedSeconds Value
 	// DeadLetters is the depth of the dead-letter queue of its stream.
 	DeadLetters Value
-	// EntriesRead counts the entries that the group ever got.
+	// EntriesRead counts the entries that the group was ever given.
 	EntriesRead Value
 }
 

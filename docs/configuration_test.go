@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/alerts/promtest"
 	"github.com/observatory-go/observatory/engine/config"
 )
 
@@ -32,7 +33,7 @@ func TestTheTablesOfKeysAreGolden(t *testing.T) {
 	for _, k := range config.Keys() {
 		require.True(t, k.Help == "" || shown[k.Name], "no table has the section of %s: %v", k.Name, k.Sections)
 	}
-	if *update {
+	if promtest.Updating() {
 		require.NoError(t, os.WriteFile(configurationPage, []byte(want), 0o644))
 		return
 	}

@@ -2,7 +2,6 @@ package docs_test
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -13,13 +12,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/alerts/promtest"
 	"github.com/observatory-go/observatory/gauges"
 )
 
-var update = flag.Bool("update", false, "rewrite the generated part of metrics.md")
-
 // exposition is what a scrape of everything shows, its values masked.
-const exposition = "../cmd/observatory/internal/app/testdata/metrics.golden"
+const exposition = "../" + promtest.Golden
 
 // metric is one row of the page.
 type metric struct {
@@ -48,7 +46,7 @@ func TestThePageOfMetricsIsGolden(t *testing.T) {
 	_, tail, found := strings.Cut(rest, end)
 	require.True(t, found)
 	want := head + begin + tables(t, metrics(t)) + end + tail
-	if *update {
+	if promtest.Updating() {
 		require.NoError(t, os.WriteFile(page, []byte(want), 0o644))
 		return
 	}

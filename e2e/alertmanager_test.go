@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // page is what Alertmanager posts to a webhook: one group of alerts.
@@ -46,7 +48,7 @@ func startAlertmanager(t *testing.T, receiver string) string {
 			hook.(map[string]any)["url"] = receiver
 		}
 	}
-	address := freeAddress(t)
+	address := testserver.FreeAddress(t)
 	p := start(t, program(t, "alertmanager", "prometheus-alertmanager"), "--config.file", writeYAML(t, config),
 		"--storage.path", t.TempDir(), "--web.listen-address", address,
 		"--cluster.listen-address", "", "--log.level", "warn")

@@ -46,7 +46,7 @@ func (d dashboard) shown(expr string) string {
 	return strings.NewReplacer(replacements...).Replace(expr)
 }
 
-// answered says whether an expression has a line with a number.
+// answered reports whether an expression has a line with a number.
 func (p prometheus) answered(t *testing.T, expr string) bool {
 	t.Helper()
 	for _, s := range p.query(t, expr) {

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // The handler of this test and the stream that it is on.
@@ -25,8 +26,8 @@ const (
 // returns the process and the address of its /metrics.
 func serve(t *testing.T, redisURL, postgresURL, target string, sections ...string) (*process, string) {
 	t.Helper()
-	metrics := freeAddress(t)
-	config := writeConfig(t, redisURL, postgresURL, target, freeAddress(t), sections...)
+	metrics := testserver.FreeAddress(t)
+	config := writeConfig(t, redisURL, postgresURL, target, testserver.FreeAddress(t), sections...)
 	p := start(t, build(t), "serve", "--config", config, "--web.listen-address", metrics, "--log.level", "info")
 	p.answers(t, "http://"+metrics+"/metrics")
 	return p, metrics
@@ -73,21 +74,4 @@ deliver = %q
 `, redisURL, postgresURL, host, port, handler, domain, handler, stream, target) + strings.Join(sections, "\n")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
-}
-
-// makeOutbox makes the table that Protean keeps its outbox in, with one row that
-// waits to be published.
-func makeOutbox(t *testing.T, postgresURL string) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), postgresURL)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, conn.Close(t.Context())) }()
-	schema, err := os.ReadFile("testdata/outbox.sql")
-	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), string(schema))
-	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), `INSERT INTO outbox
-		(id, message_id, stream_name, type, data, metadata_, status, retry_count, max_retries, priority, target_broker, created_at, _version)
-		VALUES ('1', 'm1', 'shop::order-7', 'Shop.OrderPlaced.v1', '{}', '', 'pending', 0, 3, 0, 'default', now(), 0)`)
-	require.NoError(t, err)
 }

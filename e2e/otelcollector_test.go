@@ -29,7 +29,7 @@ import (
 type otelCollector struct {
 	receiver receiver.Metrics
 	refuse   atomic.Bool
-	arrived  chan export // the newest; who does not look misses those before
+	arrived  chan export // the newest only
 }
 
 // receive runs the receiver at an address until the test ends or it is stopped.

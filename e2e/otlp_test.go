@@ -32,8 +32,8 @@ func push(address string) string {
 func TestTheCollectorGetsBothTheCountersAndTheGaugesThatAScrapeShows(t *testing.T) {
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
 	redisServer, database := testserver.StartRedis(t), testserver.Postgres(t)
-	makeOutbox(t, database.URL)
-	address := freeAddress(t)
+	database.MakeOutbox(t, 1)
+	address := testserver.FreeAddress(t)
 	collector := receive(t, address)
 	observatory, metrics := serve(t, redisServer.URL, database.URL, application(t), push(address))
 
@@ -73,13 +73,13 @@ func TestACollectorThatGoesAwayAndComesBackHoldsNothingUp(t *testing.T) {
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2000") // the sooner is an outage known
 	redisServer, database := testserver.StartRedis(t), testserver.Postgres(t)
-	address := freeAddress(t)
+	address := testserver.FreeAddress(t)
 	collector := receive(t, address)
 	observatory, metrics := serve(t, redisServer.URL, database.URL, application(t), push(address))
 	collector.next(t)
 
 	collector.stop(t)
-	eventually(t, "the log tells of the outage", func() bool { return observatory.outages() == 1 })
+	eventually(t, "the log reports the outage", func() bool { return observatory.outages() == 1 })
 	placeMany(t, redisServer.Client(t), 5, "meanwhile")
 	eventually(t, "messages are handled meanwhile", func() bool { return scrape(t, metrics)[handled] == 5 })
 
@@ -94,11 +94,11 @@ func TestACollectorThatGoesAwayAndComesBackHoldsNothingUp(t *testing.T) {
 
 	collector.refuse.Store(false)
 	collector.until(t, map[string]float64{handled: 5})
-	eventually(t, "the log tells of its end", func() bool { return observatory.recoveries() == 1 })
+	eventually(t, "the log reports its end", func() bool { return observatory.recoveries() == 1 })
 	require.Equal(t, 1, observatory.outages())
 
 	collector.stop(t)
-	require.NoError(t, observatory.stop(t), "nobody takes the last push, and that is no failure")
+	require.NoError(t, observatory.stop(t), "a last push without a receiver is no failure")
 }
 
 func (p *process) outages() int    { return strings.Count(p.printed(), "metrics could not be pushed") }

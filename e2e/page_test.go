@@ -12,7 +12,7 @@ import (
 func TestAFailingHandlerPagesItsNameAndItsStreamAndEveryPanelHasAnAnswer(t *testing.T) {
 	redisServer := testserver.StartRedis(t)
 	database := testserver.Postgres(t)
-	makeOutbox(t, database.URL)
+	database.MakeOutbox(t, 1)
 	address, pages := webhook(t)
 	observatory, metrics := serve(t, redisServer.URL, database.URL, application(t))
 	prom := startPrometheus(t, metrics, startAlertmanager(t, address))
@@ -47,7 +47,7 @@ func TestAFailingHandlerPagesItsNameAndItsStreamAndEveryPanelHasAnAnswer(t *test
 	placeMany(t, broker, 20, "late")
 	requireEveryPanelAnswered(t, prom)
 
-	// What the page says is true.
+	// The figures of the notification are true.
 	letters, err := broker.XRange(t.Context(), stream+":dlq", "-", "+").Result()
 	require.NoError(t, err)
 	require.Len(t, letters, 1)

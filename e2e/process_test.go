@@ -1,19 +1,15 @@
 package e2e
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // limit is how long anything here may take on a busy machine; everything that
@@ -48,7 +44,7 @@ func start(t *testing.T, program string, args ...string) *process {
 		p.err = p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = p.stop(t) // how it ended matters to those who stop it themselves
+		_ = p.stop(t) // a test that stops it checks how it ended
 		if t.Failed() {
 			t.Logf("%s printed:\n%s", p.name, p.printed())
 		}
@@ -64,7 +60,7 @@ func (p *process) printed() string {
 	return string(text)
 }
 
-// stop asks the program to end, and returns how it did; again, the same.
+// stop ends the program by SIGTERM and returns how it ended; again, the same.
 func (p *process) stop(t *testing.T) error {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
@@ -105,7 +101,7 @@ func (p *process) answers(t *testing.T, url string) {
 	})
 }
 
-// eventually asks until the answer is yes: for what no event tells of.
+// eventually polls until the condition holds: for what has no event to wait for.
 func eventually(t *testing.T, what string, yes func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
@@ -125,9 +121,4 @@ func program(t *testing.T, names ...string) string {
 	}
 	require.FailNow(t, "none of these programs is installed", "%v", names)
 	return ""
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
 }

@@ -10,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"go.yaml.in/yaml/v3"
+
+	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // prometheus is a real one with the shipped configuration: other addresses, and
@@ -30,7 +33,7 @@ func startPrometheus(t *testing.T, scraped, alertmanager string) prometheus {
 		require.NoError(t, err)
 		rules[i] = absolute
 	}
-	address := freeAddress(t)
+	address := testserver.FreeAddress(t)
 	p := start(t, program(t, "prometheus"), "--config.file", writeYAML(t, config),
 		"--storage.tsdb.path", t.TempDir(), "--web.listen-address", address, "--log.level", "warn")
 	p.answers(t, "http://"+address+"/-/ready")

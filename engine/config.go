@@ -11,14 +11,13 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/health"
 	"github.com/observatory-go/observatory/engine/subscription"
-	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Config is what an Engine runs. [domain.Domain.Config] builds one from a file.
 type Config struct {
 	// Domain is the domain's name.
 	Domain string
-	// Subscriptions are what to consume, each with its handler and broker.
+	// Subscriptions are what to consume, each with its handler and source.
 	Subscriptions []Subscription
 	// Health is where probes are answered; Health.Disabled serves none.
 	Health HealthConfig
@@ -34,11 +33,13 @@ type Config struct {
 	MeterProvider metric.MeterProvider
 }
 
-// Subscription is one handler on one stream of one broker.
+// Subscription is one handler on one source.
 type Subscription struct {
 	subscription.Config
-	Func   handler.Func
-	Source consumergroup.Broker
+	Func handler.Func
+	// Source opens where the messages come from: [consumergroup.Over] a broker,
+	// or [catchup.Over] an event store.
+	Source subscription.Opener
 }
 
 // HealthConfig is where and about what the engine answers probes.

@@ -23,7 +23,7 @@ var ErrRunning = errors.New("engine: it runs already, or has run; build a new on
 // Engine runs subscriptions. It opens and closes nothing that it was given.
 type Engine struct {
 	cfg           Config
-	subscriptions []*subscription.Stream
+	subscriptions []*subscription.Runner
 	log           *slog.Logger
 
 	started      time.Time
@@ -39,9 +39,10 @@ func New(c Config) (*Engine, error) {
 	c = c.withDefaults()
 	e := &Engine{cfg: c, log: c.Logger.With("component", "engine"), started: time.Now(), pings: make(chan chan struct{})}
 	meter := c.MeterProvider.Meter(subscription.Scope)
+	env := subscription.Environment{Meter: meter, Logger: c.Logger, Budget: subscription.NewBudget(c.MaxInflightBytes)}
 	var errs []error
 	for _, sub := range c.Subscriptions {
-		s, err := subscription.New(sub.Config, sub.Source, sub.Func, meter, c.Logger)
+		s, err := subscription.New(sub.Config, sub.Source, sub.Func, env)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -64,6 +65,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MeterProvider == nil {
 		c.MeterProvider = noop.NewMeterProvider()
+	}
+	if c.MaxInflightBytes == 0 {
+		c.MaxInflightBytes = subscription.DefaultMaxInflightBytes
 	}
 	if c.Health.Address == "" {
 		c.Health.Address = "0.0.0.0:8080"

@@ -8,7 +8,7 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
-// Broker is what an adapter of a broker owes.
+// Broker is what an adapter of a broker implements.
 type Broker interface {
 	consumergroup.Broker
 	health.Pinger
@@ -19,7 +19,7 @@ type Broker interface {
 	Close(ctx context.Context) error
 }
 
-// Database is what an adapter of a database owes.
+// Database is what an adapter of a database implements.
 type Database interface {
 	health.Pinger
 	// Close ends its connections, waiting for borrowed ones until ctx ends.

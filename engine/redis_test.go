@@ -28,6 +28,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -74,7 +75,7 @@ func (r *rig) subscribe(stream, group string, fn handler.Func) engine.Subscripti
 			Domain: "shop", Handler: group, Stream: stream, DeadLetters: true, MessagesPerTick: 10,
 			Retry: retry.Policy{MaxAttempts: 3, Delay: time.Millisecond},
 		},
-		Source: r.broker,
+		Source: consumergroup.Over(r.broker),
 		Func: func(ctx context.Context, m *message.Envelope) error {
 			err := fn(ctx, m)
 			r.mu.Lock()

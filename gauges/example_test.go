@@ -12,7 +12,7 @@ import (
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// queue is a source that any program may have: what it looks at is its own.
+// queue is a source of a program's own.
 type queue struct{}
 
 func (queue) Name() string { return "broker:default" }
@@ -23,8 +23,8 @@ func (queue) Collect(context.Context) (collector.Figures, error) {
 	}}, nil
 }
 
-// One collector, asked for when somebody scrapes; one page for its gauges and
-// for what the program counts.
+// A collector that is built at the first scrape, and one page for its gauges and
+// the program's own counters.
 func Example() {
 	ctx := context.Background()
 	infrastructure := gauges.NewLazy(func(context.Context) (*collector.Collector, error) {

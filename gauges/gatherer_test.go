@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// many is a picture of n subscriptions, their lag being lag.
+// many is a snapshot of n subscriptions, their lag being lag.
 func many(n int, lag float64) *collector.Snapshot {
 	known := collector.Known
 	part := collector.Part{Source: "broker:default"}
@@ -85,18 +86,18 @@ func TestConcurrentScrapesEachSeeOneSnapshot(t *testing.T) {
 }
 
 func TestARepeatedLabelSetDoesNotFailTheScrapeAndIsLoggedOnce(t *testing.T) {
-	var log journal
+	var log testlog.Output
 	twice := many(1, 5)
 	again := twice.Parts[0].Subscriptions[0]
 	again.Lag = collector.Known(6)
 	twice.Parts[0].Subscriptions = append(twice.Parts[0].Subscriptions, again)
-	h := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: twice}, Logger: log.logger()})
+	h := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: twice}, Logger: log.Logger()})
 	for range 3 {
 		got := samples(t, scrape(t, h).Body.String())
 		require.InDelta(t, 5, got[lagSeries], 0)
 	}
 	lines := 0
-	for _, line := range log.lines() {
+	for _, line := range log.Lines() {
 		require.Contains(t, line, "labels.stream=shop::order0")
 		lines++
 	}

@@ -15,7 +15,7 @@ type Gauge struct {
 	// Help is what Prometheus shows. It ends with whose figure it is: a fact
 	// about the shared servers, the same from every replica, or this process'.
 	Help string
-	// Shared says the first of that.
+	// Shared is true for the first of these.
 	Shared bool
 	// Labels are the labels' names, sorted.
 	Labels []string

@@ -24,7 +24,7 @@ type Config struct {
 }
 
 // Handler serves a scrape as Prometheus' text (version 0.0.4), or as
-// OpenMetrics to whoever asks for it, exemplars included.
+// OpenMetrics to a client that accepts it, exemplars included.
 //
 // The infrastructure is read under the scrape's own deadline: the request's
 // context, and the time-out that Prometheus states in the header

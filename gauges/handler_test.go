@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/gauges"
 )
 
@@ -70,7 +71,7 @@ func TestNothingIsAskedBeforeTheFirstScrapeWhichCarriesValues(t *testing.T) {
 }
 
 func TestAFailedRegistrationIsTriedAgainAtTheNextScrape(t *testing.T) {
-	var log journal
+	var log testlog.Output
 	failures := []error{errors.New("no route"), errors.New("no route"), errors.New("refused")}
 	lazy := gauges.NewLazy(func(context.Context) (*collector.Collector, error) {
 		if len(failures) > 0 {
@@ -79,7 +80,7 @@ func TestAFailedRegistrationIsTriedAgainAtTheNextScrape(t *testing.T) {
 			return nil, err
 		}
 		return collect(t, &source{name: "broker:default"}), nil
-	}, log.logger())
+	}, log.Logger())
 	h := serve(lazy)
 	for range 3 {
 		got := samples(t, scrape(t, h).Body.String())
@@ -90,7 +91,7 @@ func TestAFailedRegistrationIsTriedAgainAtTheNextScrape(t *testing.T) {
 	require.NotContains(t, got, `protean_collector_success{source="collector"}`)
 	require.Contains(t, got, lagSeries)
 
-	lines := log.lines()
+	lines := log.Lines()
 	require.Len(t, lines, 3, "one line a change")
 	require.Contains(t, lines[0], "no route")
 	require.Contains(t, lines[1], "refused")
@@ -161,7 +162,7 @@ func TestReplicasReportTheSameSharedFiguresAndTheirOwnOthers(t *testing.T) {
 }
 
 func TestTheTextIsTheClassicOneUnlessOpenMetricsIsAskedFor(t *testing.T) {
-	h := serve(fixed{snapshot: picture()})
+	h := serve(fixed{snapshot: everyFigure()})
 	require.Equal(t, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", scrape(t, h).Header().Get("Content-Type"))
 
 	w := scrape(t, h, "Accept", "application/openmetrics-text; version=1.0.0")

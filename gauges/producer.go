@@ -76,7 +76,7 @@ func attributes(g *Gauge, labels []string) attribute.Set {
 }
 
 // named names the points. The start of a counter is left open: it belongs to
-// the server that counts, and nobody knows when that began.
+// the server that counts, which does not say when it began.
 func named(g *Gauge, points []metricdata.DataPoint[float64]) metricdata.Metrics {
 	m := metricdata.Metrics{Name: g.Name, Description: g.Help, Unit: g.Unit}
 	if g.Counter {

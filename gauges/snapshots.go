@@ -10,15 +10,14 @@ import (
 	"github.com/observatory-go/observatory/collector"
 )
 
-// Snapshots is where the exports take their picture: a [collector.Collector],
-// or a [Lazy] that builds one when it is first asked.
+// Snapshots is where the exports get their snapshot: a [collector.Collector],
+// or a [Lazy] that builds one at its first use.
 type Snapshots interface {
-	// Snapshot returns a picture before ctx ends.
+	// Snapshot returns a snapshot before ctx ends.
 	Snapshot(ctx context.Context) (*collector.Snapshot, error)
 }
 
-// snapshot takes the picture. That there is none shows as a failed source
-// called "collector".
+// snapshot takes a snapshot. An error becomes a failed source named "collector".
 func snapshot(ctx context.Context, from Snapshots) *collector.Snapshot {
 	started := time.Now()
 	s, err := from.Snapshot(ctx)
@@ -30,23 +29,23 @@ func snapshot(ctx context.Context, from Snapshots) *collector.Snapshot {
 	}}
 }
 
-// Lazy registers the infrastructure when somebody first asks: it builds the
+// Lazy registers the infrastructure at the first scrape or export: it builds the
 // collector at the first Snapshot, which already carries its values, and tries
 // again at the next one after a failure. Its methods may be called side by side.
 type Lazy struct {
 	open   func(context.Context) (*collector.Collector, error)
 	logger *slog.Logger
 
-	turn      chan struct{} // holds one token: who has it may touch what follows
+	lock      chan struct{} // a lock of one token for the fields below, so that waiting ends with a context
 	collector *collector.Collector
 	closed    bool
-	complaint string // what the log last said, until it is opened
+	logged    string // the failure that was logged last; empty once it is built
 }
 
 // NewLazy returns a Lazy that builds its collector with open, which must return
 // when its context ends. The logger's default is slog.Default().
 func NewLazy(open func(context.Context) (*collector.Collector, error), logger *slog.Logger) *Lazy {
-	return &Lazy{open: open, logger: component(logger), turn: make(chan struct{}, 1)}
+	return &Lazy{open: open, logger: component(logger), lock: make(chan struct{}, 1)}
 }
 
 // Snapshot builds the collector if there is none yet, and takes its snapshot.
@@ -72,22 +71,22 @@ func (l *Lazy) register(ctx context.Context) (*collector.Collector, error) {
 	}
 	c, err := l.open(ctx)
 	if err != nil {
-		l.complain(err)
+		l.logFailure(err)
 		return nil, fmt.Errorf("register the infrastructure gauges: %w", err)
 	}
-	if l.complaint != "" {
+	if l.logged != "" {
 		l.logger.Info("infrastructure gauges registered after all")
 	}
 	l.collector = c
 	return c, nil
 }
 
-// complain logs a failure, once as long as it stays the same.
-func (l *Lazy) complain(err error) {
-	if err.Error() == l.complaint {
+// logFailure logs a failure, once as long as it stays the same.
+func (l *Lazy) logFailure(err error) {
+	if err.Error() == l.logged {
 		return
 	}
-	l.complaint = err.Error()
+	l.logged = err.Error()
 	l.logger.Warn("infrastructure gauges could not be registered; the next scrape tries again", "error", err)
 }
 
@@ -107,11 +106,11 @@ func (l *Lazy) Close(ctx context.Context) error {
 
 func (l *Lazy) acquire(ctx context.Context) error {
 	select {
-	case l.turn <- struct{}{}:
+	case l.lock <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return errors.Join(errors.New("the infrastructure gauges are still being registered"), context.Cause(ctx))
 	}
 }
 
-func (l *Lazy) release() { <-l.turn }
+func (l *Lazy) release() { <-l.lock }

@@ -1,31 +1,19 @@
 package gauges_test
 
 import (
-	"flag"
-	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/otlptranslator"
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/alerts/promtest"
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/gauges"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 func TestTheExpositionIsTheGoldenFile(t *testing.T) {
-	const golden = "testdata/metrics.txt"
-	got := scrape(t, serve(fixed{snapshot: picture()})).Body.String()
-	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), got, "run the tests with -update to rewrite it")
+	promtest.RequireGolden(t, "testdata/metrics.txt", scrape(t, serve(fixed{snapshot: everyFigure()})).Body.String())
 }
 
 func TestBothFormsOfANameAreTheSameMetric(t *testing.T) {
@@ -90,14 +78,5 @@ func TestStatusIsOneOnlyWhereNothingIsLeftToDo(t *testing.T) {
 }
 
 func TestPromtoolFindsNothingButTheInheritedNames(t *testing.T) {
-	path, err := exec.LookPath("promtool")
-	require.NoError(t, err, "install it with `apt-get install -y prometheus` (Debian) or `brew install prometheus` (macOS)")
-	cmd := exec.CommandContext(t.Context(), path, "check", "metrics")
-	cmd.Stdin = scrape(t, serve(fixed{snapshot: picture()})).Body
-	out, _ := cmd.CombinedOutput() // it fails for what it finds
-	for line := range strings.Lines(string(out)) {
-		inherited := strings.HasPrefix(line, "protean_outbox_pending_count ") ||
-			strings.HasPrefix(line, "protean_broker_ops_per_sec_per_second ")
-		require.True(t, inherited, line)
-	}
+	promtest.RequireLinted(t, scrape(t, serve(fixed{snapshot: everyFigure()})).Body.String())
 }

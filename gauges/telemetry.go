@@ -69,7 +69,7 @@ func NewTelemetry(ctx context.Context, config TelemetryConfig) (*Telemetry, erro
 }
 
 // MeterProvider is what instruments are made from. It has no limit on the sets
-// of attributes; whoever counts keeps them bounded.
+// of attributes; the code that counts keeps them bounded.
 func (t *Telemetry) MeterProvider() metric.MeterProvider { return t.provider }
 
 // Registry holds what was counted, for [Config.Counters]. A program may

@@ -1,5 +1,6 @@
-// Package promtest keeps dashboards and alert rules true: it knows what the
-// observatory exposes, and finds what an expression names beyond that.
+// Package promtest tests dashboards, alert rules and expositions: it finds what
+// an expression names that the observatory does not expose, and compares
+// expositions with golden files.
 package promtest
 
 import (

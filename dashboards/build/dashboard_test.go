@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The part of Grafana's classic dashboard model that the tests look at.
+// The part of Grafana's classic dashboard model that the tests read.
 
 type dashboard struct {
 	Editable   bool

@@ -108,7 +108,7 @@ func choosable(d dashboard, name, label string) string {
 		name+" is not a choice of several, or all, of the chosen source")
 }
 
-// Our units; Grafana knows more.
+// The units in use; Grafana has more.
 var units = []string{"none", "short", "s", "bytes", "cps", "ops", "percentunit"}
 
 var panelRules = map[string]func(panel) string{

@@ -61,7 +61,7 @@ const now = () => [
     expr: own('sum', 'domain', 'protean_engine_active_subscriptions'),
     legend: '{{domain}}',
   }),
-  figure('Dead letters', 'Messages in dead-letter queues. Nobody handles them until they are replayed.', 'none', {
+  figure('Dead letters', 'Messages in dead-letter queues. They are not handled until they are replayed.', 'none', {
     expr: `sum by (domain) (${shared('protean_dlq_depth')})`,
     legend: '{{domain}}',
   }).thresholds(warnFrom(1, 100)),
@@ -148,7 +148,7 @@ const failures = () => [
     expr: shared('protean_dlq_depth'),
     legend: '{{dlq_stream}}',
   }),
-  chart('Dead letters arriving', 'Messages that our handlers gave up on, per interval of the chart.', 'short', {
+  chart('Dead letters arriving', 'Messages that handlers failed or rejected, per interval of the chart.', 'short', {
     expr: increase('handler, stream', 'protean_subscription_dlq_routed_total'),
     legend: handlerOnStream,
   }),
@@ -168,7 +168,7 @@ const failures = () => [
   }),
   chart(
     'Ghost entries',
-    'Entries that were delivered without their body, because somebody deleted or trimmed it: acknowledged, lost.',
+    'Entries that were delivered without their body, because it was deleted or trimmed: acknowledged, lost.',
     'short',
     { expr: increase('handler, stream', 'protean_subscription_ghost_entries_total'), legend: handlerOnStream },
   ),
@@ -221,7 +221,7 @@ const database = () => [
 const collector = () => [
   timeline(
     'Sources read',
-    'Whether each process could read the servers it looks at. Where it could not, their figures are missing, not zero.',
+    'Whether each process could read its servers. Where it could not, their figures are missing, not zero.',
     states(bad('failed'), good('read')),
     {
       expr: ofEachProcess('min', 'instance, source', 'protean_collector_success'),

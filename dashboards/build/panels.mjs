@@ -28,7 +28,7 @@ import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries';
 /** The data source that the reader chose. */
 export const source = { type: 'prometheus', uid: '${datasource}' };
 
-/** A sixth of a line: the latest value, large. Its colour says nothing unless thresholds or states do. */
+/** A sixth of a line: the latest value, large. Its colour means nothing without thresholds or states. */
 export const figure = (title, description, unit, ...queries) =>
   panel(stat, title, description, queries, (query) => query.instant())
     .unit(unit)

@@ -12,7 +12,7 @@ type Capability uint
 const (
 	// ConsumerGroups: a group's entries are shared out among its consumers.
 	ConsumerGroups Capability = 1 << iota
-	// DeadLetters: a failed entry can be parked.
+	// DeadLetters: a failed entry can be moved to its stream's dead-letter queue.
 	DeadLetters
 	// BlockingRead: a read may wait for the next entry.
 	BlockingRead

@@ -1,5 +1,5 @@
-// Package database is the family page of the databases: what their pools tell,
-// and the errors that all of them share.
+// Package database is the family page of the databases: the figures of
+// their pools, and the errors that all of them share.
 package database
 
 import "errors"

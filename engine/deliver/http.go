@@ -74,7 +74,7 @@ func nameOf(u *url.URL) string {
 
 // HTTP posts each message to one target as a CloudEvent 1.0 in HTTP binary
 // mode; the body is the payload's text as it arrived. It is safe for concurrent
-// use. Whoever made it closes it.
+// use. The caller of NewHTTP closes it.
 type HTTP struct {
 	config  HTTPConfig
 	target  *url.URL
@@ -99,7 +99,7 @@ func (t *HTTP) Close() error {
 	return nil
 }
 
-// Handle posts the message and turns the outcome into a verdict:
+// Handle posts the message. The answer becomes the outcome:
 //
 //   - 2xx: nil.
 //   - 408, 425, 429: handler.RetryAfter, by the answer's Retry-After (seconds or
@@ -111,7 +111,7 @@ func (t *HTTP) Close() error {
 //     cannot be read): handler.Unavailable.
 //   - no answer in time, or a connection cut before one: handler.Unavailable if
 //     the target has answered nothing else since this request began, else a
-//     failure. A verdict of handler.Unavailable is no answer: a 502 is a proxy's.
+//     failure. A handler.Unavailable does not count as an answer: a 502 is a proxy's.
 //   - all else, redirects included: a failure.
 //
 // When ctx is cancelled its error is returned.

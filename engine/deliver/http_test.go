@@ -33,7 +33,7 @@ func answering(t *testing.T, status int, body string, header ...string) *httptes
 	return srv
 }
 
-func TestEveryAnswerHasItsVerdict(t *testing.T) {
+func TestEveryAnswerHasItsOutcome(t *testing.T) {
 	t.Parallel()
 	for want, statuses := range map[handler.Outcome][]int{
 		handler.Done:      {200, 201, 202, 204, 299},
@@ -45,7 +45,7 @@ func TestEveryAnswerHasItsVerdict(t *testing.T) {
 		for _, status := range statuses {
 			srv := answering(t, status, "", "Location", "http://127.0.0.1:1/elsewhere")
 			err := to(t, srv.URL).Handle(t.Context(), order())
-			require.Equal(t, want, verdict(err), "status %d: %v", status, err)
+			require.Equal(t, want, outcome(err), "status %d: %v", status, err)
 		}
 	}
 }
@@ -71,19 +71,19 @@ func TestAnApplicationThatIsDownIsNotABadMessage(t *testing.T) {
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
 	for name, c := range map[string]struct{ url, want string }{
-		"refused":       {"http://" + closedAddress(t), "connection refused"},
-		"unresolved":    {"http://nothing.invalid/events", "lookup nothing.invalid"},
-		"untrusted":     {untrusted.URL, "certificate"},
-		"hangs":         {hanging(t).URL, "no answer in time"},
-		"cut":           {cutting(t).URL, "connection closed before an answer"},
-		"speaks no TLS": {strings.Replace(answering(t, 200, "").URL, "http:", "https:", 1), "HTTP response to HTTPS client"},
+		"refused":    {"http://" + closedAddress(t), "connection refused"},
+		"unresolved": {"http://nothing.invalid/events", "lookup nothing.invalid"},
+		"untrusted":  {untrusted.URL, "certificate"},
+		"hangs":      {hanging(t).URL, "no answer in time"},
+		"cut":        {cutting(t).URL, "connection closed before an answer"},
+		"no TLS":     {strings.Replace(answering(t, 200, "").URL, "http:", "https:", 1), "HTTP response to HTTPS client"},
 	} {
 		h := to(t, c.url, func(c *HTTPConfig) { c.Timeout = 2 * time.Second })
 		if name == "hangs" {
 			h = to(t, c.url, func(c *HTTPConfig) { c.Timeout = 50 * time.Millisecond })
 		}
 		err := h.Handle(t.Context(), order())
-		require.Equal(t, handler.Down, verdict(err), "%s: %v", name, err)
+		require.Equal(t, handler.Down, outcome(err), "%s: %v", name, err)
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorContains(t, err, "deliver to http", name)
 	}
@@ -104,16 +104,16 @@ func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
 			srv, hangs := hangingOn(t, "hang", c.others)
 			h := to(t, srv.URL, func(c *HTTPConfig) { c.Concurrency = 2 })
 			ctx, expire := expiring(t.Context())
-			verdicts := make(chan handler.Outcome)
+			outcomes := make(chan handler.Outcome)
 			go func() {
 				m := order()
 				m.Metadata.Headers.Type = "hang"
-				verdicts <- verdict(h.Handle(ctx, m))
+				outcomes <- outcome(h.Handle(ctx, m))
 			}()
 			<-hangs
 			_ = h.Handle(t.Context(), order())
 			expire()
-			require.Equal(t, c.want, <-verdicts)
+			require.Equal(t, c.want, <-outcomes)
 		})
 	}
 }
@@ -124,7 +124,7 @@ func TestATimeoutOfTheCallersOwnIsATargetThatHangs(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { <-hangs; cancel(errors.New("the handler's time is up")) }()
 	err := to(t, srv.URL).Handle(ctx, order())
-	require.Equal(t, handler.Down, verdict(err), "%v", err)
+	require.Equal(t, handler.Down, outcome(err), "%v", err)
 }
 
 func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {
@@ -133,7 +133,7 @@ func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {
 	others := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) { h.answers.Add(1) }, // another message is answered just now
 	})
-	require.Equal(t, handler.Down, verdict(h.Handle(others, order())))
+	require.Equal(t, handler.Down, outcome(h.Handle(others, order())))
 }
 
 func TestShutdownIsNoVerdictOnTheMessage(t *testing.T) {
@@ -143,7 +143,7 @@ func TestShutdownIsNoVerdictOnTheMessage(t *testing.T) {
 	go func() { <-hangs; cancel() }()
 	err := to(t, srv.URL).Handle(ctx, order())
 	require.ErrorIs(t, err, context.Canceled)
-	require.Equal(t, handler.Failed, verdict(err))
+	require.Equal(t, handler.Failed, outcome(err))
 }
 
 func TestAnAnswerWithASlowBodyCountsByItsStatus(t *testing.T) {
@@ -157,7 +157,7 @@ func TestAnAnswerWithASlowBodyCountsByItsStatus(t *testing.T) {
 		}))
 		t.Cleanup(srv.Close)
 		err := to(t, srv.URL).Handle(t.Context(), order())
-		require.Equal(t, want, verdict(err))
+		require.Equal(t, want, outcome(err))
 		if want == handler.Rejected {
 			require.ErrorContains(t, err, "the beginning")
 		}

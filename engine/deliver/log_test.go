@@ -51,7 +51,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left o
 func TestALogThatCannotBeWrittenHoldsTheSubscriptionUp(t *testing.T) {
 	t.Parallel()
 	err := NewLog(broken{}, shop).Handle(t.Context(), order())
-	require.Equal(t, handler.Down, verdict(err))
+	require.Equal(t, handler.Down, outcome(err))
 	require.ErrorContains(t, err, "no space left on device")
 }
 
@@ -59,5 +59,5 @@ func TestAMessageThatIsNotJSONIsRejectedByTheLog(t *testing.T) {
 	t.Parallel()
 	m := order()
 	m.Data = json.RawMessage(`{`)
-	require.Equal(t, handler.Rejected, verdict(NewLog(broken{}, shop).Handle(t.Context(), m)))
+	require.Equal(t, handler.Rejected, outcome(NewLog(broken{}, shop).Handle(t.Context(), m)))
 }

@@ -35,7 +35,7 @@ func (t *HTTP) request(m *message.Envelope) (*http.Request, []string, error) {
 		return nil, nil, handler.Unavailable(fmt.Errorf("deliver to %s: %w", t.name, err))
 	}
 	if tp := req.Header.Get("Ce-Traceparent"); tp != "" {
-		req.Header.Set("Traceparent", tp) // where tracing middleware looks for it
+		req.Header.Set("Traceparent", tp) // where tracing middleware reads it
 	}
 	return req, secrets, nil
 }
@@ -131,8 +131,8 @@ func (t *HTTP) configure(req *http.Request) (secrets []string, err error) {
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", "observatory")
 	}
-	// Present but empty is not sent; it tells net/http that the request may be
-	// repeated on a fresh connection where a kept one turns out to be closed.
+	// Present but empty is not sent; with it net/http may repeat the request
+	// on a fresh connection where a kept one turns out to be closed.
 	if _, ok := req.Header["Idempotency-Key"]; !ok {
 		req.Header["Idempotency-Key"] = nil
 	}

@@ -53,7 +53,7 @@ func withHeaders(h map[string]string) func(*HTTPConfig) {
 	return func(c *HTTPConfig) { c.Headers = func() (map[string]string, error) { return h, nil } }
 }
 
-func verdict(err error) handler.Outcome {
+func outcome(err error) handler.Outcome {
 	v, _ := handler.OutcomeOf(err)
 	return v
 }
@@ -156,13 +156,13 @@ func TestWhatCannotBeAHeaderIsRejected(t *testing.T) {
 		m := order()
 		m.Metadata.Headers.Stream = bad
 		err := h.Handle(t.Context(), m)
-		require.Equal(t, handler.Rejected, verdict(err), name)
+		require.Equal(t, handler.Rejected, outcome(err), name)
 		require.ErrorContains(t, err, "ce-subject")
 	}
 	blank := order()
 	blank.Metadata.Headers.Type = " "
 	err := h.Handle(t.Context(), blank)
-	require.Equal(t, handler.Rejected, verdict(err))
+	require.Equal(t, handler.Rejected, outcome(err))
 	require.ErrorContains(t, err, "type: MUST be a non-empty string")
 	require.Empty(t, got, "nothing was sent")
 }
@@ -202,7 +202,7 @@ func TestHeadersThatCannotBeSetHoldTheSubscriptionUp(t *testing.T) {
 		"the event's": {withHeaders(map[string]string{"ce-id": "v"}), `"ce-id" belongs to the event`},
 	} {
 		err := to(t, srv.URL, c.change).Handle(t.Context(), order())
-		require.Equal(t, handler.Down, verdict(err), name)
+		require.Equal(t, handler.Down, outcome(err), name)
 		require.ErrorContains(t, err, c.want)
 		require.NotContains(t, err.Error(), "s3cret")
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// minRetryAfter keeps a target that says "at once" from being asked in a circle.
+// minRetryAfter prevents a busy loop where a target asks for no wait.
 const minRetryAfter = time.Second
 
 // retryAfter reads how long a target asks to wait. A date is taken relative to

@@ -52,7 +52,7 @@ func proxy(req *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-// send makes the request and judges its outcome.
+// send makes the request and turns the answer, or its absence, into an outcome.
 func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) error {
 	before := t.answers.Load()
 	var connected atomic.Bool
@@ -65,26 +65,26 @@ func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) er
 
 	resp, err := t.client.Do(req.WithContext(traced))
 	if err != nil {
-		return t.judgeError(ctx, err, connected.Load() && t.answers.Load() != before)
+		return t.outcomeOfError(ctx, err, connected.Load() && t.answers.Load() != before)
 	}
 	defer time.AfterFunc(drainTimeout, cancel).Stop()
-	err = t.judgeStatus(resp, clip(hide(drain(resp.Body), secrets), maxReason))
+	err = t.outcomeOfStatus(resp, clip(hide(drain(resp.Body), secrets), maxReason))
 	if v, _ := handler.OutcomeOf(err); v != handler.Down {
 		t.answers.Add(1)
 	}
 	return err
 }
 
-// judgeError says what became of a request that got no answer. The target is
-// alive where the request reached it and others were answered in the meantime:
-// then this message is to blame.
-func (t *HTTP) judgeError(ctx context.Context, err error, alive bool) error {
+// outcomeOfError is the outcome of a request that got no answer. The target is up
+// where the request reached it and others were answered in the meantime: then the
+// failure is this message's own.
+func (t *HTTP) outcomeOfError(ctx context.Context, err error, up bool) error {
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
 		return fmt.Errorf("deliver to %s: %w", t.name, cause)
 	}
 	err = fmt.Errorf("deliver to %s: %w", t.name, t.explain(err))
 	var alert tls.AlertError // TLS 1.3 may refuse a certificate after the handshake
-	if !alive || errors.As(err, &alert) {
+	if !up || errors.As(err, &alert) {
 		return handler.Unavailable(err)
 	}
 	return err
@@ -104,8 +104,8 @@ func (t *HTTP) explain(err error) error {
 	return err
 }
 
-// judgeStatus says what a target's answer means for the message.
-func (t *HTTP) judgeStatus(resp *http.Response, answer string) error {
+// outcomeOfStatus is the outcome that a target's answer means for the message.
+func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
 	err := fmt.Errorf("%s answered %s: %s", t.name, status(resp), answer)
 	if answer == "" {
 		err = fmt.Errorf("%s answered %s", t.name, status(resp))

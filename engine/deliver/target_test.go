@@ -15,7 +15,7 @@ import (
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// closedAddress is a loopback address where nobody listens.
+// closedAddress is a loopback address that refuses connections.
 func closedAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,8 +31,8 @@ func hanging(t *testing.T) *httptest.Server {
 	return srv
 }
 
-// hangingOn never answers events of one type, and others with a status. It
-// tells of each one that hangs.
+// hangingOn never answers events of one type, and answers others with a status.
+// The channel receives for each one that hangs.
 func hangingOn(t *testing.T, typ string, others int) (*httptest.Server, <-chan struct{}) {
 	t.Helper()
 	hangs := make(chan struct{}, 16)

@@ -13,6 +13,7 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // streamBroker is the broker whose streams handlers read.
@@ -108,7 +109,7 @@ func (d *Domain) Config() (engine.Config, error) {
 		settings.Domain, settings.Handler, settings.Group, settings.Stream, settings.Format = name, s.Handler, s.Group, s.Stream, r.Format
 		settings.SkipChecksums = !d.config.Observatory.VerifyChecksums
 		c.Subscriptions = append(c.Subscriptions, engine.Subscription{
-			Config: settings, Func: handler.Dispatch(kind, r.Routes), Source: d.brokers[streamBroker],
+			Config: settings, Func: handler.Dispatch(kind, r.Routes), Source: consumergroup.Over(d.brokers[streamBroker]),
 		})
 	}
 	return c, err

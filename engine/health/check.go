@@ -3,7 +3,7 @@ package health
 
 import "context"
 
-// Pinger is anything that can say whether it answers.
+// Pinger is a dependency that can be checked.
 type Pinger interface {
 	// Ping returns nil when the server behind it answered before ctx ended.
 	Ping(ctx context.Context) error
@@ -15,7 +15,7 @@ type PingFunc func(ctx context.Context) error
 // Ping calls the function.
 func (f PingFunc) Ping(ctx context.Context) error { return f(ctx) }
 
-// Checks are the dependencies that readiness asks, by family and name.
+// Checks are the dependencies of readiness, by family and name.
 type Checks struct {
 	Providers  map[string]Pinger
 	Brokers    map[string]Pinger

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// aliveTimeout is how long a liveness probe waits for a sign of life.
+	// aliveTimeout is how long a liveness probe waits for Config.Alive.
 	aliveTimeout = 2 * time.Second
 	// readyTimeout is how long a readiness probe waits for the checks.
 	readyTimeout = time.Second
@@ -17,12 +17,12 @@ const (
 
 // Config is what probes are answered from.
 type Config struct {
-	// Alive returns nil once the program has given a sign of life, and an
-	// error when ctx ends before that; default: the answer itself is the sign.
+	// Alive returns nil when the program has responded, and an error when ctx
+	// ends before that; default: the program counts as responsive.
 	Alive func(ctx context.Context) error
-	// Checks are what readiness asks. Their names are shown in order.
+	// Checks are what readiness depends on. Their names are shown in order.
 	Checks Checks
-	// Subscriptions counts what runs; it is shown, and decides nothing.
+	// Subscriptions counts what runs; it is shown, and does not affect the status.
 	// Without it the body has no such key.
 	Subscriptions func() int
 	// ShuttingDown reports whether the program is about to end; then it is
@@ -37,7 +37,7 @@ type Config struct {
 // A liveness probe is answered within two seconds, a readiness probe within
 // one, whatever the dependencies do: what has not answered by then is
 // unavailable. A check goes on in the background, for five seconds at most,
-// and later probes join it: no dependency is ever asked twice at once.
+// and later probes join it: a dependency is never pinged twice at once.
 type Handler struct {
 	config Config
 	checks round
@@ -63,7 +63,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Connection", "close")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body)) // who hung up needs no answer
+	_, _ = w.Write([]byte(body)) // the client may have closed the connection
 }
 
 func (h *Handler) answer(r *http.Request) (status int, body string) {
@@ -96,7 +96,7 @@ func (h *Handler) ready(ctx context.Context) (status int, body string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	found := h.checks.ask(ctx)
+	found := h.checks.run(ctx)
 	body = details(found, h.config.Subscriptions)
 	if slices.ContainsFunc(found, func(f finding) bool { return !f.ok }) {
 		return http.StatusServiceUnavailable, `{"status": "degraded", "checks": ` + body + `}`

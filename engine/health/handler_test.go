@@ -115,11 +115,11 @@ func TestReadyWaitsASecondForADependencyThatHangs(t *testing.T) {
 	})
 }
 
-func TestADependencyIsNeverAskedTwiceAtOnce(t *testing.T) {
+func TestADependencyIsNeverPingedTwiceAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
+		var pinged atomic.Int32
 		release := make(chan struct{})
-		slow := health.PingFunc(func(context.Context) error { asked.Add(1); <-release; return nil })
+		slow := health.PingFunc(func(context.Context) error { pinged.Add(1); <-release; return nil })
 		var fresh atomic.Int32
 		quick := health.PingFunc(func(context.Context) error { fresh.Add(1); return nil })
 		h := open(t, health.Config{Checks: health.Checks{Brokers: pingers{"slow": slow}, Caches: pingers{"quick": quick}}})
@@ -127,14 +127,14 @@ func TestADependencyIsNeverAskedTwiceAtOnce(t *testing.T) {
 			status, _ := get(t, h, "/readyz")
 			require.Equal(t, 503, status)
 		}
-		require.EqualValues(t, 1, asked.Load())
-		require.EqualValues(t, 3, fresh.Load(), "what answers is asked anew")
+		require.EqualValues(t, 1, pinged.Load())
+		require.EqualValues(t, 3, fresh.Load(), "one that answers is pinged anew")
 
 		close(release)
 		synctest.Wait()
 		status, _ := get(t, h, "/readyz")
 		require.Equal(t, 200, status)
-		require.EqualValues(t, 2, asked.Load())
+		require.EqualValues(t, 2, pinged.Load())
 	})
 }
 
@@ -209,15 +209,15 @@ func TestCloseEndsTheChecksUnderWay(t *testing.T) {
 		require.NoError(t, h.Close(), "twice")
 
 		_, body := get(t, h, "/readyz")
-		require.Contains(t, body, `"caches": {"new": "unavailable"}`, "nothing is asked any more")
+		require.Contains(t, body, `"caches": {"new": "unavailable"}`, "nothing is pinged any more")
 	})
 }
 
 func TestCloseNamesACheckThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		deaf := health.PingFunc(func(context.Context) error { <-release; return nil })
-		h := health.New(health.Config{Checks: health.Checks{EventStore: deaf, Brokers: pingers{"default": answers}}})
+		hanging := health.PingFunc(func(context.Context) error { <-release; return nil })
+		h := health.New(health.Config{Checks: health.Checks{EventStore: hanging, Brokers: pingers{"default": answers}}})
 		get(t, h, "/readyz")
 		start := time.Now()
 		require.EqualError(t, h.Close(), `health: the check of event_store "event_store" does not end`)

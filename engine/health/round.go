@@ -47,16 +47,16 @@ type finding struct {
 	ok bool
 }
 
-// ask starts or joins all checks and says what each has answered by the end of
-// ctx. They run on without it.
-func (r round) ask(ctx context.Context) []finding {
-	asked := make([]*call, len(r))
+// run starts or joins all checks and returns what each has found by the end of
+// ctx. Checks that take longer go on.
+func (r round) run(ctx context.Context) []finding {
+	calls := make([]*call, len(r))
 	for i, c := range r {
-		asked[i] = c.begin()
+		calls[i] = c.begin()
 	}
 	found := make([]finding, len(r))
 	for i, c := range r {
-		found[i] = finding{c, asked[i].wait(ctx) && asked[i].err == nil}
+		found[i] = finding{c, calls[i].wait(ctx) && calls[i].err == nil}
 	}
 	return found
 }
@@ -76,7 +76,7 @@ func (r round) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// check is one dependency; it is asked once at a time.
+// check is one dependency; at most one call of it is under way.
 type check struct {
 	family, name string
 	pinger       Pinger
@@ -86,14 +86,14 @@ type check struct {
 	closed  bool
 }
 
-// call is one question and, once done is closed, its answer.
+// call is one ping and, once done is closed, its result.
 type call struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error
 }
 
-// ended is a call that nobody made.
+// ended is a call that is done without a ping.
 func ended(err error) *call {
 	c := &call{cancel: func() {}, done: make(chan struct{}), err: err}
 	close(c.done)
@@ -116,7 +116,7 @@ func (c *check) begin() *call {
 	return c.current
 }
 
-// close cancels the call under way, lets no other begin, and returns it.
+// close cancels the call under way, prevents others, and returns it.
 func (c *check) close() *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,5 @@
 // Package lifecycle runs named functions side by side, closes named things in
-// reverse order, and says by name what failed.
+// reverse order, and reports by name what failed.
 package lifecycle
 
 import (

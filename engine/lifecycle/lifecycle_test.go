@@ -26,7 +26,7 @@ func TestAFailureEndsTheOthersAndIsNamed(t *testing.T) {
 	g.Go(ctx, "web server", func(context.Context) error { return errBroken })
 	err := g.Wait()
 	require.ErrorIs(t, err, errBroken)
-	require.EqualError(t, err, "web server: broken", "ending when told to is no failure")
+	require.EqualError(t, err, "web server: broken", "ending with its context is no failure")
 }
 
 func TestAllFailuresAreReported(t *testing.T) {

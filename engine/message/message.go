@@ -115,6 +115,8 @@ type Delivery struct {
 	// Attempts is how often a handler was called for it before, as far as the
 	// broker's delivery count tells. A first delivery has 0.
 	Attempts int
+	// Position is where it stands in an event store; 0 for a stream's entry.
+	Position int64
 }
 
 // Field is one name and value of a stream entry.

@@ -1,5 +1,4 @@
-// Package retry says whether and when to try again. It is pure: no clock, no
-// goroutine.
+// Package retry says whether and when to try again.
 package retry
 
 import (

@@ -164,6 +164,7 @@ func TestAStopRightAfterALostReplyLeavesNoHole(t *testing.T) {
 		require.NoError(t, b.halt())
 
 		b.broker = brokertest.NewFlaky(b.broker.Broker)
+		b.kind = groupKind{broker: b.broker}
 		b.run(config(), succeed)
 		b.pass(2 * time.Second)
 		require.Equal(t, []string{"a/1"}, b.ids())

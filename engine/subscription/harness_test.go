@@ -36,9 +36,11 @@ const (
 // time.
 type bench struct {
 	t       *testing.T
-	broker  *brokertest.Flaky
+	kind    kind
+	broker  *brokertest.Flaky // nil for another kind
 	reader  *sdkmetric.ManualReader
-	stream  *subscription.Stream
+	runner  *subscription.Runner
+	budget  *subscription.Budget // nil: the default
 	stop    context.CancelFunc
 	endWork context.CancelFunc
 	ended   chan error
@@ -64,13 +66,20 @@ func config() subscription.Config {
 // inBubble runs a test in virtual time on a fresh memory broker.
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
+	inBubbleOver(t, func() kind { return groupKind{broker: brokertest.NewFlaky(memorybroker.New())} }, test)
+}
+
+// inBubbleOver does so on a source of any kind.
+func inBubbleOver(t *testing.T, make func() kind, test func(t *testing.T, b *bench)) {
+	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, broker: brokertest.NewFlaky(memorybroker.New())}
-		defer func() {
-			_ = b.halt()
-			require.NoError(t, b.broker.Close(context.Background()))
-		}()
+		b := &bench{t: t, kind: make()}
+		if g, ok := b.kind.(groupKind); ok {
+			b.broker = g.broker
+			defer func() { require.NoError(t, b.broker.Close(context.Background())) }()
+		}
+		defer func() { _ = b.halt() }()
 		test(t, b)
 	})
 }
@@ -88,14 +97,14 @@ func (b *bench) run(c subscription.Config, fn handler.Func) {
 		return fn(ctx, m)
 	}
 	var err error
-	b.stream, err = subscription.New(c, b.broker, recorded, meter, slog.New(slog.DiscardHandler))
+	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: meter, Logger: slog.New(slog.DiscardHandler), Budget: b.budget})
 	require.NoError(b.t, err)
 	var ctx, work context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
 	work, b.endWork = context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	b.ended = ended
-	go func() { ended <- b.stream.Run(ctx, work) }()
+	go func() { ended <- b.runner.Run(ctx, work) }()
 	synctest.Wait()
 }
 
@@ -143,8 +152,7 @@ func (b *bench) publish(ids ...string) {
 
 func (b *bench) publishText(text string) {
 	b.t.Helper()
-	_, err := b.broker.Publish(context.Background(), stream, message.Field{Name: "data", Value: []byte(text)})
-	require.NoError(b.t, err)
+	b.kind.publish(b.t, text)
 }
 
 // text is an event as it travels.

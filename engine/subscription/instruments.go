@@ -32,6 +32,7 @@ type instruments struct {
 	retries   metric.Int64Counter
 	dlqRouted metric.Int64Counter
 	ghosts    metric.Int64Counter
+	lost      metric.Int64Counter
 	duration  metric.Float64Histogram
 	endToEnd  metric.Float64Histogram
 
@@ -64,6 +65,7 @@ func newInstruments(m metric.Meter, c Config, s *status) (*instruments, error) {
 	i.retries = counter("protean.subscription.retries", "{retry}", "Failed messages that were scheduled for another attempt.")
 	i.dlqRouted = counter("protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue.")
 	i.ghosts = counter("protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone.")
+	i.lost = counter("protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand.")
 	i.duration = histogram("protean.subscription.processing_duration", "Time that one call of the handler took.", durationBuckets)
 	i.endToEnd = histogram("protean.subscription.end_to_end", "Time from the event to the end of its handling.", endToEndBuckets)
 	check("gauges", observe(m, c, s))
@@ -99,16 +101,16 @@ func (i *instruments) startAtZero() {
 	for _, outcome := range []metric.MeasurementOption{i.ok, i.failed, i.foreign} {
 		i.processed.Add(ctx, 0, outcome)
 	}
-	for _, c := range []metric.Int64Counter{i.retries, i.dlqRouted, i.ghosts} {
+	for _, c := range []metric.Int64Counter{i.retries, i.dlqRouted, i.ghosts, i.lost} {
 		c.Add(ctx, 0, i.labels)
 	}
 }
 
 // called records one call of the handler, under the handler's context, whose
 // trace becomes the exemplar.
-func (i *instruments) called(ctx context.Context, t *task) {
+func (i *instruments) called(ctx context.Context, t *Task) {
 	i.duration.Record(ctx, t.took.Seconds(), i.labels)
-	if v, _ := handler.OutcomeOf(t.err); v != handler.Done {
+	if t.outcome != handler.Done {
 		return
 	}
 	if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {
@@ -117,7 +119,7 @@ func (i *instruments) called(ctx context.Context, t *task) {
 	}
 }
 
-func (i *instruments) count(t tally) {
+func (i *instruments) count(t counts) {
 	ctx := context.Background()
 	add := func(c metric.Int64Counter, n int64, o metric.MeasurementOption) {
 		if n > 0 {
@@ -130,27 +132,70 @@ func (i *instruments) count(t tally) {
 	add(i.retries, t.retries, i.labels)
 }
 
-func (i *instruments) skipped(n int64) { i.count(tally{skipped: n}) }
-func (i *instruments) ghost()          { i.ghosts.Add(context.Background(), 1, i.labels) }
-func (i *instruments) deadLetter()     { i.dlqRouted.Add(context.Background(), 1, i.labels) }
+func (i *instruments) ghost()      { i.ghosts.Add(context.Background(), 1, i.labels) }
+func (i *instruments) lose()       { i.lost.Add(context.Background(), 1, i.labels) }
+func (i *instruments) deadLetter() { i.dlqRouted.Add(context.Background(), 1, i.labels) }
 
 // observe registers the gauges that are read from the status at each scrape.
 func observe(m metric.Meter, c Config, s *status) error {
-	waiting, err := m.Int64ObservableGauge("protean.subscription.waiting_retries",
-		metric.WithUnit("{message}"), metric.WithDescription("Messages that wait on the side for another attempt; this process only."))
-	if err != nil {
-		return err
-	}
-	down, err := m.Int64ObservableGauge("protean.subscription.target_down",
-		metric.WithDescription("1 while the handler's target is down and the subscription is held up; this process only."))
-	if err != nil {
-		return err
-	}
 	labels := metric.WithAttributeSet(attribute.NewSet(attributes(c)...))
+	gauges := []struct {
+		name, unit, help string
+		read             func() int64
+		labels           metric.MeasurementOption
+	}{
+		{
+			"protean.subscription.waiting_retries", "{message}",
+			"Messages that wait for another attempt, or for their dead letter to be written; this process only.",
+			s.waiting.Load, labels,
+		},
+		{
+			"protean.subscription.dead_letters_waiting", "{message}",
+			"Dead letters that could not be written yet; each holds up the later messages of its own key; this process only.",
+			s.deadLettersWaiting.Load, labels,
+		},
+		{
+			"protean.subscription.stuck_calls", "{call}",
+			"Calls of the handler that run beyond their time-out and whose entries are no longer renewed; this process only.",
+			s.stuckCalls.Load, labels,
+		},
+		{
+			"protean.subscription.target_down", "",
+			"1 while the handler's target is down and the subscription is held up; this process only.",
+			closedFor(s, TargetDown), labels,
+		},
+	}
+	for _, why := range gateReasons {
+		gauges = append(gauges, gauges[0])
+		g := &gauges[len(gauges)-1]
+		g.name, g.unit, g.read = "protean.subscription.gate_closed", "", closedFor(s, why)
+		g.help = "1 while the subscription is held up for this reason; this process only."
+		g.labels = metric.WithAttributeSet(attribute.NewSet(append(attributes(c), attribute.String("reason", string(why)))...))
+	}
+	instruments := make([]metric.Int64Observable, len(gauges))
+	observables := make([]metric.Observable, len(gauges))
+	for i, g := range gauges {
+		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.help))
+		if err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+		instruments[i], observables[i] = gauge, gauge
+	}
+	var err error
 	s.registration, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(waiting, s.waiting.Load(), labels)
-		o.ObserveInt64(down, s.down.Load(), labels)
+		for i, g := range gauges {
+			o.ObserveInt64(instruments[i], g.read(), g.labels)
+		}
 		return nil
-	}, waiting, down)
+	}, observables...)
 	return err
+}
+
+func closedFor(s *status, why GateReason) func() int64 {
+	return func() int64 {
+		if s.gate.is(why) {
+			return 1
+		}
+		return 0
+	}
 }

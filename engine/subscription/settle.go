@@ -7,305 +7,342 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/retry"
 )
 
-// tally counts the outcomes of a report.
-type tally struct{ ok, failed, skipped, retries int64 }
+// counts are the outcomes of a batch.
+type counts struct{ ok, failed, skipped, retries int64 }
 
-// letter is a task that is given up on, and why.
-type letter struct {
-	task     *task
-	reason   string
-	failedAt time.Time
-}
-
-// settle decides what becomes of a task that was called. It appends the ids to
-// be acknowledged to acks.
-func (d *dispatcher) settle(t *task, tally *tally, acks []string) []string {
-	verdict, after := handler.OutcomeOf(t.err)
-	verdict = d.judgeTarget(t, verdict)
-	switch verdict {
+// settle decides what becomes of a task that was called.
+func (d *dispatcher) settle(t *Task, counts *counts) {
+	d.observeTarget(t)
+	switch t.outcome {
 	case handler.Done:
-		tally.ok++
-		d.free(t)
-		return append(acks, t.delivery.ID)
+		counts.ok++
+		d.handled(t)
 	case handler.Skipped:
-		tally.skipped++
-		d.free(t)
-		return append(acks, t.delivery.ID)
+		counts.skipped++
+		d.handled(t)
 	case handler.Postponed:
-		d.wait(t, after)
+		d.wait(t, t.after)
 	case handler.Down:
-		d.wait(t, time.Until(d.target.probe))
+		d.wait(t, time.Until(d.outage.probe))
 	case handler.Rejected:
-		tally.failed++
-		t.calls++
-		d.park(t, handler.Cause(t.err))
+		counts.failed++
+		t.Attempts++
+		d.giveUp(t, handler.Cause(t.err))
 	case handler.Failed:
-		tally.failed++
-		t.calls++
-		d.retryOrGiveUp(t, tally)
-	}
-	return acks
-}
-
-func (d *dispatcher) retryOrGiveUp(t *task, tally *tally) {
-	if crash, ok := errors.AsType[*handler.PanicError](t.err); ok {
-		d.log.Error("handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
-	}
-	delay, again := d.cfg.Retry.Next(t.calls)
-	if !again {
-		d.park(t, handler.Cause(t.err))
-		return
-	}
-	tally.retries++
-	d.log.Warn("handler failed; trying again", d.of(t), "calls", t.calls, "in", delay.String(), "error", handler.Cause(t.err))
-	d.wait(t, delay)
-}
-
-// judgeTarget keeps track of whether the target is down. A message that finds
-// it down time and again while others are answered is itself what fails.
-func (d *dispatcher) judgeTarget(t *task, v handler.Outcome) handler.Outcome {
-	if v == handler.Skipped {
-		return v // it was not for the target
-	}
-	if v != handler.Down {
-		if d.target.answered(t.started) {
-			d.log.Info("target answers again")
-			d.accuse(t)
+		counts.failed++
+		t.Attempts++
+		if crash, ok := errors.AsType[*handler.PanicError](t.err); ok {
+			d.log.Error("handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
 		}
-		return v
+		delay, again := d.cfg.Retry.Next(t.Attempts)
+		if !again {
+			d.giveUp(t, handler.Cause(t.err))
+			return
+		}
+		counts.retries++
+		d.log.Warn("handler failed; trying again", d.of(t), "attempts", t.Attempts, "in", delay.String(), "error", handler.Cause(t.err))
+		d.wait(t, delay)
 	}
-	if t.excused >= excuses {
-		return handler.Failed
-	}
-	t.accused = false
-	if d.target.failed(t.started, time.Now()) {
-		d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
-	}
-	return v
 }
 
-// accuse notes, once for each call that had found the target down, that it now
-// answered another message.
-func (d *dispatcher) accuse(answered *task) {
-	for _, tasks := range [][]*task{d.waiting, d.ready} {
+// observeTarget keeps track of whether the target is down. A message that finds
+// it down time and again while others are answered is itself what fails.
+func (d *dispatcher) observeTarget(t *Task) {
+	switch {
+	case t.outcome == handler.Skipped: // it was not for the target
+	case t.outcome != handler.Down:
+		if d.outage.answered(t.started) {
+			d.log.Info("target answers again")
+			d.countExcuses(t)
+		}
+	case t.excuses >= maxExcuses:
+		t.outcome = handler.Failed
+	default:
+		t.excuseCounted = false
+		if d.outage.failed(t.started, time.Now()) {
+			d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
+		}
+	}
+}
+
+// countExcuses notes, once for each call that had found the target down, that
+// it now answered another message.
+func (d *dispatcher) countExcuses(answered *Task) {
+	for _, tasks := range [][]*Task{d.waiting, d.first, d.ready} {
 		for _, t := range tasks {
-			if t.foundDown() && !t.accused && t != answered {
-				t.accused = true
-				t.excused++
+			if t.foundDown() && !t.excuseCounted && t != answered {
+				t.excuseCounted = true
+				t.excuses++
 			}
 		}
+	}
+}
+
+// handled ends a task that was handled, or needs no handling.
+func (d *dispatcher) handled(t *Task) {
+	d.done = append(d.done, t)
+	d.free(t)
+}
+
+// flushDone gives the source what was handled.
+func (d *dispatcher) flushDone() {
+	if len(d.done) > 0 {
+		d.source.Done(d.done)
+		clear(d.done)
+		d.done = d.done[:0]
 	}
 }
 
 // free ends a task: what queued behind it may go on.
-func (d *dispatcher) free(t *task) {
+func (d *dispatcher) free(t *Task) {
+	t.stage = settled
+	t.unload(d.budget)
 	d.open--
-	d.pushFront(d.lanes.release(t))
-}
-
-// acknowledge ends a task that needs no call.
-func (d *dispatcher) acknowledge(t *task) {
-	d.free(t)
-	d.acker.add(t.delivery.ID)
+	if d.cfg.Concurrency == 1 {
+		d.first = append(d.first, d.keys.free(t)...)
+	} else if next := d.keys.next(t); next != nil && !next.follows {
+		d.first = append(d.first, next)
+	}
 }
 
 // ghost ends an entry whose body was deleted or trimmed while it was pending.
-func (d *dispatcher) ghost(t *task) {
+func (d *dispatcher) ghost(t *Task) {
 	d.instruments.ghost()
 	d.log.Warn("entry has no body any more; acknowledging it", d.of(t))
-	d.acknowledge(t)
+	d.handled(t)
 }
 
-// recorded says whether the broker has the coming call on record. If not, the
-// task is put aside until it has: a call that kills the process must count.
-func (d *dispatcher) recorded(t *task) bool {
-	if t.onRecord() {
-		return true
-	}
-	d.lanes.hold(t)
-	d.unrecorded = append(d.unrecorded, t)
-	return false
-}
-
-// record puts the coming calls of all such tasks on record, a batch at a time.
-func (d *dispatcher) record() {
-	if d.recording || len(d.unrecorded) == 0 {
-		return
-	}
-	d.recording = true
-	batch := d.unrecorded
-	d.unrecorded = nil
-	calls := make([]Held, len(batch))
-	for i, t := range batch {
-		calls[i] = Held{ID: t.delivery.ID, Attempts: t.calls + 1}
-	}
-	d.inBackground(func(ctx context.Context) func() {
-		lost, err := d.seat().Attempt(ctx, calls)
-		return func() { d.onRecord(batch, setOf(lost), err) }
-	})
-}
-
-func (d *dispatcher) onRecord(batch []*task, lost map[string]bool, err error) {
-	d.recording = false
-	d.tellRecording(err)
-	var ready []*task
-	for _, t := range batch {
-		switch {
-		case err != nil:
-			d.wait(t, max(d.cfg.Retry.Delay, time.Second))
-		case lost[t.delivery.ID]:
-			d.lose(t)
-		default:
-			t.recorded = t.calls + 1
-			ready = append(ready, t)
+// lose marks tasks that are another process's now, and ends their calls. Each is
+// dropped where it is met next.
+func (d *dispatcher) lose(tasks []*Task) {
+	for _, t := range tasks {
+		if t.stage == settled {
+			continue
+		}
+		t.lost = true
+		if t.call != nil {
+			t.call.end(messageLost)
 		}
 	}
-	d.pushFront(ready)
-}
-
-// tellRecording logs when calls can no longer be recorded, and when they can
-// again: until then nothing is called a second time.
-func (d *dispatcher) tellRecording(err error) {
-	switch {
-	case err != nil && !d.recordFails:
-		d.log.Error("cannot record attempts; what failed waits until it works", "error", err)
-	case err == nil && d.recordFails:
-		d.log.Info("recording attempts again")
+	for _, t := range d.waiting.remove(func(t *Task) bool { return t.lost }) {
+		d.drop(t)
 	}
-	d.recordFails = err != nil
 }
 
-// lose drops a task that is not pending for this consumer any more: another
-// has taken it over, or somebody acknowledged or removed it by hand.
-func (d *dispatcher) lose(t *task) {
-	d.log.Info("entry is no longer this consumer's", d.of(t))
-	d.ledger.strike([]string{t.delivery.ID})
+// drop ends a lost task.
+func (d *dispatcher) drop(t *Task) {
+	if t.giveUps > 0 {
+		d.unwritten--
+	}
+	d.instruments.lose()
+	d.log.Warn("entry is not this consumer's any more: another took it over, or it was acknowledged or removed by hand", d.of(t))
 	d.free(t)
 }
 
-// park gives a task up: to the dead-letter queue, or to nobody where the
-// subscription has none.
-func (d *dispatcher) park(t *task, cause error) {
-	if !d.cfg.DeadLetters {
-		d.log.Error("message given up and discarded: enable_dlq is false", d.of(t), "calls", t.calls, "error", cause)
-		d.acknowledge(t)
+// wait puts a task aside; its key stays held. Where another task holds the key
+// (an older message that was claimed meanwhile) it has its turn after that one.
+func (d *dispatcher) wait(t *Task, delay time.Duration) {
+	if !d.keys.claim(t) {
 		return
 	}
-	d.letters = append(d.letters, letter{task: t, reason: reasonOf(cause), failedAt: time.Now()})
-	d.sendLetters()
+	t.due = time.Now().Add(delay)
+	if d.unloads && t.stage == toCall && delay >= unloadAfter && d.budget.isShort() {
+		t.unload(d.budget)
+		d.keys.detach(t)
+		t.Delivery.Fields, t.envelope, t.unloaded = nil, message.Envelope{}, true
+	}
+	d.waiting.add(t)
 }
 
-// reasonOf is an error's type and text, as the original writes it.
-func reasonOf(err error) string { return fmt.Sprintf("%T: %v", err, err) }
+// unloadAfter is the shortest wait for which a body is dropped and read again.
+const unloadAfter = time.Second
 
-// sendLetters parks what is to be parked, one batch at a time.
-func (d *dispatcher) sendLetters() {
-	if d.parking || len(d.letters) == 0 {
+// load counts the body's bytes against the budget.
+func (t *Task) load(b *Budget) {
+	for _, f := range t.Delivery.Fields {
+		t.size += len(f.Name) + len(f.Value)
+	}
+	b.add(t.size)
+}
+
+// unload gives the body's bytes back to the budget.
+func (t *Task) unload(b *Budget) {
+	b.add(-t.size)
+	t.size = 0
+}
+
+// step runs a batch of a background step, if there is one and none is under way.
+// do runs in the background and returns what the dispatcher does then.
+func (d *dispatcher) step(s *step, do func(ctx context.Context, tasks []*Task) (then func())) {
+	if s.busy || len(s.tasks) == 0 {
 		return
 	}
-	d.parking = true
-	batch := d.letters
-	d.letters = nil
+	tasks := s.tasks
+	s.tasks, s.busy = nil, true
 	d.inBackground(func(ctx context.Context) func() {
-		result := d.deliverLetters(ctx, batch)
-		return func() { d.parked(batch, result) }
+		then := do(ctx, tasks)
+		return func() {
+			s.busy = false
+			then()
+		}
 	})
 }
 
-// parking is what came of delivering letters.
-type parking struct {
-	// lost are entries that this consumer did not have any more.
-	lost map[string]bool
-	// unsure says that an earlier try failed, and may have done its work all the
-	// same: then what is lost was most likely parked by it.
-	unsure bool
-	err    error
+// report logs when a step begins to fail, and when it works again.
+func (d *dispatcher) report(s *step, err error, failing, working string) {
+	if err != nil && !s.failing {
+		d.log.Error(failing, "error", err)
+	} else if err == nil && s.failing {
+		d.log.Info(working)
+	}
+	s.failing = err != nil
 }
 
-// deliverLetters tries until the queue has the letters or ctx ends.
-func (d *dispatcher) deliverLetters(ctx context.Context, batch []letter) (p parking) {
-	entries := make([]deadletter.Entry, len(batch))
-	for i, l := range batch {
-		entries[i] = d.compose(l)
-	}
-	for backoff := newBackoff(); ; p.unsure = true {
-		var lost []string
-		p.err = d.ledger.settle(func() (ids []string, err error) {
-			lost, err = d.seat().DeadLetter(ctx, entries)
-			if err != nil {
-				return nil, err
+// record puts coming attempts on record before they are made: one that ends the
+// process must count.
+func (d *dispatcher) record() {
+	d.step(&d.recording, func(ctx context.Context, tasks []*Task) func() {
+		lost, err := d.source.Attempt(ctx, tasks)
+		return func() {
+			d.report(&d.recording, err, "cannot record attempts; what failed waits until it works", "recording attempts again")
+			d.lose(lost)
+			for _, t := range tasks {
+				switch {
+				case t.lost:
+					d.drop(t)
+				case err != nil:
+					d.wait(t, max(d.cfg.Retry.Delay, time.Second))
+				default:
+					t.Recorded = t.Attempts + 1
+					d.first = append(d.first, t)
+				}
 			}
-			return idsOf(batch), nil
-		})
-		if p.err == nil {
-			if p.unsure {
-				d.log.Info("dead letters are written again", "letters", len(batch))
-			}
-			p.lost = setOf(lost)
-			return p
 		}
-		if !p.unsure {
-			d.log.Error("cannot write dead letters; trying again until it works", "letters", len(batch), "error", p.err)
-		}
-		if !sleep(ctx, backoff.next()) {
-			return p
-		}
-	}
-}
-
-func (d *dispatcher) compose(l letter) deadletter.Entry {
-	return deadletter.Compose(l.task.delivery, deadletter.Metadata{
-		OriginalStream: l.task.delivery.Stream,
-		OriginalID:     l.task.delivery.ID,
-		ConsumerGroup:  d.member.Group,
-		Consumer:       d.member.Consumer,
-		FailedAt:       l.failedAt,
-		RetryCount:     l.task.calls,
-		FailureReason:  l.reason,
 	})
 }
 
-func (d *dispatcher) parked(batch []letter, p parking) {
-	d.parking = false
-	if p.err != nil {
-		return // stopping: the entries are released instead
-	}
-	for _, l := range batch {
-		if p.lost[l.task.delivery.ID] && !p.unsure {
-			d.lose(l.task)
-			continue
+// reload reads the bodies of tasks that are due and whose bodies were dropped.
+func (d *dispatcher) reload() {
+	d.step(&d.reloading, func(ctx context.Context, tasks []*Task) func() {
+		err := d.source.(Reloader).Reload(ctx, tasks)
+		return func() {
+			d.report(&d.reloading, err, "cannot read the bodies of waiting messages again; they wait until it works", "reading bodies again")
+			for _, t := range tasks {
+				switch {
+				case t.lost:
+					d.drop(t)
+				case err != nil:
+					d.wait(t, time.Second)
+				case t.Delivery.Gone():
+					d.ghost(t)
+				default:
+					t.load(d.budget)
+					t.unloaded = false
+					if err := d.decode(t); err != nil {
+						d.giveUp(t, err)
+						continue
+					}
+					d.first = append(d.first, t)
+				}
+			}
+			d.flushDone()
 		}
-		d.instruments.deadLetter()
-		d.log.Error("dead-lettered", d.of(l.task), "queue", deadletter.QueueOf(l.task.delivery.Stream),
-			"calls", l.task.calls, "reason", l.reason)
-		d.free(l.task)
+	})
+}
+
+// giveUp ends a task that cannot be handled. Until the source has written that
+// down, as a dead letter where it keeps such, later messages of its key wait.
+func (d *dispatcher) giveUp(t *Task, cause error) {
+	t.stage, t.Err, t.FailedAt = toGiveUp, cause, time.Now()
+	if d.keys.claim(t) {
+		d.givingUp.tasks = append(d.givingUp.tasks, t)
 	}
-	d.sendLetters()
-	d.publishStatus()
+}
+
+// writeDeadLetters gives tasks up. Those that failed before are written one by
+// one, so that one that cannot be written holds up no other.
+func (d *dispatcher) writeDeadLetters() {
+	d.step(&d.givingUp, func(ctx context.Context, tasks []*Task) func() {
+		var fresh, repeated []*Task
+		for _, t := range tasks {
+			if t.giveUps == 0 {
+				fresh = append(fresh, t)
+			} else {
+				repeated = append(repeated, t)
+			}
+		}
+		failed := make(map[*Task]error)
+		var lost []*Task
+		write := func(batch []*Task) error {
+			gone, err := d.source.GiveUp(ctx, batch)
+			lost = append(lost, gone...)
+			for _, t := range batch {
+				if err != nil {
+					failed[t] = err
+				}
+			}
+			return err
+		}
+		var err error
+		if len(fresh) > 0 {
+			err = write(fresh)
+		}
+		for i, t := range repeated {
+			if isTimeout(err) || d.stopping.Load() { // each of the others would wait as long
+				for _, t := range repeated[i:] {
+					failed[t] = err
+				}
+				break
+			}
+			err = write([]*Task{t})
+		}
+		return func() { d.gaveUp(tasks, lost, failed, err) }
+	})
+}
+
+// gaveUp files what came of writing dead letters.
+func (d *dispatcher) gaveUp(tasks, lost []*Task, failed map[*Task]error, last error) {
+	d.report(&d.givingUp, last, "cannot write dead letters; each holds up the later messages of its own key until it works",
+		"dead letters are written again")
+	d.lose(lost)
+	for _, t := range tasks {
+		_, again := failed[t]
+		switch {
+		case t.lost:
+			d.drop(t)
+		case again && d.stopping.Load():
+			// It is given back instead.
+		case again:
+			if t.giveUps++; t.giveUps == 1 {
+				d.unwritten++
+			}
+			var backoff retry.Backoff
+			for range min(t.giveUps, 10) {
+				backoff.Next()
+			}
+			d.wait(t, backoff.Next())
+		default:
+			if t.giveUps > 0 {
+				d.unwritten--
+			}
+			if d.cfg.DeadLetters {
+				d.instruments.deadLetter()
+				d.log.Error("dead-lettered", d.of(t), "attempts", t.Attempts, "reason", t.Err)
+			} else {
+				d.log.Error("message given up; no dead letter is kept of it", d.of(t), "attempts", t.Attempts, "reason", t.Err)
+			}
+			d.free(t)
+		}
+	}
 }
 
 // of names a task in the log.
-func (d *dispatcher) of(t *task) slog.Attr {
+func (d *dispatcher) of(t *Task) slog.Attr {
 	h := &t.envelope.Metadata.Headers
-	return slog.Group("message", "entry", t.delivery.ID, "id", h.ID, "type", h.Type)
-}
-
-func idsOf(batch []letter) []string {
-	ids := make([]string, len(batch))
-	for i, l := range batch {
-		ids[i] = l.task.delivery.ID
-	}
-	return ids
-}
-
-func setOf(ids []string) map[string]bool {
-	set := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		set[id] = true
-	}
-	return set
+	return slog.Group("message", "entry", t.Delivery.ID, "id", h.ID, "type", h.Type)
 }

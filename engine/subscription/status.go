@@ -9,27 +9,28 @@ import (
 // Status is what a subscription is doing.
 type Status struct {
 	Domain, Handler, Group, Stream string
-	// Joined says that the subscription has its seat in the group.
+	// Joined says that the subscription reads: it is a member of its group, or
+	// has its position.
 	Joined bool
-	// Waiting is how many messages wait on the side for another attempt.
+	// Gate are the reasons for which the subscription is held up; empty where it
+	// is not.
+	Gate []GateReason
+	// Waiting is how many messages wait for another attempt, or for their dead
+	// letter to be written.
 	Waiting int
-	// TargetDown says that the subscription is held up because the handler's
-	// target is down.
-	TargetDown bool
+	// DeadLettersWaiting is how many dead letters could not be written yet.
+	DeadLettersWaiting int
+	// StuckCalls is how many calls run beyond their time-out.
+	StuckCalls int
 }
 
 // status is read by probes and scrapes while the dispatcher writes it.
 type status struct {
-	joined       atomic.Bool
-	waiting      atomic.Int64
-	down         atomic.Int64
-	registration metric.Registration
-}
-
-func (s *status) setDown(down bool) {
-	if down {
-		s.down.Store(1)
-	} else {
-		s.down.Store(0)
-	}
+	gate               gate
+	joined             atomic.Bool
+	open               atomic.Int64
+	waiting            atomic.Int64
+	deadLettersWaiting atomic.Int64
+	stuckCalls         atomic.Int64
+	registration       metric.Registration
 }

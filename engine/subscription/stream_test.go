@@ -331,11 +331,11 @@ func TestBrokerThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 		clear := b.broker.Inject(brokertest.Fault{Times: -1})
 		b.run(config(), succeed)
 		b.pass(time.Minute)
-		require.False(t, b.stream.Status().Joined)
+		require.False(t, b.runner.Status().Joined)
 		clear()
 		b.publish("a/1")
 		b.pass(10 * time.Second)
-		require.True(t, b.stream.Status().Joined)
+		require.True(t, b.runner.Status().Joined)
 		require.Equal(t, []string{"a/1"}, b.ids())
 	})
 }
@@ -388,12 +388,12 @@ func TestTargetThatIsDownCostsNoMessageAnything(t *testing.T) {
 			b.publish(fmt.Sprintf("a/%d", i), fmt.Sprintf("b/%d", i))
 		}
 		b.pass(30 * time.Second)
-		require.True(t, b.stream.Status().TargetDown)
+		require.Equal(t, []subscription.GateReason{subscription.TargetDown}, b.runner.Status().Gate)
 		require.EqualValues(t, 1, b.count("protean.subscription.target_down", ""))
 		require.Less(t, len(b.called()), 15, "probes back off")
 
 		b.pass(time.Minute)
-		require.False(t, b.stream.Status().TargetDown)
+		require.Empty(t, b.runner.Status().Gate)
 		require.Zero(t, b.count("protean.subscription.target_down", ""))
 		require.Zero(t, b.pending())
 		require.Empty(t, b.deadLetters())

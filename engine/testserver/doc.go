@@ -4,7 +4,7 @@
 // at its end. A server that is not installed fails the test with the line that
 // installs it; nothing is skipped.
 //
-// A package that uses it says so in its TestMain:
+// A package that uses it has this TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 //

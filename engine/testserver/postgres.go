@@ -20,7 +20,7 @@ import (
 
 const (
 	installPostgres = "install it with `apt-get install -y postgresql` (Debian) or `brew install postgresql` (macOS), or set POSTGRES_URL"
-	// superuser is who owns the server's databases.
+	// superuser owns the server's databases.
 	superuser = "postgres"
 )
 
@@ -108,7 +108,7 @@ func makeCluster(owner *syscall.Credential, initdb, dir, data string) error {
 	return nil
 }
 
-// runPostgres trades safety for speed: what a crash would lose is a test's.
+// runPostgres turns durability off: nothing here has to survive a crash.
 func runPostgres(owner *syscall.Credential, path, data string) (*url.URL, error) {
 	port, err := freePort()
 	if err != nil {
@@ -130,8 +130,9 @@ func runPostgres(owner *syscall.Credential, path, data string) (*url.URL, error)
 	return server, proc.await(func() error { return execute(server, "SELECT 1") })
 }
 
-// unprivileged says who runs the server: PostgreSQL refuses root, for whom the
-// package's own user stands in, else nobody. nil is the one who runs the test.
+// unprivileged is the user that runs the server: PostgreSQL refuses root, for
+// which the package's own user is taken, else the user nobody. nil is the user
+// that runs the test.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

@@ -1,17 +1,19 @@
 package testserver
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/observatory-go/observatory/engine/testlog"
 )
 
 // startLimit bounds how long a server may take until it answers, stopLimit how
@@ -24,7 +26,7 @@ const (
 // process is a server that runs as a child of the test binary.
 type process struct {
 	cmd    *exec.Cmd
-	output output
+	output testlog.Output
 	ended  chan struct{} // closed when the child is gone
 }
 
@@ -68,15 +70,15 @@ func (p *process) await(ready func() error) error {
 		}
 		select {
 		case <-p.ended:
-			return fmt.Errorf("%s ended: %s", p.cmd.Path, p.output.tail())
+			return fmt.Errorf("%s ended: %s", p.cmd.Path, p.tail())
 		case <-limit.C:
-			return fmt.Errorf("%s does not answer after %s: %w: %s", p.cmd.Path, startLimit, err, p.output.tail())
+			return fmt.Errorf("%s does not answer after %s: %w: %s", p.cmd.Path, startLimit, err, p.tail())
 		case <-tick.C:
 		}
 	}
 }
 
-// stop asks the child to end by a signal, and kills it if it does not.
+// stop sends the child a signal to end, and kills it if it does not.
 func (p *process) stop(signal syscall.Signal) error {
 	_ = p.cmd.Process.Signal(signal) // it may be gone already
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
@@ -90,27 +92,13 @@ func (p *process) stop(signal syscall.Signal) error {
 	}
 }
 
-// output keeps what a child printed.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+// tail is the end of what the child printed, where servers report why they end.
+func (p *process) tail() string {
+	text := strings.TrimSpace(p.output.String())
+	return text[max(0, len(text)-2000):]
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-// tail is the end of it: where servers say why they gave up.
-func (o *output) tail() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	text := bytes.TrimSpace(o.buf.Bytes())
-	return string(text[max(0, len(text)-2000):])
-}
-
-// find looks for a program in the PATH, then where patterns of folders say.
+// find searches a program in the PATH, then in folders given as patterns.
 func find(name, install string, folders ...string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -124,7 +112,13 @@ func find(name, install string, folders ...string) (string, error) {
 	return "", fmt.Errorf("%s is not in the PATH nor in %v: %s", name, folders, install)
 }
 
-// FreePort returns a loopback port that nobody listens on now.
+// FreeAddress returns 127.0.0.1 with a port that is not in use now.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
+}
+
+// FreePort returns a loopback port that is not in use now.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()

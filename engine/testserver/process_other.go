@@ -5,5 +5,5 @@ package testserver
 import "syscall"
 
 // dieWithParent does nothing here: only Linux can kill a child whose parent
-// dies. A test binary that ends in a panic may leave its servers behind.
+// ends. A test binary that ends in a panic may leave its servers behind.
 func dieWithParent(*syscall.SysProcAttr) {}

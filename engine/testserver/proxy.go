@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FaultProxy stands between a client and a server and does to their
-// connections what networks do. It knows no protocol.
+// FaultProxy forwards connections between a client and a server, and injects the
+// faults of a network into them. It does not depend on a protocol.
 type FaultProxy struct {
 	// Addr is where it listens: the host:port to give to the client.
 	Addr string
@@ -33,7 +33,7 @@ const (
 	serverSide
 )
 
-// drop is one order to lose a reply.
+// drop is one request to lose a reply.
 type drop struct {
 	request []byte
 	done    chan struct{}
@@ -211,15 +211,15 @@ func (l *link) requests() {
 	}
 }
 
-// watch takes the proxy's order to drop a reply if this is the request.
+// watch takes the proxy's drop if this is the request whose reply is to be lost.
 func (l *link) watch(request []byte) {
 	l.proxy.mu.Lock()
 	defer l.proxy.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seen := append(l.tail, request...)
-	if order := l.proxy.drop; order != nil && bytes.Contains(seen, order.request) {
-		l.lose, l.proxy.drop = order, nil
+	if d := l.proxy.drop; d != nil && bytes.Contains(seen, d.request) {
+		l.lose, l.proxy.drop = d, nil
 	}
 	l.tail = append([]byte(nil), seen[max(0, len(seen)-256):]...)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,17 +90,18 @@ func (s *RedisServer) Via(addr string) string {
 type RedisProcess struct {
 	RedisServer
 
-	t    testing.TB
-	dir  string
-	port int
-	args []string
-	proc *process
+	t        testing.TB
+	dir      string
+	port     int
+	args     []string
+	sentinel bool // it is a Sentinel, which needs a file of its own
+	proc     *process
 }
 
 // StartRedis starts a Redis for this test alone, with further arguments for
 // redis-server such as "--requirepass", "secret". It listens on a free loopback
-// port, keeps nothing on disk unless told to ("--appendonly", "yes"), and ends
-// with the test.
+// port, keeps nothing on disk unless args say so ("--appendonly", "yes"), and
+// ends with the test.
 func StartRedis(t testing.TB, args ...string) *RedisProcess {
 	t.Helper()
 	s := &RedisProcess{t: t, dir: t.TempDir(), args: args}
@@ -169,6 +171,14 @@ func (s *RedisProcess) startAt(port int) error {
 		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--save", "", "--appendonly", "no",
 	}, s.args...)
+	if s.sentinel {
+		file := filepath.Join(s.dir, "sentinel.conf")
+		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %q\n", port, s.dir)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+		args = []string{file, "--sentinel"}
+	}
 	proc, err := start(nil, path, args...)
 	if err != nil {
 		return err
@@ -190,15 +200,15 @@ func (s *RedisProcess) stop() error {
 	return proc.stop(syscall.SIGTERM)
 }
 
-// answers asks a given server once.
+// answers pings a given server once.
 func answers(options *redis.Options) error {
 	client := redis.NewClient(options)
 	defer client.Close()
 	return client.Ping(context.Background()).Err()
 }
 
-// ping asks without a client, which would log each refusal of a server that is
-// still starting. A refusal for want of a password is an answer.
+// ping does without a client, which would log each refusal of a server that is
+// still starting. A refusal because of a missing password is an answer.
 func ping(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -216,5 +226,5 @@ func ping(addr string) error {
 	if strings.HasPrefix(reply, "+PONG") || strings.HasPrefix(reply, "-NOAUTH") {
 		return nil
 	}
-	return fmt.Errorf("it says %s", strings.TrimSpace(reply))
+	return fmt.Errorf("it answers %s", strings.TrimSpace(reply))
 }

@@ -66,7 +66,7 @@ func TestOwnRedisStopsAndComesBackAtItsAddress(t *testing.T) {
 func TestPausedRedisAnswersNothingUntilResumed(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t)
-	client := impatient(t, server.URL)
+	client := oneTry(t, server.URL)
 	require.NoError(t, client.Ping(t.Context()).Err())
 
 	server.Pause()
@@ -85,7 +85,7 @@ func TestProxyLosesTheReplyButNotTheRequest(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
 	proxy := testserver.Proxy(t, server.Addr)
-	client := impatient(t, server.Via(proxy.Addr))
+	client := oneTry(t, server.Via(proxy.Addr))
 	key := testserver.Name(t)
 	require.NoError(t, client.Incr(t.Context(), key).Err())
 
@@ -100,7 +100,7 @@ func TestProxyFindsARequestThatCameInTwoPieces(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
 	proxy := testserver.Proxy(t, server.Addr)
-	client := impatient(t, server.Via(proxy.Addr))
+	client := oneTry(t, server.Via(proxy.Addr))
 	key := testserver.Name(t) + strings.Repeat("x", 100<<10) + "end"
 	dropped := proxy.DropReply("xxend")
 	require.Error(t, client.Get(t.Context(), key).Err())
@@ -111,7 +111,7 @@ func TestProxyCutsAndRefuses(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
 	proxy := testserver.Proxy(t, server.Addr)
-	client := impatient(t, server.Via(proxy.Addr))
+	client := oneTry(t, server.Via(proxy.Addr))
 	require.NoError(t, client.Ping(t.Context()).Err())
 
 	proxy.Down()
@@ -124,7 +124,7 @@ func TestProxyHoldsRepliesBack(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
 	proxy := testserver.Proxy(t, server.Addr)
-	client := impatient(t, server.Via(proxy.Addr))
+	client := oneTry(t, server.Via(proxy.Addr))
 	require.NoError(t, client.Ping(t.Context()).Err())
 
 	proxy.Stall()
@@ -133,8 +133,8 @@ func TestProxyHoldsRepliesBack(t *testing.T) {
 	require.NoError(t, client.Ping(t.Context()).Err())
 }
 
-// impatient repeats nothing and waits a second for an answer.
-func impatient(t *testing.T, url string) *redis.Client {
+// oneTry repeats nothing and waits a second for an answer.
+func oneTry(t *testing.T, url string) *redis.Client {
 	options, err := redis.ParseURL(url)
 	require.NoError(t, err)
 	options.MaxRetries, options.DialerRetries, options.ReadTimeout = -1, 1, time.Second

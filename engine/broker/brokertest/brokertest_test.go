@@ -26,19 +26,19 @@ func (l limited) Capabilities() broker.Capability { return broker.ConsumerGroups
 
 func (l limited) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
 	s, err := l.Broker.Join(ctx, m)
-	return limitedSeat{s}, err
+	return limitedMembership{s}, err
 }
 
-type limitedSeat struct{ consumergroup.Membership }
+type limitedMembership struct{ consumergroup.Membership }
 
-func (s limitedSeat) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
+func (s limitedMembership) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
 	if r.Block > 0 {
 		return nil, false, broker.ErrUnsupported
 	}
 	return s.Membership.Read(ctx, r)
 }
 
-func (s limitedSeat) DeadLetter(context.Context, []deadletter.Entry) ([]string, error) {
+func (s limitedMembership) DeadLetter(context.Context, []deadletter.Entry) ([]string, error) {
 	return nil, broker.ErrUnsupported
 }
 
@@ -86,11 +86,11 @@ func TestAFaultLastsUntilItIsCleared(t *testing.T) {
 	require.NoError(t, f.Ping(t.Context()))
 }
 
-// Every method of a seat fails on demand, and is not performed.
+// Every method of a membership fails on demand, and is not performed.
 func TestEveryMethodFailsOnDemand(t *testing.T) {
 	f := brokertest.NewFlaky(memorybroker.New())
-	s, id := seatWithOne(t, f)
-	held := []consumergroup.Entry{{ID: id, Attempts: 1}}
+	s, id := membershipWithOne(t, f)
+	entries := []consumergroup.Entry{{ID: id, Attempts: 1}}
 	for method, call := range map[string]func(context.Context) error{
 		"Join": func(ctx context.Context) error { _, err := f.Join(ctx, member); return err },
 		"Read": func(ctx context.Context) error {
@@ -98,11 +98,13 @@ func TestEveryMethodFailsOnDemand(t *testing.T) {
 			require.False(t, acked)
 			return err
 		},
-		"Pending":       func(ctx context.Context) error { _, err := s.Pending(ctx, "", 1); return err },
-		"ClaimReleased": func(ctx context.Context) error { _, err := s.ClaimReleased(ctx, 1); return err },
+		"Pending":       func(ctx context.Context) error { _, _, err := s.Pending(ctx, "", 1); return err },
+		"ClaimReleased": func(ctx context.Context) error { _, _, err := s.ClaimReleased(ctx, 1); return err },
+		"Renew":         func(ctx context.Context) error { _, err := s.Renew(ctx, entries); return err },
+		"Position":      func(ctx context.Context) error { _, err := s.Position(ctx); return err },
 		"Ack":           func(ctx context.Context) error { return s.Ack(ctx, []string{id}) },
-		"Attempt":       func(ctx context.Context) error { _, err := s.Attempt(ctx, held); return err },
-		"Release":       func(ctx context.Context) error { _, err := s.Release(ctx, held); return err },
+		"Attempt":       func(ctx context.Context) error { _, err := s.Attempt(ctx, entries); return err },
+		"Release":       func(ctx context.Context) error { _, err := s.Release(ctx, entries); return err },
 		"DeadLetter": func(ctx context.Context) error {
 			_, err := s.DeadLetter(ctx, []deadletter.Entry{{ID: id}})
 			return err
@@ -111,7 +113,7 @@ func TestEveryMethodFailsOnDemand(t *testing.T) {
 		f.Inject(brokertest.Fault{Method: method})
 		require.ErrorIs(t, call(t.Context()), brokertest.ErrInjected, method)
 	}
-	pending, err := s.Pending(t.Context(), "", 10)
+	pending, _, err := s.Pending(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Len(t, pending, 1)
 }
@@ -129,7 +131,7 @@ func TestALostReplyLeavesItsEntriesPending(t *testing.T) {
 	require.False(t, acked)
 	require.Empty(t, got)
 
-	pending, err := s.Pending(t.Context(), "", 10)
+	pending, _, err := s.Pending(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Len(t, pending, 1)
 	require.Equal(t, id, pending[0].ID)
@@ -137,8 +139,8 @@ func TestALostReplyLeavesItsEntriesPending(t *testing.T) {
 
 var member = consumergroup.Member{Stream: "s", Group: "g", Consumer: "c"}
 
-// seatWithOne returns a seat that has one entry pending.
-func seatWithOne(t *testing.T, f *brokertest.Flaky) (consumergroup.Membership, string) {
+// membershipWithOne returns a membership that has one entry pending.
+func membershipWithOne(t *testing.T, f *brokertest.Flaky) (consumergroup.Membership, string) {
 	t.Helper()
 	s, err := f.Join(t.Context(), member)
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ var closeTests = []test{
 	{"close/an open broker answers, a closed one does not", 0, pingTellsClosed},
 	{"close/is harmless when repeated", 0, closeTwice},
 	{"close/every later operation says so", broker.ConsumerGroups, closedSaysSo},
-	{"close/a dead letter is refused too", broker.ConsumerGroups | broker.DeadLetters, closedParks},
+	{"close/a dead letter is refused too", broker.ConsumerGroups | broker.DeadLetters, closedDeadLetters},
 	{"close/ends a read that waits", broker.ConsumerGroups | broker.BlockingRead, closeEndsWait},
 }
 
@@ -40,24 +40,26 @@ func closedSaysSo(t *testing.T, f *fixture) {
 			_, err := f.Join(ctx, consumergroup.Member{Stream: f.stream, Group: "g", Consumer: "c"})
 			return err
 		},
-		"read":    func() error { _, _, err := s.Read(ctx, consumergroup.Read{Max: 1}); return err },
-		"pending": func() error { _, err := s.Pending(ctx, "", 1); return err },
-		"adopt":   func() error { _, err := s.ClaimReleased(ctx, 1); return err },
-		"ack":     func() error { return s.Ack(ctx, ids) },
-		"attempt": func() error { _, err := s.Attempt(ctx, heldWith(1, ids...)); return err },
-		"release": func() error { _, err := s.Release(ctx, heldWith(1, ids...)); return err },
+		"read":           func() error { _, _, err := s.Read(ctx, consumergroup.Read{Max: 1}); return err },
+		"pending":        func() error { _, _, err := s.Pending(ctx, "", 1); return err },
+		"claim released": func() error { _, _, err := s.ClaimReleased(ctx, 1); return err },
+		"ack":            func() error { return s.Ack(ctx, ids) },
+		"attempt":        func() error { _, err := s.Attempt(ctx, entriesWith(1, ids...)); return err },
+		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
+		"position":       func() error { _, err := s.Position(ctx); return err },
+		"release":        func() error { _, err := s.Release(ctx, entriesWith(1, ids...)); return err },
 	}
 	for name, operation := range operations {
 		require.ErrorIs(t, operation(), broker.ErrClosed, name)
 	}
 }
 
-func closedParks(t *testing.T, f *fixture) {
+func closedDeadLetters(t *testing.T, f *fixture) {
 	s := f.join(t, "g", "c")
 	ids := f.publish(t, 1)
 	s.read(t, 1)
 	require.NoError(t, f.Close(t.Context()))
-	_, err := s.DeadLetter(t.Context(), lettersFor(ids...))
+	_, err := s.DeadLetter(t.Context(), deadLettersFor(ids...))
 	require.ErrorIs(t, err, broker.ErrClosed)
 }
 

@@ -23,7 +23,7 @@ const (
 
 var concurrencyTests = []test{
 	{"concurrency/each entry goes to exactly one of many consumers", broker.ConsumerGroups, eachOnce},
-	{"concurrency/one seat is used side by side", broker.ConsumerGroups, seatShared},
+	{"concurrency/one membership is used side by side", broker.ConsumerGroups, membershipShared},
 }
 
 // tally counts what came, by id.
@@ -51,24 +51,24 @@ func (c *tally) requireEachOnce(t *testing.T, n int) {
 }
 
 func eachOnce(t *testing.T, f *fixture) {
-	seats := make([]seat, consumers)
-	for i := range seats {
-		seats[i] = f.join(t, "g", "consumer-"+strconv.Itoa(i))
+	members := make([]membership, consumers)
+	for i := range members {
+		members[i] = f.join(t, "g", "consumer-"+strconv.Itoa(i))
 	}
-	consume(t, f, func(i int) seat { return seats[i] })
-	for _, s := range seats {
+	consume(t, f, func(i int) membership { return members[i] })
+	for _, s := range members {
 		require.Empty(t, s.pending(t), "all were acknowledged on the way")
 	}
 }
 
-func seatShared(t *testing.T, f *fixture) {
+func membershipShared(t *testing.T, f *fixture) {
 	s := f.join(t, "g", "c")
-	consume(t, f, func(int) seat { return s })
+	consume(t, f, func(int) membership { return s })
 	require.Empty(t, s.pending(t))
 }
 
 // consume publishes and consumes at once until every entry was got.
-func consume(t *testing.T, f *fixture, seatOf func(int) seat) {
+func consume(t *testing.T, f *fixture, memberOf func(int) membership) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	seen := &tally{times: map[string]int{}}
@@ -82,14 +82,14 @@ func consume(t *testing.T, f *fixture, seatOf func(int) seat) {
 		})
 	}
 	for i := range consumers {
-		wg.Go(func() { consumeUntil(ctx, t, seatOf(i), seen, publishers*perSource) })
+		wg.Go(func() { consumeUntil(ctx, t, memberOf(i), seen, publishers*perSource) })
 	}
 	wg.Wait()
 	seen.requireEachOnce(t, publishers*perSource)
 }
 
 // consumeUntil reads, acknowledging the last batch with the next read.
-func consumeUntil(ctx context.Context, t *testing.T, s seat, seen *tally, n int) {
+func consumeUntil(ctx context.Context, t *testing.T, s membership, seen *tally, n int) {
 	var acks []string
 	for seen.total.Load() < int64(n) {
 		got, acked, err := s.Read(ctx, consumergroup.Read{Max: 7, Acks: acks})

@@ -15,8 +15,9 @@ var ErrInjected = errors.New("brokertest: injected fault")
 
 // Fault is something that goes wrong.
 type Fault struct {
-	// Method is the method that fails: Join, Read, Pending, Adopt, Ack,
-	// Attempt, Release, Park, Publish or Ping; "" for any of them.
+	// Method is the method that fails: Join, Read, Pending, ClaimReleased, Ack,
+	// Attempt, Release, DeadLetter, Renew, Position, Publish or Ping; "" for any
+	// of them.
 	Method string
 	// Nth is the first call that fails, counted from the injection; 0 and 1
 	// both mean the next.
@@ -31,7 +32,7 @@ type Fault struct {
 	ReplyLost bool
 }
 
-// Flaky is a Broker that fails on demand. Seats taken through it fail as well.
+// Flaky is a Broker that fails on demand, and so do memberships joined through it.
 type Flaky struct {
 	Broker
 
@@ -39,7 +40,7 @@ type Flaky struct {
 	faults []*fault
 }
 
-// NewFlaky wraps a broker; whoever opened it still closes it.
+// NewFlaky wraps a broker. The caller closes it.
 func NewFlaky(b Broker) *Flaky { return &Flaky{Broker: b} }
 
 // Inject arms a fault and returns what clears it. Of several faults that hit
@@ -126,25 +127,25 @@ func (f *Flaky) Join(ctx context.Context, m consumergroup.Member) (consumergroup
 		if err != nil {
 			return nil, err
 		}
-		return &flakySeat{flaky: f, seat: s}, nil
+		return &flakyMembership{flaky: f, membership: s}, nil
 	})
 }
 
-type flakySeat struct {
-	flaky *Flaky
-	seat  consumergroup.Membership
+type flakyMembership struct {
+	flaky      *Flaky
+	membership consumergroup.Membership
 }
 
-// Read reports nothing as acknowledged when its reply is lost: who got no
-// answer cannot know.
-func (s *flakySeat) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
+// Read reports nothing as acknowledged when its reply is lost: without a reply
+// that is not known.
+func (s *flakyMembership) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
 	type reply struct {
 		got   []message.Delivery
 		acked bool
 		err   error
 	}
 	answer, err := try(s.flaky, "Read", func() (reply, error) {
-		got, acked, err := s.seat.Read(ctx, r)
+		got, acked, err := s.membership.Read(ctx, r)
 		return reply{got, acked, err}, nil
 	})
 	if err != nil {
@@ -153,26 +154,52 @@ func (s *flakySeat) Read(ctx context.Context, r consumergroup.Read) ([]message.D
 	return answer.got, answer.acked, answer.err
 }
 
-func (s *flakySeat) Pending(ctx context.Context, after string, max int) ([]message.Delivery, error) {
-	return try(s.flaky, "Pending", func() ([]message.Delivery, error) { return s.seat.Pending(ctx, after, max) })
+// page is what Pending and ClaimReleased return.
+type page struct {
+	got  []message.Delivery
+	more bool
 }
 
-func (s *flakySeat) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, error) {
-	return try(s.flaky, "ClaimReleased", func() ([]message.Delivery, error) { return s.seat.ClaimReleased(ctx, max) })
+func (s *flakyMembership) Pending(ctx context.Context, after string, max int) ([]message.Delivery, bool, error) {
+	p, err := try(s.flaky, "Pending", func() (page, error) {
+		got, more, err := s.membership.Pending(ctx, after, max)
+		return page{got, more}, err
+	})
+	return p.got, p.more, err
 }
 
-func (s *flakySeat) Ack(ctx context.Context, ids []string) error {
-	return s.flaky.tryError("Ack", func() error { return s.seat.Ack(ctx, ids) })
+func (s *flakyMembership) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, bool, error) {
+	p, err := try(s.flaky, "ClaimReleased", func() (page, error) {
+		got, more, err := s.membership.ClaimReleased(ctx, max)
+		return page{got, more}, err
+	})
+	return p.got, p.more, err
 }
 
-func (s *flakySeat) Attempt(ctx context.Context, held []consumergroup.Entry) ([]string, error) {
-	return try(s.flaky, "Attempt", func() ([]string, error) { return s.seat.Attempt(ctx, held) })
+func (s *flakyMembership) Ack(ctx context.Context, ids []string) error {
+	return s.flaky.tryError("Ack", func() error { return s.membership.Ack(ctx, ids) })
 }
 
-func (s *flakySeat) Release(ctx context.Context, held []consumergroup.Entry) ([]string, error) {
-	return try(s.flaky, "Release", func() ([]string, error) { return s.seat.Release(ctx, held) })
+func (s *flakyMembership) Attempt(ctx context.Context, entries []consumergroup.Entry) ([]string, error) {
+	return try(s.flaky, "Attempt", func() ([]string, error) { return s.membership.Attempt(ctx, entries) })
 }
 
-func (s *flakySeat) DeadLetter(ctx context.Context, letters []deadletter.Entry) ([]string, error) {
-	return try(s.flaky, "DeadLetter", func() ([]string, error) { return s.seat.DeadLetter(ctx, letters) })
+func (s *flakyMembership) Release(ctx context.Context, entries []consumergroup.Entry) ([]string, error) {
+	return try(s.flaky, "Release", func() ([]string, error) { return s.membership.Release(ctx, entries) })
+}
+
+func (s *flakyMembership) DeadLetter(ctx context.Context, entries []deadletter.Entry) ([]string, error) {
+	return try(s.flaky, "DeadLetter", func() ([]string, error) { return s.membership.DeadLetter(ctx, entries) })
+}
+
+func (s *flakyMembership) Renew(ctx context.Context, entries []consumergroup.Entry) ([]string, error) {
+	return try(s.flaky, "Renew", func() ([]string, error) { return s.membership.Renew(ctx, entries) })
+}
+
+func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, error) {
+	return try(s.flaky, "Position", func() (message.EntryID, error) { return s.membership.Position(ctx) })
+}
+
+func (s *flakyMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {
+	return try(s.flaky, "Bodies", func() ([]message.Delivery, error) { return s.membership.Bodies(ctx, ids) })
 }

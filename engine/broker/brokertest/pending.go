@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,8 @@ import (
 var pendingTests = []test{
 	{"pending/lists bodies, oldest first", broker.ConsumerGroups, pendingWhole},
 	{"pending/is paged by id", broker.ConsumerGroups, pendingPaged},
+	{"pending/says whether the list goes on", broker.ConsumerGroups, pendingSaysMore},
+	{"pending/a delivery count out of reach costs its entry only", broker.ConsumerGroups, byHand(pendingOutOfReach)},
 	{"pending/lists one's own only", broker.ConsumerGroups, pendingOwn},
 	{"pending/costs nothing", broker.ConsumerGroups, pendingFree},
 }
@@ -42,6 +45,33 @@ func pendingPaged(t *testing.T, f *fixture) {
 	require.Equal(t, ids[5:10], idsOf(s.pendingAfter(t, ids[4], 5)), "an id that is settled still marks its place")
 }
 
+func pendingSaysMore(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	ids := f.publish(t, 3)
+	s.read(t, 3)
+	for max, want := range map[int]bool{1: true, 2: true, 3: false, 4: false} {
+		got, more, err := s.Pending(t.Context(), "", max)
+		require.NoError(t, err)
+		require.Equal(t, ids[:min(max, 3)], idsOf(got))
+		require.Equal(t, want, more, "max %d", max)
+	}
+	got, more, err := s.Pending(t.Context(), ids[0], 1)
+	require.NoError(t, err)
+	require.Equal(t, ids[1:2], idsOf(got))
+	require.True(t, more)
+}
+
+// outOfReach is the delivery count by which others mark an entry as poison.
+const outOfReach = 1<<63 - 1
+
+func pendingOutOfReach(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	ids := f.publish(t, 3)
+	s.read(t, 3)
+	require.NoError(t, f.operator.Claim(t.Context(), f.stream, "g", "c", ids[1], outOfReach))
+	require.Equal(t, map[string]int{ids[0]: 0, ids[1]: math.MaxInt, ids[2]: 0}, attemptsOf(s.pending(t)))
+}
+
 func pendingOwn(t *testing.T, f *fixture) {
 	a, b := f.join(t, "g", "a"), f.join(t, "g", "b")
 	ids := f.publish(t, 4)
@@ -57,6 +87,6 @@ func pendingFree(t *testing.T, f *fixture) {
 	ids := f.publish(t, 1)
 	s.read(t, 1)
 	for range 3 {
-		require.Equal(t, map[string]int{ids[0]: 0}, callsOf(s.pending(t)))
+		require.Equal(t, map[string]int{ids[0]: 0}, attemptsOf(s.pending(t)))
 	}
 }

@@ -1,6 +1,6 @@
 // Package brokertest is the conformance suite of the brokers: what
 // engine.Broker promises, tried on any adapter. [Flaky] injects faults into a
-// broker for the tests of those who use one.
+// broker for the tests of its callers.
 package brokertest
 
 import (
@@ -26,16 +26,30 @@ type Broker interface {
 	Publish(ctx context.Context, stream string, fields ...message.Field) (id string, err error)
 }
 
+// Operator does by hand what a broker cannot prevent. A broker that implements it
+// is also tried under it.
+type Operator interface {
+	// DestroyGroup is XGROUP DESTROY.
+	DestroyGroup(ctx context.Context, stream, group string) error
+	// DeleteConsumer is XGROUP DELCONSUMER.
+	DeleteConsumer(ctx context.Context, stream, group, consumer string) error
+	// DeleteStream is DEL.
+	DeleteStream(ctx context.Context, stream string) error
+	// Claim is XCLAIM … RETRYCOUNT count FORCE JUSTID.
+	Claim(ctx context.Context, stream, group, consumer, id string, count int) error
+}
+
 // Run tries everything that a broker promises, each in a parallel subtest on a
 // broker that open returns. The brokers may share one server: every subtest
 // uses streams of its own, whose names begin with "brokertest-". Run closes
 // what it opened.
 //
-// A test of an ability runs where the broker claims it; otherwise the
-// operation must fail with broker.ErrUnsupported.
+// A test of an ability runs where the broker claims it; otherwise the operation
+// must fail with broker.ErrUnsupported. Tests of what an operator may do run where
+// the broker is an [Operator] too.
 func Run(t *testing.T, open func(t *testing.T) Broker) {
-	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, ackTests, attemptTests,
-		releaseTests, lossTests, parkTests, concurrencyTests, closeTests)
+	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, bodiesTests, ackTests, attemptTests,
+		releaseTests, lossTests, deadLetterTests, renewTests, groupTests, concurrencyTests, closeTests)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -56,15 +70,26 @@ type test struct {
 	run   func(t *testing.T, f *fixture)
 }
 
+// byHand runs a test only where there is an operator.
+func byHand(run func(*testing.T, *fixture)) func(*testing.T, *fixture) {
+	return func(t *testing.T, f *fixture) {
+		if f.operator != nil {
+			run(t, f)
+		}
+	}
+}
+
 // fixture is a broker and a stream that no other test uses.
 type fixture struct {
 	Broker
-	stream string
+	operator Operator // nil where there is none
+	stream   string
 }
 
 func newFixture(t *testing.T, b Broker) *fixture {
 	t.Cleanup(func() { require.NoError(t, b.Close(context.Background()), "close") })
-	return &fixture{Broker: b, stream: "brokertest-" + rand.Text()}
+	operator, _ := b.(Operator)
+	return &fixture{Broker: b, operator: operator, stream: "brokertest-" + rand.Text()}
 }
 
 // publish adds n entries, each with its number as data, and returns their ids.
@@ -89,21 +114,21 @@ func data(text string) message.Field {
 	return message.Field{Name: message.DataField, Value: []byte(text)}
 }
 
-// join takes a seat on the test's stream.
-func (f *fixture) join(t *testing.T, group, consumer string) seat {
+// join joins a group of the test's stream.
+func (f *fixture) join(t *testing.T, group, consumer string) membership {
 	t.Helper()
 	return f.joinAs(t, consumergroup.Member{Stream: f.stream, Group: group, Consumer: consumer})
 }
 
-func (f *fixture) joinAs(t *testing.T, m consumergroup.Member) seat {
+func (f *fixture) joinAs(t *testing.T, m consumergroup.Member) membership {
 	t.Helper()
 	s, err := f.Join(t.Context(), m)
 	require.NoError(t, err, "join")
-	return seat{s}
+	return membership{s}
 }
 
-// letters reads the whole dead-letter queue of the test's stream.
-func (f *fixture) letters(t *testing.T) []message.Delivery {
+// deadLetters reads the whole dead-letter queue of the test's stream.
+func (f *fixture) deadLetters(t *testing.T) []message.Delivery {
 	t.Helper()
 	queue := consumergroup.Member{Stream: deadletter.QueueOf(f.stream), Group: rand.Text(), Consumer: "reader"}
 	return f.joinAs(t, queue).read(t, 100)
@@ -126,7 +151,7 @@ func (f *fixture) requireUnsupported(t *testing.T, missing broker.Capability) {
 		id := f.publish(t, 1)[0]
 		s.read(t, 1)
 		_, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: id, Data: []byte("{}")}})
-		require.ErrorIs(t, err, broker.ErrUnsupported, "park")
-		require.Equal(t, []string{id}, idsOf(s.pending(t)), "what was not parked is still pending")
+		require.ErrorIs(t, err, broker.ErrUnsupported, "dead-letter")
+		require.Equal(t, []string{id}, idsOf(s.pending(t)), "what was not dead-lettered is still pending")
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
-// Broker holds streams in memory. Its methods may be called side by side. Make
-// one with [New]; whoever made it closes it.
+// Broker holds streams in memory. Its methods may be called side by side. The
+// caller of [New] closes it.
 type Broker struct {
 	maxLen int
 	// closed is closed by Close, so that waiting reads end.
@@ -87,21 +87,25 @@ func (b *Broker) Publish(ctx context.Context, stream string, fields ...message.F
 }
 
 // Join implements [consumergroup.Broker]. It fails only after Close, once ctx
-// has ended, or where a name is missing.
+// has ended, or where a name is missing or is that of released entries.
 func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
-	s := &seat{broker: b, member: m}
 	err := b.do(ctx, "join "+m.Stream, func() error {
-		if m.Stream == "" || m.Group == "" || m.Consumer == "" {
+		switch {
+		case m.Stream == "" || m.Group == "" || m.Consumer == "":
 			return fmt.Errorf("stream %q, group %q and consumer %q must all be named", m.Stream, m.Group, m.Consumer)
+		case m.Consumer == released:
+			return fmt.Errorf("consumer %q owns what engines released: give this consumer another name", released)
 		}
-		s.group = b.stream(m.Stream).group(m.Group, m.FromEnd)
-		s.consumer = s.group.consumer(m.Consumer)
+		s := b.stream(m.Stream)
+		if s.groups[m.Group] == nil {
+			s.groups[m.Group] = newGroup(s, m)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return &membership{broker: b, member: m}, nil
 }
 
 // do runs one operation under the lock; what names it in errors.

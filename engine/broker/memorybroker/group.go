@@ -4,16 +4,19 @@ import (
 	"slices"
 
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
-// holder is the consumer whose pending entries are anybody's.
-const holder = "released"
+// released is the consumer that owns the entries that departing engines released.
+const released = "released"
 
 // group is one reader of a stream, shared by its consumers.
 type group struct {
 	stream *stream
-	// next is the position of the first entry that the group has not got.
-	next int
+	// next is the position of the first entry that the group has not got, and
+	// delivered the id up to which it got all.
+	next      int
+	delivered message.EntryID
 	// got is how many entries it ever got.
 	got int
 	// pending are the entries got and not acknowledged, by id.
@@ -24,7 +27,7 @@ type group struct {
 // consumer is known by its address; holds is how many entries it has pending.
 type consumer struct{ holds int }
 
-// pending is an entry in a consumer's hands.
+// pending is an entry that a consumer got and that is not acknowledged.
 type pending struct {
 	*entry
 	owner *consumer
@@ -32,10 +35,23 @@ type pending struct {
 	count int
 }
 
-// delivery is the entry as a reader sees it, with the calls that stand for its
-// delivery count.
-func (p *pending) delivery(stream string, calls int) message.Delivery {
-	return message.Delivery{Stream: stream, ID: p.text, Fields: p.fields, Attempts: calls}
+// delivery is the entry as a reader gets it, with the attempts that its delivery
+// count stands for.
+func (p *pending) delivery(stream string, attempts int) message.Delivery {
+	return message.Delivery{Stream: stream, ID: p.text, Fields: p.fields, Attempts: attempts}
+}
+
+// newGroup makes a group that starts where its first member says. A stream that
+// is behind what the group is known to have delivered is another stream.
+func newGroup(s *stream, m consumergroup.Member) *group {
+	g := &group{stream: s, next: s.dropped, pending: map[string]*pending{}, consumers: map[string]*consumer{}}
+	switch {
+	case !m.Resume.IsZero() && s.last.Compare(m.Resume) >= 0:
+		g.next, g.delivered = s.position(m.Resume), m.Resume
+	case m.Resume.IsZero() && m.FromEnd:
+		g.next, g.delivered = s.added(), s.last
+	}
+	return g
 }
 
 func (g *group) consumer(name string) *consumer {
@@ -54,31 +70,33 @@ func (g *group) take(c *consumer, n int) []message.Delivery {
 	if len(fresh) == 0 {
 		return nil
 	}
-	taken, held := make([]message.Delivery, len(fresh)), make([]pending, len(fresh))
+	taken, got := make([]message.Delivery, len(fresh)), make([]pending, len(fresh))
 	for i, e := range fresh {
-		held[i] = pending{entry: e, owner: c, count: 1}
-		g.pending[e.text] = &held[i]
-		taken[i] = held[i].delivery(g.stream.name, 0)
+		got[i] = pending{entry: e, owner: c, count: 1}
+		g.pending[e.text] = &got[i]
+		taken[i] = got[i].delivery(g.stream.name, 0)
 	}
 	g.next += len(fresh)
+	g.delivered = fresh[len(fresh)-1].id
 	g.got += len(fresh)
 	c.holds += len(fresh)
 	return taken
 }
 
-// held lists up to n of a consumer's pending entries after an id, oldest first.
-func (g *group) held(c *consumer, after entryID, n int) []*pending {
+// owned lists up to n of a consumer's pending entries after an id, oldest first,
+// and reports whether there are more.
+func (g *group) owned(c *consumer, after message.EntryID, n int) (list []*pending, more bool) {
 	if c.holds == 0 || n < 1 {
-		return nil
+		return nil, false
 	}
 	var found []*pending
 	for _, p := range g.pending {
-		if p.owner == c && p.id.compare(after) > 0 {
+		if p.owner == c && p.id.Compare(after) > 0 {
 			found = append(found, p)
 		}
 	}
 	slices.SortFunc(found, func(a, b *pending) int { return a.position - b.position })
-	return found[:min(n, len(found))]
+	return found[:min(n, len(found))], len(found) > n
 }
 
 // ownedBy returns a pending entry if this consumer has it.
@@ -87,14 +105,27 @@ func (g *group) ownedBy(c *consumer, id string) (*pending, bool) {
 	return p, p != nil && p.owner == c
 }
 
+// claimBack makes an entry pending again that was dropped with its consumer or
+// its group. It fails where the group will deliver the entry anyway, or where
+// there is none.
+func (g *group) claimBack(c *consumer, id message.EntryID, attempts int) bool {
+	e := g.stream.entry(id)
+	if e == nil || id.Compare(g.delivered) > 0 {
+		return false
+	}
+	g.pending[e.text] = &pending{entry: e, owner: c, count: attempts}
+	c.holds++
+	return true
+}
+
 func (g *group) move(p *pending, to *consumer) {
 	p.owner.holds--
 	to.holds++
 	p.owner = to
 }
 
-// ack ends entries whoever has them: handled is handled. Ids that are not
-// pending are passed over.
+// ack ends entries, whichever consumer owns them. Ids that are not pending are
+// passed over.
 func (g *group) ack(ids ...string) {
 	for _, id := range ids {
 		if p := g.pending[id]; p != nil {

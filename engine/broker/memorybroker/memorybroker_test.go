@@ -27,7 +27,7 @@ func TestBrokerWithRetention(t *testing.T) {
 	brokertest.Run(t, func(*testing.T) brokertest.Broker { return memorybroker.New(memorybroker.WithMaxLen(1000)) })
 }
 
-// join takes a seat in group g of stream s.
+// join joins group g of stream s.
 func join(t *testing.T, b *memorybroker.Broker, consumer string) consumergroup.Membership {
 	t.Helper()
 	s, err := b.Join(t.Context(), consumergroup.Member{Stream: "s", Group: "g", Consumer: consumer})
@@ -153,7 +153,7 @@ func TestAMemberNeedsItsNames(t *testing.T) {
 func TestAnIDThatIsNoneIsAnError(t *testing.T) {
 	s := join(t, memorybroker.New(), "c")
 	for _, text := range []string{"x", "1", "1-", "-1", "1-2-3", "99999999999999999999-1"} {
-		_, err := s.Pending(t.Context(), text, 1)
+		_, _, err := s.Pending(t.Context(), text, 1)
 		require.ErrorContains(t, err, fmt.Sprintf("%q is not an entry id", text))
 	}
 }

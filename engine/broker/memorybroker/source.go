@@ -29,7 +29,7 @@ func (s *source) Name() string { return "broker:" + s.name }
 
 func (s *source) Collect(ctx context.Context) (collector.Figures, error) {
 	var f collector.Figures
-	err := s.broker.do(ctx, "look at "+s.name, func() error {
+	err := s.broker.do(ctx, "inspect "+s.name, func() error {
 		s.read(&f, time.Now())
 		return nil
 	})
@@ -37,7 +37,7 @@ func (s *source) Collect(ctx context.Context) (collector.Figures, error) {
 	return f, err
 }
 
-// up is unknown where nobody waited for the answer.
+// up is unknown where the caller did not wait for the answer.
 func up(err error) collector.Value {
 	switch {
 	case err == nil:
@@ -53,10 +53,10 @@ func (s *source) read(f *collector.Figures, now time.Time) {
 	seen := map[owned]bool{}
 	for _, w := range s.watched {
 		stream := s.broker.streams[w.Stream]
-		letters := s.broker.depth(deadletter.QueueOf(w.Stream))
+		depth := s.broker.depth(deadletter.QueueOf(w.Stream))
 		if key := (owned{w.Domain, w.Stream}); !seen[key] {
 			seen[key] = true
-			f.Queues = append(f.Queues, collector.Queue{Domain: w.Domain, Stream: deadletter.QueueOf(w.Stream), Depth: letters})
+			f.Queues = append(f.Queues, collector.Queue{Domain: w.Domain, Stream: deadletter.QueueOf(w.Stream), Depth: depth})
 			if stream != nil {
 				f.Streams = append(f.Streams, collector.Stream{Domain: w.Domain, Stream: w.Stream, EntriesAdded: known(stream.added())})
 			}
@@ -65,7 +65,7 @@ func (s *source) read(f *collector.Figures, now time.Time) {
 			continue
 		}
 		sub := stream.groups[w.Group].figures(now)
-		sub.Watch, sub.DeadLetters = w, letters
+		sub.Watch, sub.DeadLetters = w, depth
 		f.Subscriptions = append(f.Subscriptions, sub)
 	}
 }
@@ -94,7 +94,7 @@ func (s *stream) ageAt(position int, now time.Time) collector.Value {
 	if position >= s.added() {
 		return collector.Known(0)
 	}
-	return collector.Known(s.from(position)[0].id.age(now).Seconds())
+	return collector.Known(ageOf(s.from(position)[0].id, now).Seconds())
 }
 
 func known(n int) collector.Value { return collector.Known(float64(n)) }

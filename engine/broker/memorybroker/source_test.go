@@ -28,14 +28,14 @@ func TestTheFiguresOfAGroupAreExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memorybroker.New()
 		s := join(t, b, "c")
-		parked := publish(t, b, 1)[0]
+		dead := publish(t, b, 1)[0]
 		time.Sleep(10 * time.Second)
 		publish(t, b, 2)
 		time.Sleep(5 * time.Second)
 		publish(t, b, 4)
 		time.Sleep(2 * time.Second)
 		read(t, s, consumergroup.Read{Max: 3})
-		_, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: parked, Data: []byte("{}")}})
+		_, err := s.DeadLetter(t.Context(), []deadletter.Entry{{ID: dead, Data: []byte("{}")}})
 		require.NoError(t, err)
 
 		require.Equal(t, collector.Figures{
@@ -95,7 +95,7 @@ func TestAStreamOfSeveralHandlersIsCountedOnce(t *testing.T) {
 	require.Len(t, f.Streams, 1)
 }
 
-func TestAClosedBrokerIsDownAndAnImpatientAskerLearnsNothing(t *testing.T) {
+func TestAClosedBrokerIsDownAndACallerThatLeftLearnsNothing(t *testing.T) {
 	b := memorybroker.New()
 	source := b.Source("shop", "default", nil)
 	require.Equal(t, "broker:default", source.Name())

@@ -1,11 +1,8 @@
 package memorybroker
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
@@ -21,17 +18,17 @@ type stream struct {
 	// dropped is how many entries retention has removed. An entry's position
 	// counts all that were ever added before it.
 	dropped int
-	last    entryID
-	// trimAt is the position at which retention looks again: it is too dear
-	// to be asked at every entry while some group holds everything back.
+	last    message.EntryID
+	// trimAt is the position at which retention checks again: a check at every
+	// entry is too slow while some group holds everything back.
 	trimAt int
-	// arrived is closed by the next entry; nil while nobody waits.
+	// arrived is closed by the next entry; nil while no read waits.
 	arrived chan struct{}
 }
 
 // entry never changes once added; groups and readers share it.
 type entry struct {
-	id       entryID
+	id       message.EntryID
 	text     string // the id as readers know it
 	position int
 	fields   []message.Field
@@ -43,17 +40,22 @@ func (s *stream) added() int { return s.dropped + len(s.entries) }
 // from returns the entries at a position and after it.
 func (s *stream) from(position int) []*entry { return s.entries[position-s.dropped:] }
 
-// add appends an entry and wakes who waits for one.
+// add appends an entry and wakes the reads that wait for one.
 func (s *stream) add(fields []message.Field) *entry {
-	s.last = s.last.next(time.Now())
+	s.last = idAfter(s.last, time.Now())
 	e := &entry{id: s.last, text: s.last.String(), position: s.added(), fields: fields}
 	s.entries = append(s.entries, e)
+	s.wake()
+	s.trim()
+	return e
+}
+
+// wake ends the waiting reads.
+func (s *stream) wake() {
 	if s.arrived != nil {
 		close(s.arrived)
 		s.arrived = nil
 	}
-	s.trim()
-	return e
 }
 
 // wait returns what the next entry closes.
@@ -78,56 +80,38 @@ func (s *stream) trim() {
 	s.dropped += n
 }
 
-// group returns the named group, made if need be.
-func (s *stream) group(name string, fromEnd bool) *group {
-	g := s.groups[name]
-	if g == nil {
-		g = &group{stream: s, next: s.dropped, pending: map[string]*pending{}, consumers: map[string]*consumer{}}
-		if fromEnd {
-			g.next = s.added()
-		}
-		s.groups[name] = g
+// position is the position of the first entry whose id is above this one.
+func (s *stream) position(above message.EntryID) int {
+	n := sort.Search(len(s.entries), func(i int) bool { return s.entries[i].id.Compare(above) > 0 })
+	return s.dropped + n
+}
+
+// entry returns the entry of an id; nil where there is none.
+func (s *stream) entry(id message.EntryID) *entry {
+	n, found := slices.BinarySearchFunc(s.entries, id, func(e *entry, id message.EntryID) int { return e.id.Compare(id) })
+	if !found {
+		return nil
 	}
-	return g
+	return s.entries[n]
 }
 
-// entryID is Redis' entry id: milliseconds, and a number within one.
-type entryID struct{ ms, seq uint64 }
-
-// next is the id of an entry added now. It grows even if the clock does not.
-func (id entryID) next(now time.Time) entryID {
-	if ms := uint64(max(now.UnixMilli(), 0)); ms > id.ms {
-		return entryID{ms: ms}
+// idAfter is the id of an entry added now. It grows even if the clock does not.
+func idAfter(last message.EntryID, now time.Time) message.EntryID {
+	if ms := uint64(max(now.UnixMilli(), 0)); ms > last.Milliseconds {
+		return message.EntryID{Milliseconds: ms}
 	}
-	return entryID{ms: id.ms, seq: id.seq + 1}
+	return message.EntryID{Milliseconds: last.Milliseconds, Sequence: last.Sequence + 1}
 }
 
-func (id entryID) String() string {
-	text := strconv.AppendUint(make([]byte, 0, 24), id.ms, 10)
-	text = append(text, '-')
-	return string(strconv.AppendUint(text, id.seq, 10))
-}
-
-func (id entryID) compare(other entryID) int {
-	return cmp.Or(cmp.Compare(id.ms, other.ms), cmp.Compare(id.seq, other.seq))
-}
-
-// age is how long ago the entry was added; never negative.
-func (id entryID) age(now time.Time) time.Duration {
-	return max(now.Sub(time.UnixMilli(int64(id.ms))), 0)
+// ageOf is how long ago the entry of an id was added; never negative.
+func ageOf(id message.EntryID, now time.Time) time.Duration {
+	return max(now.Sub(time.UnixMilli(int64(id.Milliseconds))), 0)
 }
 
 // parseID reads an id; the empty text is the id before every other.
-func parseID(text string) (id entryID, err error) {
+func parseID(text string) (message.EntryID, error) {
 	if text == "" {
-		return id, nil
+		return message.EntryID{}, nil
 	}
-	ms, seq, _ := strings.Cut(text, "-")
-	var errMs, errSeq error
-	id.ms, errMs = strconv.ParseUint(ms, 10, 64)
-	id.seq, errSeq = strconv.ParseUint(seq, 10, 64)
-	if errMs != nil || errSeq != nil {
-		return id, fmt.Errorf("%q is not an entry id: it must be <milliseconds>-<number>", text)
-	}
-	return id, nil
+	return message.ParseEntryID(text)
 }

@@ -12,16 +12,20 @@ import (
 	"github.com/observatory-go/observatory/engine/broker"
 )
 
-// Broker is a broker over one Redis. Its methods may be called side by side.
-// Make one with [New]; whoever made it closes it.
+// Broker is a broker over Redis: one server, the master that Sentinel names, or
+// a Cluster. Its methods may be called side by side. The caller of [New] closes
+// it.
 type Broker struct {
-	config Config
+	config  Config
+	cluster bool
 
-	commands *redis.Client // everything that does not wait
-	blocking *redis.Client // reads that wait
-	looker   *redis.Client // health checks and the collector: a connection each
+	commands  redis.UniversalClient // everything that does not wait
+	blocking  redis.UniversalClient // reads that wait
+	inspector redis.UniversalClient // health checks and the collector: a connection each
 
 	slots chan struct{} // one for each connection of blocking
+
+	serving serving
 
 	closeOnce sync.Once
 	closing   chan struct{} // closed when Close begins
@@ -44,13 +48,14 @@ func New(config Config) (*Broker, error) {
 	}
 	blocking := config.MaxConnections / 2
 	return &Broker{
-		config:   config,
-		commands: c.client(t, config.MaxConnections-blocking, config.SocketTimeout, true),
-		blocking: c.client(t, max(blocking, 1), config.SocketTimeout+maxBlock, false),
-		looker:   c.client(t, 2, config.SocketTimeout, true),
-		slots:    make(chan struct{}, blocking),
-		closing:  make(chan struct{}),
-		closed:   make(chan struct{}),
+		config:    config,
+		cluster:   t.kind == cluster,
+		commands:  c.client(t, config.MaxConnections-blocking, config.SocketTimeout, true),
+		blocking:  c.client(t, max(blocking, 1), config.SocketTimeout+maxBlock, false),
+		inspector: c.client(t, 2, config.SocketTimeout, true),
+		slots:     make(chan struct{}, blocking),
+		closing:   make(chan struct{}),
+		closed:    make(chan struct{}),
 	}, nil
 }
 
@@ -59,15 +64,33 @@ func (b *Broker) Capabilities() broker.Capability {
 	return broker.ConsumerGroups | broker.DeadLetters | broker.BlockingRead | broker.Durable
 }
 
-// Ping asks the server for a sign of life, on a connection of its own.
+// Ping fails where entries cannot be consumed: the server does not answer, or it
+// refuses group reads or acknowledgements (a replica, too few replicas, a
+// replica without its master, data being loaded, a missing right). It uses a
+// connection of its own and changes nothing.
 func (b *Broker) Ping(ctx context.Context) error {
-	return b.do("ping", func() error { return b.looker.Ping(ctx).Err() })
+	return b.do("ping", func() error {
+		pipe := b.inspector.Pipeline()
+		ping := pipe.Ping(ctx)
+		probe := b.queueProbe(ctx, pipe)
+		cmds, err := pipe.Exec(ctx)
+		if err := connectionError(cmds, err); err != nil {
+			return err
+		}
+		err = ping.Err()
+		if err == nil {
+			err = probe.refusal()
+		}
+		b.noteInspection(ctx, err)
+		return err
+	})
 }
 
-// PoolActive is how many of MaxConnections are in use now.
+// PoolActive is how many of MaxConnections are in use now; on a Cluster, over all
+// nodes.
 func (b *Broker) PoolActive() int {
 	active := 0
-	for _, client := range []*redis.Client{b.commands, b.blocking} {
+	for _, client := range []redis.UniversalClient{b.commands, b.blocking} {
 		stats := client.PoolStats()
 		active += max(0, int(stats.TotalConns)-int(stats.IdleConns))
 	}
@@ -90,10 +113,10 @@ func (b *Broker) Close(ctx context.Context) error {
 	}
 }
 
-// closeAll says goodbye on each connection, which over TLS may take a while.
+// closeAll closes each connection, which over TLS takes a round trip.
 func (b *Broker) closeAll() {
 	defer close(b.closed)
-	if err := errors.Join(b.blocking.Close(), b.commands.Close(), b.looker.Close()); err != nil {
+	if err := errors.Join(b.blocking.Close(), b.commands.Close(), b.inspector.Close()); err != nil {
 		b.closeErr = fmt.Errorf("redis broker %q: close: %w", b.config.Name, err)
 	}
 }
@@ -119,8 +142,9 @@ func (b *Broker) isClosing() bool {
 	}
 }
 
-// patiently runs an operation once more where it timed out and may be repeated.
-func (b *Broker) patiently(operation func() error) error {
+// retryOnTimeout runs an operation once more where it timed out and the
+// configuration allows that it is repeated.
+func (b *Broker) retryOnTimeout(operation func() error) error {
 	err := operation()
 	var timeout net.Error
 	if b.config.RetryOnTimeout && errors.As(err, &timeout) && timeout.Timeout() {

@@ -12,17 +12,25 @@ type Config struct {
 	// Name is the broker's name in the configuration. It appears in errors and
 	// logs; default "default".
 	Name string
-	// URI returns the server's address: redis://, rediss:// (TLS) or unix://,
-	// with user, password and database. It is called by New and again for
-	// every new connection, so that rotated credentials, certificates and addresses
-	// need no restart; only the number of the database is taken once.
+	// URI returns the server's address, with user, password and database. It is
+	// called by New and again for every new connection, so that rotated
+	// credentials, certificates and addresses need no restart; only the number of
+	// the database, and the nodes that a Cluster is first asked by, are taken once.
 	//
-	// Options in its query are `db` and, with rediss://, redis-py's
-	// `ssl_cert_reqs` (none, optional or required), `ssl_check_hostname` (true or
-	// false), `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` (paths).
+	//	redis://host:6379/0                         one server
+	//	unix:///run/redis.sock?db=0                 one server
+	//	redis+sentinel://host:26379,host/master/0   the master that Sentinel names
+	//	redis+cluster://host:6379,host              a Cluster
+	//
+	// With rediss in the place of redis the connections use TLS. Options in the
+	// query are `db` (not of a Cluster); with TLS, redis-py's `ssl_cert_reqs`
+	// (none, optional or required), `ssl_check_hostname` (true or false),
+	// `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` (paths); and with Sentinel
+	// `sentinel_username` and `sentinel_password`, its own credentials.
 	URI func() (string, error)
-	// MaxConnections bounds the connections of reads and commands together;
-	// default 100. With one, no read waits on the server.
+	// MaxConnections bounds the connections of reads and commands together, on a
+	// Cluster those to each node; default 100. With one, no read waits on the
+	// server.
 	MaxConnections int
 	// SocketTimeout is how long a command waits for the server; default 5 s. A
 	// read that waits for entries is given that much more.
@@ -30,10 +38,11 @@ type Config struct {
 	// ConnectTimeout is how long a new connection may take; default 5 s.
 	ConnectTimeout time.Duration
 	// RetryOnTimeout sends what timed out once more, as redis-py does: a
-	// publication (which may then be there twice) or a Join. What a Seat does is
-	// never repeated.
+	// publication (which may then be there twice) or a Join. The commands of a
+	// membership are never repeated.
 	RetryOnTimeout bool
-	// Logger is told what an operator should know; default slog.Default().
+	// Logger gets a line whenever the server begins or ceases to refuse that
+	// entries are consumed; default slog.Default().
 	Logger *slog.Logger
 }
 

@@ -11,13 +11,15 @@ import (
 func TestRedisKeepsWhatABrokerPromises(t *testing.T) {
 	t.Parallel()
 	brokertest.Run(t, func(t *testing.T) brokertest.Broker {
-		return open(t, testserver.Redis(t).URL)
+		server := testserver.Redis(t)
+		return operated{open(t, server.URL), server.Client(t)}
 	})
 }
 
 func TestRedisOnOneConnectionKeepsWhatABrokerPromises(t *testing.T) {
 	t.Parallel()
 	brokertest.Run(t, func(t *testing.T) brokertest.Broker {
-		return open(t, testserver.Redis(t).URL, func(c *redisbroker.Config) { c.MaxConnections = 1 })
+		server := testserver.Redis(t)
+		return operated{open(t, server.URL, func(c *redisbroker.Config) { c.MaxConnections = 1 }), server.Client(t)}
 	})
 }

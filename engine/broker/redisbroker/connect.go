@@ -3,18 +3,22 @@ package redisbroker
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// connector makes connections to wherever the URI says now.
+// connector makes connections to where the URI points at that moment.
 type connector struct {
 	uri     func() (string, error)
 	timeout time.Duration // of making one
+	// answered is the position of the Sentinel that answered last.
+	answered atomic.Int64
 }
 
 // target reads the URI again.
@@ -30,32 +34,31 @@ func (c *connector) target() (target, error) {
 	return t, nil
 }
 
-// client returns a client of up to n connections that sends every command once
-// and waits that long for a reply; bounded ones no longer than their context.
-func (c *connector) client(t target, n int, patience time.Duration, bounded bool) *redis.Client {
+// client returns a client of up to n connections (to each node of a cluster)
+// that waits so long for a reply; a bounded one no longer than its context.
+// Outside of a cluster it sends every command once.
+func (c *connector) client(t target, n int, wait time.Duration, bounded bool) redis.UniversalClient {
+	// Protocol 2 is what the parser of group reads reads; nothing here needs
+	// version 3, whose pushes would cost a check before every reply. Identity is a
+	// round trip more, and refused to narrow ACL users.
+	const protocol = 2
+	unmanaged := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	if t.kind == cluster {
+		return redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: t.addrs, Dialer: c.dial, CredentialsProviderContext: c.credentials,
+			Protocol: protocol, DisableIdentity: true, MaintNotificationsConfig: unmanaged,
+			DisableRoutingPolicies: true,
+			MaxRetries:             -1, DialerRetries: 1,
+			DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
+			PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
+		})
+	}
 	return redis.NewClient(&redis.Options{
-		Addr:                       t.addr,
-		DB:                         t.database,
-		Dialer:                     c.dial,
-		CredentialsProviderContext: c.credentials,
-
-		// The protocol that the parser of group reads speaks; nothing here needs
-		// version 3, whose pushes would cost a look before every reply.
-		Protocol:                 2,
-		DisableIdentity:          true, // a round trip more, and refused to narrow ACL users
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-
-		MaxRetries:            -1,
-		DialerRetries:         1,
-		DialTimeout:           c.timeout,
-		ReadTimeout:           patience,
-		WriteTimeout:          patience,
-		PoolTimeout:           patience,
-		ContextTimeoutEnabled: bounded,
-
-		PoolSize:         n,
-		MaxActiveConns:   n,
-		PipelinePoolSize: -1,
+		Addr: t.addrs[0], DB: t.database, Dialer: c.dial, CredentialsProviderContext: c.credentials,
+		Protocol: protocol, DisableIdentity: true, MaintNotificationsConfig: unmanaged,
+		MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
+		PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
 	})
 }
 
@@ -67,29 +70,88 @@ func (c *connector) credentials(context.Context) (username, password string, err
 // dial never fails: a connection that could not be made fails at its first use
 // instead. go-redis would print each failed dial on standard error, and after
 // some go on dialing by itself while answering with an old error.
-func (c *connector) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	conn, err := c.connect(ctx)
+func (c *connector) dial(ctx context.Context, _, node string) (net.Conn, error) {
+	conn, err := c.connect(ctx, node)
 	if err != nil {
-		return unreachable{err}, nil //nolint:nilerr // told at first use
+		return unreachable{err}, nil //nolint:nilerr // returned at first use
 	}
 	return conn, nil
 }
 
-func (c *connector) connect(ctx context.Context) (net.Conn, error) {
+// connect connects to a node of a cluster, to the master that Sentinel names
+// now, or to the one server there is.
+func (c *connector) connect(ctx context.Context, node string) (net.Conn, error) {
 	t, err := c.target()
 	if err != nil {
 		return nil, err
 	}
+	switch t.kind {
+	case cluster:
+		return c.connectTo(ctx, t, node)
+	case sentinel:
+		master, err := c.masterOf(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		return c.connectTo(ctx, t, master)
+	}
+	return c.connectTo(ctx, t, t.addrs[0])
+}
+
+func (c *connector) connectTo(ctx context.Context, t target, addr string) (net.Conn, error) {
 	plain := net.Dialer{Timeout: c.timeout}
 	if t.tls == nil {
-		return plain.DialContext(ctx, t.network, t.addr)
+		return plain.DialContext(ctx, t.network, addr)
 	}
-	secure := tls.Dialer{NetDialer: &plain, Config: t.tls}
-	conn, err := secure.DialContext(ctx, t.network, t.addr)
+	config := t.tls.Clone()
+	if t.kind != single {
+		config.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	secure := tls.Dialer{NetDialer: &plain, Config: config}
+	conn, err := secure.DialContext(ctx, t.network, addr)
 	if err != nil {
-		return nil, fmt.Errorf("TLS to %s: %w", t.addr, err)
+		return nil, fmt.Errorf("TLS to %s: %w", addr, err)
 	}
 	return conn, nil
+}
+
+// masterOf asks one Sentinel after the other for the address of the master, the
+// one that answered last first. It is asked for every new connection, so that a failover needs no subscription:
+// the old master closes its connections, or answers READONLY, which ends them.
+func (c *connector) masterOf(ctx context.Context, t target) (string, error) {
+	var errs []error
+	start := int(c.answered.Load())
+	for i := range t.addrs {
+		n := (start + i) % len(t.addrs)
+		addr := t.addrs[n]
+		client := redis.NewSentinelClient(&redis.Options{
+			Addr: addr, Username: t.sentinelUsername, Password: t.sentinelPassword,
+			Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				conn, err := c.connectTo(ctx, t, addr)
+				if err != nil {
+					return unreachable{err}, nil //nolint:nilerr // returned at first use
+				}
+				return conn, nil
+			},
+			Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 1,
+			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+			ReadTimeout:              c.timeout, WriteTimeout: c.timeout, ContextTimeoutEnabled: true,
+		})
+		parts, err := client.GetMasterAddrByName(ctx, t.master).Result()
+		_ = client.Close()
+		switch {
+		case errors.Is(err, redis.Nil):
+			err = fmt.Errorf("knows no master %q: give the name that its configuration has in `sentinel monitor`", t.master)
+		case err == nil && len(parts) != 2:
+			err = errors.New("its answer is no host and port")
+		}
+		if err == nil {
+			c.answered.Store(int64(n))
+			return net.JoinHostPort(parts[0], parts[1]), nil
+		}
+		errs = append(errs, fmt.Errorf("Sentinel %s: %w", addr, err))
+	}
+	return "", errors.Join(errs...)
 }
 
 // unreachable stands for a connection that could not be made.

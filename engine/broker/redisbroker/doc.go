@@ -2,22 +2,36 @@
 // never repeated silently, settlement by scripts that check ownership, and dead
 // letters that are moved, not copied.
 //
-// It needs Redis 6.2 and is written for 7.0 or newer, as one server: addressed
-// by redis://, rediss:// or unix://.
+// It needs Redis 6.2 and is written for 7.0 or newer: one server, the master that
+// Sentinel names, or a Cluster. [Config] has the forms of their addresses.
 //
 // # Connections
 //
-// Reads that wait have connections of their own, up to half of
-// MaxConnections, so that they never hold up an acknowledgement; everything
-// else shares the other half. Where all of the first are taken, a read does not
-// wait on the server but comes back within a tenth of a second. Health checks
-// and the collector look through one more connection, which is not counted, so
-// that looking changes no figure and never hangs on a full pool.
+// Reads that wait have connections of their own, up to half of MaxConnections, so
+// that they never hold up an acknowledgement; everything else shares the other
+// half. Where all of the first are taken, a read does not wait on the server but
+// comes back within a tenth of a second. Health checks and the collector have two
+// more connections, which are not counted, so that an inspection changes no figure
+// and never waits for a full pool.
+//
+// With Sentinel the master's address is asked for each new connection. On a
+// Cluster every command of a [consumergroup.Membership] is one that go-redis does
+// not repeat; its client needs the right to CLUSTER SLOTS.
 //
 // # Delivery counts
 //
-// Redis counts deliveries; the engine counts calls of a handler. A read leaves
-// the count at 1 with no call made. Before the second call [consumergroup.Settler]'s
-// Attempt writes 2, before the third 3: the count is the number of calls made or
-// begun. What Release gives back carries the number of calls made.
+// Redis counts deliveries; the engine counts attempts, which are calls of a
+// handler. A read leaves the count at 1 with no attempt made. Before the second
+// attempt [consumergroup.Settler]'s Attempt writes 2, before the third 3: the
+// count is the number of attempts made or begun. What Release gives back carries
+// the number of attempts made. A count that no process could have reached is
+// [math.MaxInt] attempts.
+//
+// # A server that refuses
+//
+// A server may answer and yet let no entry be consumed: a replica, a master with
+// too few replicas, a server that loads its data, a user without the right. Ping
+// then fails and the collector's figure for the broker is 0. It is found by a
+// command without effect that only such a server refuses, an acknowledgement of no
+// entry, so that it holds for a broker that is not read from, and ends by itself.
 package redisbroker

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // serverError is an error reply that was read as bytes.
@@ -20,8 +21,8 @@ func (e serverError) Error() string { return string(e) }
 // RedisError marks it as the server's, as go-redis' own are.
 func (serverError) RedisError() {}
 
-// says reports whether the server refused with this code. Redis 6.2 hides the
-// code in the middle of what a script's error says.
+// says reports whether the server refused with this code. In an error of a script
+// on Redis 6.2 the code stands in the middle.
 func says(err error, code string) bool {
 	var refusal redis.Error
 	return errors.As(err, &refusal) && strings.Contains(refusal.Error(), code)
@@ -40,9 +41,15 @@ func (b *Broker) clarify(err error) error {
 	return err
 }
 
-// explain names the key behind an error that is about a key's type.
+// explain says which key an error about a key's type is about, and what it
+// means that a group does not exist.
 func (b *Broker) explain(ctx context.Context, err error, keys ...string) error {
-	if !says(err, "WRONGTYPE") {
+	switch {
+	case err == nil, errors.Is(err, consumergroup.ErrNoGroup), errors.Is(err, broker.ErrWrongType):
+		return err
+	case says(err, "NOGROUP"), says(err, "no such key"):
+		return fmt.Errorf("%w: it was destroyed, or its stream was deleted or replaced: %w", consumergroup.ErrNoGroup, err)
+	case !says(err, "WRONGTYPE"):
 		return err
 	}
 	for _, key := range keys {

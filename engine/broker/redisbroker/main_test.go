@@ -62,8 +62,8 @@ func open(t *testing.T, uri string, set ...func(*redisbroker.Config)) *redisbrok
 	return b
 }
 
-// impatient gives up after a second.
-func impatient(c *redisbroker.Config) { c.SocketTimeout = time.Second }
+// shortTimeout waits for a reply for a second.
+func shortTimeout(c *redisbroker.Config) { c.SocketTimeout = time.Second }
 
 func join(t *testing.T, b *redisbroker.Broker, stream, consumer string) consumergroup.Membership {
 	t.Helper()
@@ -104,9 +104,31 @@ func read(t *testing.T, s consumergroup.Membership, n int) []message.Delivery {
 
 func pending(t *testing.T, s consumergroup.Membership) []message.Delivery {
 	t.Helper()
-	got, err := s.Pending(t.Context(), "", 100)
+	got, _, err := s.Pending(t.Context(), "", 100)
 	require.NoError(t, err)
 	return got
+}
+
+// operated is a broker and what an operator of its server may do by hand.
+type operated struct {
+	*redisbroker.Broker
+	server redis.UniversalClient
+}
+
+func (o operated) DestroyGroup(ctx context.Context, stream, group string) error {
+	return o.server.XGroupDestroy(ctx, stream, group).Err()
+}
+
+func (o operated) DeleteConsumer(ctx context.Context, stream, group, consumer string) error {
+	return o.server.XGroupDelConsumer(ctx, stream, group, consumer).Err()
+}
+
+func (o operated) DeleteStream(ctx context.Context, stream string) error {
+	return o.server.Del(ctx, stream).Err()
+}
+
+func (o operated) Claim(ctx context.Context, stream, group, consumer, id string, count int) error {
+	return o.server.Do(ctx, "XCLAIM", stream, group, consumer, 0, id, "RETRYCOUNT", count, "FORCE", "JUSTID").Err()
 }
 
 func idsOf(deliveries []message.Delivery) []string {
@@ -117,10 +139,10 @@ func idsOf(deliveries []message.Delivery) []string {
 	return ids
 }
 
-func held(calls int, ids ...string) []consumergroup.Entry {
+func entries(attempts int, ids ...string) []consumergroup.Entry {
 	all := make([]consumergroup.Entry, len(ids))
 	for i, id := range ids {
-		all[i] = consumergroup.Entry{ID: id, Attempts: calls}
+		all[i] = consumergroup.Entry{ID: id, Attempts: attempts}
 	}
 	return all
 }

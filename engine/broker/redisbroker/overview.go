@@ -14,78 +14,95 @@ import (
 	"github.com/observatory-go/observatory/engine/deadletter"
 )
 
-// streamLook is one watched stream, and the commands that ask about it.
-type streamLook struct {
+// inspectedStream is one watched stream, and the commands that ask about it.
+type inspectedStream struct {
 	state *streamState // nil: unknown, or there is no stream
 	queue collector.Value
 
-	info, groups *redis.Cmd
-	letters      *redis.IntCmd
+	info, groups command
+	length       *redis.IntCmd // of the queue
 }
 
-// overview asks the server about itself and about every watched stream.
-func (l *look) overview(ctx context.Context) error {
+// overview asks the server about itself, whether it lets entries be consumed, and
+// about every watched stream.
+func (in *inspection) overview(ctx context.Context) error {
 	var info *redis.StringCmd
+	var probe *probe
 	var clock *redis.TimeCmd
-	err := l.pipeline(ctx, func(pipe redis.Pipeliner) {
+	err := in.pipeline(ctx, func(pipe redis.Pipeliner) {
 		info = pipe.Info(ctx)
-		for name, s := range l.streams {
-			s.info = pipe.Do(ctx, "XINFO", "STREAM", name)
-			s.groups = pipe.Do(ctx, "XINFO", "GROUPS", name)
-			s.letters = pipe.XLen(ctx, deadletter.QueueOf(name))
+		probe = in.broker.queueProbe(ctx, pipe)
+		for name, s := range in.streams {
+			s.info = newCommand(ctx, "XINFO", "STREAM", name)
+			_ = pipe.Process(ctx, s.info)
+			s.groups = newCommand(ctx, "XINFO", "GROUPS", name)
+			_ = pipe.Process(ctx, s.groups)
+			s.length = pipe.XLen(ctx, deadletter.QueueOf(name))
 		}
 		clock = pipe.Time(ctx)
 	})
-	loading := l.fileServer(info)
+	loading := in.noteServer(info)
 	switch {
 	case err != nil:
 	case loading:
-		return errors.New("the server is loading its data")
+		err := serverError("LOADING the server is loading its data")
+		in.broker.noteInspection(ctx, err)
+		return err
 	case clock.Err() == nil:
-		l.now = clock.Val()
+		in.now = clock.Val()
 	case redis.IsPermissionError(clock.Err()):
-		l.blame("TIME", clock.Err())
+		in.noteError("TIME", clock.Err())
 	default:
-		return clock.Err() // the server lets nobody in
+		return clock.Err() // the server refuses the user
 	}
-	for name, s := range l.streams {
-		l.fileStream(name, s)
+	if err == nil {
+		refusal := probe.refusal()
+		if refusal != nil {
+			in.server.Up = collector.Known(0)
+		}
+		in.broker.noteInspection(ctx, refusal)
+	}
+	for name, s := range in.streams {
+		in.noteStream(name, s)
 	}
 	return err
 }
 
-// fileServer files what INFO says. The server is up if it answers and serves,
-// also where it keeps INFO from us; whether it is, is unknown where nobody
-// waited for the answer.
-func (l *look) fileServer(info *redis.StringCmd) (loading bool) {
+// noteServer takes what INFO says. The server is up if it answers and serves,
+// also where it denies INFO to this user; whether it is, is unknown where the
+// caller did not wait for the answer.
+func (in *inspection) noteServer(info *redis.StringCmd) (loading bool) {
 	err := info.Err()
 	switch {
 	case err == nil:
-		loading = l.parseInfo(info.Val())
+		loading = in.parseInfo(info.Val())
+		if in.broker.cluster { // the figures of one node are not the cluster's
+			in.server.MemoryBytes, in.server.ConnectedClients, in.server.OpsPerSecond = collector.Value{}, collector.Value{}, collector.Value{}
+		}
 	case redis.IsPermissionError(err):
-		l.server.Up = collector.Known(1)
-		l.blame("INFO", err)
+		in.server.Up = collector.Known(1)
+		in.noteError("INFO", err)
 	case !errors.Is(err, context.Canceled):
-		l.server.Up = collector.Known(0)
+		in.server.Up = collector.Known(0)
 	}
 	return loading
 }
 
-func (l *look) parseInfo(text string) (loading bool) {
-	l.server.Up = collector.Known(1)
+func (in *inspection) parseInfo(text string) (loading bool) {
+	in.server.Up = collector.Known(1)
 	for line := range strings.SplitSeq(text, "\n") {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		switch name {
 		case "loading":
 			if loading = value == "1"; loading {
-				l.server.Up = collector.Known(0)
+				in.server.Up = collector.Known(0)
 			}
 		case "used_memory":
-			l.server.MemoryBytes = number(value)
+			in.server.MemoryBytes = number(value)
 		case "connected_clients":
-			l.server.ConnectedClients = number(value)
+			in.server.ConnectedClients = number(value)
 		case "instantaneous_ops_per_sec":
-			l.server.OpsPerSecond = number(value)
+			in.server.OpsPerSecond = number(value)
 		}
 	}
 	return loading
@@ -96,26 +113,26 @@ func number(text string) collector.Value {
 	return collector.Value{V: float64(v), Known: err == nil}
 }
 
-// fileStream files what the server says of one stream, its groups and its
+// noteStream takes what the server says of one stream, its groups and its
 // dead-letter queue.
-func (l *look) fileStream(name string, s *streamLook) {
-	if letters, err := s.letters.Result(); err == nil {
-		s.queue = collector.Known(float64(letters))
+func (in *inspection) noteStream(name string, s *inspectedStream) {
+	if depth, err := s.length.Result(); err == nil {
+		s.queue = collector.Known(float64(depth))
 	} else {
-		l.blame(deadletter.QueueOf(name), err)
+		in.noteError(deadletter.QueueOf(name), err)
 	}
 	state, groups, err := s.states()
 	if err != nil {
-		l.blame(name, err)
+		in.noteError(name, err)
 		return
 	}
 	s.state = &state
 	for group, gs := range groups {
-		l.groups[groupKey{name, group}] = newGroupLook(state, gs)
+		in.groups[groupKey{name, group}] = newInspectedGroup(state, gs)
 	}
 }
 
-func (s *streamLook) states() (state streamState, groups map[string]groupState, err error) {
+func (s *inspectedStream) states() (state streamState, groups map[string]groupState, err error) {
 	if err := cmp.Or(s.info.Err(), s.groups.Err()); err != nil {
 		return state, nil, err
 	}

@@ -2,69 +2,98 @@ package redisbroker
 
 import (
 	"context"
-
-	"github.com/redis/go-redis/v9"
+	"fmt"
+	"math"
+	"strconv"
 
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// Pending implements [consumergroup.Reader]. An entry's Calls are its delivery
-// count less one: a count of 1 is the read itself, and of n calls the last was
-// announced but may not have been made. A group that is gone has nothing
-// pending.
-func (s *seat) Pending(ctx context.Context, after string, max int) (got []message.Delivery, err error) {
-	err = s.do(ctx, "list pending entries of", func() error {
+// maxCount bounds the delivery counts that are taken for attempts. No process
+// reaches it, and up to it the numbers of a script are exact.
+const maxCount = 1 << 53
+
+// Pending implements [consumergroup.Reader]. An entry's Attempts are its
+// delivery count less one: a count of 1 is the read itself, and of n attempts the
+// last was recorded but may not have been made.
+func (m *membership) Pending(ctx context.Context, after string, max int) (got []message.Delivery, more bool, err error) {
+	err = m.do(ctx, "list pending entries of", func() error {
 		if max < 1 {
 			return nil
 		}
-		got, err = s.pending(ctx, after, max)
-		if says(err, "NOGROUP") {
-			return nil
+		start := "-"
+		if after != "" {
+			start = "(" + after
 		}
-		return err
+		list := newRawCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, start, "+", max+1, m.member.Consumer)
+		_ = m.broker.commands.Process(ctx, list)
+		buf, err := reply(ctx, m.broker.commands, list)
+		if err != nil {
+			return err
+		}
+		if got, err = parsePending(m.member.Stream, buf); err != nil {
+			return err
+		}
+		if more = len(got) > max; more {
+			got = got[:max]
+		}
+		return m.readBodies(ctx, got)
 	})
-	return got, err
+	if err != nil {
+		return nil, false, err
+	}
+	return got, more, nil
 }
 
-func (s *seat) pending(ctx context.Context, after string, max int) ([]message.Delivery, error) {
-	start := "-"
-	if after != "" {
-		start = "(" + after
+// readBodies fills in the fields of entries, in one round trip: reading the
+// group's history instead would count as a delivery. The error of a reply that
+// is too large for the time-out is a net.Error whose Timeout is true.
+func (m *membership) readBodies(ctx context.Context, entries []message.Delivery) error {
+	if len(entries) == 0 {
+		return nil
 	}
-	entries, err := s.broker.commands.XPendingExt(ctx, &redis.XPendingExtArgs{
-		Stream: s.member.Stream, Group: s.member.Group, Consumer: s.member.Consumer,
-		Start: start, End: "+", Count: int64(max),
-	}).Result()
-	if err != nil || len(entries) == 0 {
-		return nil, err
-	}
-	return s.bodies(ctx, entries)
-}
-
-// bodies reads each entry by its id, in one round trip: reading the group's
-// history instead would count as a delivery.
-func (s *seat) bodies(ctx context.Context, entries []redis.XPendingExt) ([]message.Delivery, error) {
-	pipe := s.broker.commands.Pipeline()
-	ranges := make([]*redis.RawCmd, len(entries))
+	pipe := m.broker.commands.Pipeline()
+	ranges := make([]rawCommand, len(entries))
 	for i, entry := range entries {
-		ranges[i] = redis.NewRawCmd(ctx, "XRANGE", s.member.Stream, entry.ID, entry.ID)
+		ranges[i] = newRawCommand(ctx, "XRANGE", m.member.Stream, entry.ID, entry.ID)
 		_ = pipe.Process(ctx, ranges[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	got := make([]message.Delivery, len(entries))
-	for i, entry := range entries {
-		got[i] = message.Delivery{Stream: s.member.Stream, ID: entry.ID, Attempts: max(int(entry.RetryCount)-1, 0)}
-		buf, err := ranges[i].Result()
+	for i := range entries {
+		buf, err := reply(ctx, m.broker.commands, ranges[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		found, err := parseRange(s.member.Stream, buf)
+		found, err := parseRange(m.member.Stream, buf)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(found) > 0 {
-			got[i].Fields = found[0].Fields
+			entries[i].Fields = found[0].Fields
 		}
 	}
-	return got, nil
+	return nil
+}
+
+// deliveryCount reads a delivery count; one that no process could have reached
+// is [math.MaxInt].
+func deliveryCount(text string) int {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n >= maxCount {
+		return math.MaxInt
+	}
+	return int(n)
+}
+
+// attemptsOf are the attempts behind the delivery count of an entry that was
+// read by this consumer.
+func attemptsOf(count int) int {
+	if count >= maxCount {
+		return math.MaxInt
+	}
+	return max(count-1, 0)
+}
+
+func unexpectedReply(command string) error {
+	return fmt.Errorf("cannot read the server's reply to %s", command)
 }

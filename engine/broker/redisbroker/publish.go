@@ -20,8 +20,10 @@ func (b *Broker) Publish(ctx context.Context, stream string, fields ...message.F
 		for _, field := range fields {
 			args = append(args, field.Name, field.Value)
 		}
-		return b.patiently(func() (err error) {
-			id, err = b.commands.Do(ctx, args...).Text()
+		return b.retryOnTimeout(func() (err error) {
+			add := newCommand(ctx, args...)
+			_ = send(ctx, b.commands, add)
+			id, err = add.Text()
 			return b.explain(ctx, err, stream)
 		})
 	})

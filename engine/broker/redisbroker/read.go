@@ -15,67 +15,60 @@ const (
 	// not interrupt a wait when its context ends.
 	maxBlock = time.Second
 	// maxPause is the longest that a read waits which found no free connection
-	// to wait on the server with.
+	// to wait on the server.
 	maxPause = 100 * time.Millisecond
 )
 
 // Read implements [consumergroup.Reader]. The values of the fields share one
-// buffer for all that a read returns. A group that is gone, after a FLUSHALL for
-// instance, is created again at the stream's beginning.
-func (s *seat) Read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
-	err = s.do(ctx, "read", func() error {
-		got, acked, err = s.read(ctx, r)
-		if says(err, "NOGROUP") || says(err, "UNBLOCKED") {
-			got, err = s.readAnew(ctx, r)
+// buffer for all that a read returns.
+func (m *membership) Read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+	err = m.do(ctx, "read", func() error {
+		got, acked, err = m.read(ctx, r)
+		if says(err, "UNBLOCKED") {
+			// The key was deleted, or has moved to another node, while the read
+			// waited; reading again tells which. What was to be acknowledged is.
+			got, _, err = m.readNow(ctx, consumergroup.Read{Max: r.Max})
+		}
+		if r.Max > 0 {
+			m.noteRead(err)
 		}
 		return err
 	})
 	return got, acked, err
 }
 
-func (s *seat) read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+func (m *membership) read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	if r.Max < 1 {
-		err = s.ack(ctx, r.Acks)
+		err = m.ack(ctx, r.Acks)
 		return nil, err == nil, err
 	}
 	if r.Block <= 0 {
-		return s.readNow(ctx, r)
+		return m.readNow(ctx, r)
 	}
 	select {
-	case s.broker.slots <- struct{}{}:
-		defer func() { <-s.broker.slots }()
-		return s.readWaiting(ctx, r)
+	case m.broker.slots <- struct{}{}:
+		defer func() { <-m.broker.slots }()
+		return m.readWaiting(ctx, r)
 	default:
-		return s.readAndPause(ctx, r)
+		return m.readAndPause(ctx, r)
 	}
-}
-
-// readAnew creates the group that was gone and reads once more. What was to be
-// acknowledged was so at the first try, or went with the group.
-func (s *seat) readAnew(ctx context.Context, r consumergroup.Read) ([]message.Delivery, error) {
-	if err := s.broker.createGroup(ctx, s.member, "0"); err != nil {
-		return nil, err
-	}
-	s.broker.config.Logger.WarnContext(ctx, "consumer group was gone and was created again at the stream's beginning",
-		"stream", s.member.Stream, "group", s.member.Group)
-	got, _, err := s.readNow(ctx, consumergroup.Read{Max: r.Max})
-	return got, err
 }
 
 // readNow acknowledges and reads in one round trip.
-func (s *seat) readNow(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
-	read := redis.NewRawCmd(ctx, s.readArgs(r.Max, 0)...)
+func (m *membership) readNow(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+	read := newRawCommand(ctx, m.readArgs(r.Max, 0)...)
 	if len(r.Acks) == 0 {
-		_ = s.broker.commands.Process(ctx, read)
-		got, err = s.readReply(ctx, s.broker.commands, read)
+		_ = m.broker.commands.Process(ctx, read)
+		got, err = m.readReply(ctx, m.broker.commands, read)
 		return got, true, err
 	}
-	pipe := s.broker.commands.Pipeline()
-	acks := s.queueAcks(ctx, pipe, r.Acks)
+	pipe := m.broker.commands.Pipeline()
+	acks := m.ackCommands(ctx, r.Acks)
+	enqueue(ctx, pipe, acks)
 	_ = pipe.Process(ctx, read)
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	ackErr := firstError(acks)
-	got, err = s.readReply(ctx, s.broker.commands, read)
+	_, ackErr := sum(acks)
+	got, err = m.readReply(ctx, m.broker.commands, read)
 	if err == nil {
 		err = ackErr
 	}
@@ -84,20 +77,20 @@ func (s *seat) readNow(ctx context.Context, r consumergroup.Read) (got []message
 
 // readWaiting acknowledges, then waits for entries on the server. The two cannot
 // share a round trip: the acknowledgement's reply would wait too.
-func (s *seat) readWaiting(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
-	if err := s.ack(ctx, r.Acks); err != nil {
+func (m *membership) readWaiting(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+	if err := m.ack(ctx, r.Acks); err != nil {
 		return nil, false, err
 	}
-	read := redis.NewRawCmd(ctx, s.readArgs(r.Max, min(r.Block, maxBlock))...)
-	_ = s.broker.blocking.Process(ctx, read)
-	got, err = s.readReply(ctx, s.broker.blocking, read)
+	read := newRawCommand(ctx, m.readArgs(r.Max, min(r.Block, maxBlock))...)
+	_ = m.broker.blocking.Process(ctx, read)
+	got, err = m.readReply(ctx, m.broker.blocking, read)
 	return got, true, err
 }
 
-// readAndPause reads without waiting on the server, and where nothing came waits
-// here for a moment, so that all get their turn.
-func (s *seat) readAndPause(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
-	got, acked, err = s.readNow(ctx, r)
+// readAndPause reads without waiting on the server and, where nothing came,
+// waits here for a moment, so that every reader gets its turn.
+func (m *membership) readAndPause(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+	got, acked, err = m.readNow(ctx, r)
 	if err != nil || len(got) > 0 {
 		return got, acked, err
 	}
@@ -106,47 +99,38 @@ func (s *seat) readAndPause(ctx context.Context, r consumergroup.Read) (got []me
 	select {
 	case <-pause.C:
 	case <-ctx.Done():
-	case <-s.broker.closing:
+	case <-m.broker.closing:
 	}
 	return nil, acked, nil
 }
 
 // readArgs waits where block is positive. BLOCK counts whole milliseconds, and
-// none means for ever.
-func (s *seat) readArgs(n int, block time.Duration) []any {
+// zero means for ever.
+func (m *membership) readArgs(n int, block time.Duration) []any {
 	args := make([]any, 0, 11)
-	args = append(args, "XREADGROUP", "GROUP", s.member.Group, s.member.Consumer, "COUNT", n)
+	args = append(args, "XREADGROUP", "GROUP", m.member.Group, m.member.Consumer, "COUNT", n)
 	if block > 0 {
 		args = append(args, "BLOCK", max(block.Milliseconds(), 1))
 	}
-	return append(args, "STREAMS", s.member.Stream, ">")
+	return append(args, "STREAMS", m.member.Stream, ">")
 }
 
-func (s *seat) readReply(ctx context.Context, from *redis.Client, read *redis.RawCmd) ([]message.Delivery, error) {
-	buf, err := read.Result()
+func (m *membership) readReply(ctx context.Context, from redis.UniversalClient, read rawCommand) ([]message.Delivery, error) {
+	buf, err := reply(ctx, from, read)
 	if err != nil {
 		return nil, err
 	}
-	got, err := parseRead(s.member.Stream, buf)
+	got, err := parseRead(m.member.Stream, buf)
 	if says(err, "READONLY") {
-		s.shed(ctx, from)
+		leaveReplica(ctx, from, m.member.Stream)
 	}
 	return got, err
 }
 
-// shed ends a connection to what has become a replica, so that the next finds
-// the new master. go-redis does so by itself where it parses the reply, so it is
-// given one: of a command that changes nothing, most likely on the connection
-// that was just given back.
-func (s *seat) shed(ctx context.Context, client *redis.Client) {
-	_ = client.XAck(ctx, s.member.Stream, s.member.Group, "0-0").Err()
-}
-
-func firstError(cmds []*redis.IntCmd) error {
-	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
+// leaveReplica ends a connection to what has become a replica, so that the next
+// finds the new master. go-redis does so by itself where it gets that answer to a
+// single command whose reply it parses, so it is given one: of a command that
+// changes nothing, most likely on the connection that was just given back.
+func leaveReplica(ctx context.Context, client redis.UniversalClient, key string) {
+	_ = send(ctx, client, newCommand(ctx, "XACK", key, probeGroup, "0-0"))
 }

@@ -8,11 +8,9 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// reply is a cursor over the bytes of one reply in Redis' protocol, version 2.
-// It exists because go-redis makes a map of each entry: that loses the order of
-// the fields and costs several allocations an entry. What it returns shares the
-// reply's memory, which go-redis makes anew for each.
-type reply struct {
+// reader is a cursor over the bytes of one reply in Redis' protocol, version 2.
+// What it returns shares the reply's memory, which go-redis makes anew for each.
+type reader struct {
 	buf []byte
 	pos int
 }
@@ -27,7 +25,7 @@ const (
 // parseRead reads the reply of an XREADGROUP on one stream. A reply without
 // entries gives none.
 func parseRead(stream string, buf []byte) ([]message.Delivery, error) {
-	r := &reply{buf: buf}
+	r := &reader{buf: buf}
 	streams, err := r.array()
 	if err != nil || streams < 1 {
 		return nil, err
@@ -43,41 +41,44 @@ func parseRead(stream string, buf []byte) ([]message.Delivery, error) {
 
 // parseRange reads the reply of an XRANGE.
 func parseRange(stream string, buf []byte) ([]message.Delivery, error) {
-	r := &reply{buf: buf}
+	r := &reader{buf: buf}
 	return r.entries(stream)
 }
 
-// parseAdopted reads the reply of the script that adopts.
-func parseAdopted(stream string, buf []byte) ([]message.Delivery, error) {
-	r := &reply{buf: buf}
+// parsePending reads the reply of an XPENDING that lists entries. They have no
+// fields yet.
+func parsePending(stream string, buf []byte) ([]message.Delivery, error) {
+	r := &reader{buf: buf}
 	n, err := r.array()
 	if err != nil || n < 1 {
 		return nil, err
 	}
 	got := make([]message.Delivery, 0, min(n, len(buf)/minEntry))
 	for range n {
-		d := message.Delivery{Stream: stream}
-		if err := r.expect(3); err != nil {
+		if err := r.expect(4); err != nil {
 			return nil, err
 		}
 		id, err := r.bulk()
 		if err != nil {
 			return nil, err
 		}
-		if d.Attempts, err = r.line(':'); err != nil {
+		if _, err := r.bulk(); err != nil { // the consumer
 			return nil, err
 		}
-		if d.Fields, _, err = r.fields(nil); err != nil {
+		if _, err := r.line(':'); err != nil { // its idle time
 			return nil, err
 		}
-		d.ID = string(id)
-		got = append(got, d)
+		count, err := r.line(':')
+		if err != nil {
+			return nil, err
+		}
+		got = append(got, message.Delivery{Stream: stream, ID: string(id), Attempts: attemptsOf(count)})
 	}
 	return got, nil
 }
 
 // entries reads an array of entries, their fields side by side in one array.
-func (r *reply) entries(stream string) ([]message.Delivery, error) {
+func (r *reader) entries(stream string) ([]message.Delivery, error) {
 	n, err := r.array()
 	if err != nil || n < 1 {
 		return nil, err
@@ -103,7 +104,7 @@ func (r *reply) entries(stream string) ([]message.Delivery, error) {
 
 // fields reads names and values into backing and returns their part of it. The
 // fields of an entry whose body is gone are nil.
-func (r *reply) fields(backing []message.Field) (got, grown []message.Field, err error) {
+func (r *reader) fields(backing []message.Field) (got, grown []message.Field, err error) {
 	n, err := r.array()
 	if err != nil || n < 1 {
 		return nil, backing, err
@@ -129,7 +130,7 @@ func (r *reply) fields(backing []message.Field) (got, grown []message.Field, err
 	return backing[start:len(backing):len(backing)], backing, nil
 }
 
-// fieldName spares the usual name its allocation.
+// fieldName returns the usual name without an allocation.
 func fieldName(name []byte) string {
 	if string(name) == message.DataField {
 		return message.DataField
@@ -138,13 +139,13 @@ func fieldName(name []byte) string {
 }
 
 // array reads an array's length; nil counts as empty.
-func (r *reply) array() (int, error) {
+func (r *reader) array() (int, error) {
 	n, err := r.line('*')
 	return max(n, 0), err
 }
 
 // expect reads an array's length, which must be n.
-func (r *reply) expect(n int) error {
+func (r *reader) expect(n int) error {
 	got, err := r.array()
 	if err == nil && got != n {
 		return r.unreadable("an array of " + strconv.Itoa(n))
@@ -154,7 +155,7 @@ func (r *reply) expect(n int) error {
 
 // bulk reads a string, clipped so that appending to it leaves its neighbour
 // alone.
-func (r *reply) bulk() ([]byte, error) {
+func (r *reader) bulk() ([]byte, error) {
 	n, err := r.line('$')
 	if err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (r *reply) bulk() ([]byte, error) {
 
 // line reads a line of this kind, which holds a number. An error reply is an
 // error, wherever it stands.
-func (r *reply) line(kind byte) (int, error) {
+func (r *reader) line(kind byte) (int, error) {
 	rest := r.buf[r.pos:]
 	end := bytes.Index(rest, []byte("\r\n"))
 	if end < 1 {
@@ -187,7 +188,7 @@ func (r *reply) line(kind byte) (int, error) {
 	return n, nil
 }
 
-// unreadable does not quote the reply: it holds other people's data.
-func (r *reply) unreadable(expected string) error {
+// unreadable does not quote the reply: it holds data of messages.
+func (r *reader) unreadable(expected string) error {
 	return fmt.Errorf("cannot read the server's reply: expected %s at byte %d of %d", expected, r.pos, len(r.buf))
 }

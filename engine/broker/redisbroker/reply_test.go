@@ -103,27 +103,37 @@ func TestABrokenReplyIsAnErrorThatQuotesNothing(t *testing.T) {
 	}
 }
 
-func TestAdoptedEntriesComeWithTheirCalls(t *testing.T) {
+func TestPendingEntriesComeWithTheirAttempts(t *testing.T) {
 	t.Parallel()
-	got, err := parseAdopted("s", []byte(wire(list{
-		list{"1-1", 3, list{"data", "{}"}}, list{"1-2", 0, list{}},
+	got, err := parsePending("s", []byte(wire(list{
+		list{"1-1", "c", 12, 3}, list{"1-2", "c", 0, 0}, list{"1-3", "c", 0, math.MaxInt64},
 	})))
 	require.NoError(t, err)
 	require.Equal(t, []message.Delivery{
-		{Stream: "s", ID: "1-1", Attempts: 3, Fields: []message.Field{{Name: "data", Value: []byte("{}")}}},
+		{Stream: "s", ID: "1-1", Attempts: 2},
 		{Stream: "s", ID: "1-2"},
+		{Stream: "s", ID: "1-3", Attempts: math.MaxInt},
 	}, got)
+}
+
+func TestAParsedReplyIsWrittenAsItWas(t *testing.T) {
+	t.Parallel()
+	got, err := appendReply(nil, list{list{"s", list{list{"1-1", list{"data", "{}", "", "\r\n"}}, list{"1-2", nil}}}, int64(-7)})
+	require.NoError(t, err)
+	require.Equal(t, wire(list{list{"s", list{list{"1-1", list{"data", "{}", "", "\r\n"}}, list{"1-2", nil}}}, -7}), string(got))
+	_, err = appendReply(nil, list{1.5})
+	require.ErrorContains(t, err, "float64")
 }
 
 func FuzzReplies(f *testing.F) {
 	f.Add(wire(list{list{"s", list{list{"1-1", list{"data", "{}", "raw", "\x00"}}, list{"1-2", nil}}}}))
-	f.Add(wire(list{list{"1-1", 3, list{"data", "{}"}}}))
+	f.Add(wire(list{list{"1-1", "c", 3, 2}}))
 	f.Add(wire(list{list{"1-1", list{"data", "{}"}}}))
 	f.Add("*-1\r\n")
 	f.Add("-NOGROUP No such key\r\n")
 	f.Add("*1\r\n*2\r\n$1\r\ns\r\n*9223372036854775807\r\n")
 	f.Fuzz(func(t *testing.T, reply string) {
-		for _, parse := range []func(string, []byte) ([]message.Delivery, error){parseRead, parseRange, parseAdopted} {
+		for _, parse := range []func(string, []byte) ([]message.Delivery, error){parseRead, parseRange, parsePending} {
 			got, err := parse("s", []byte(reply))
 			size := 0
 			for _, d := range got {

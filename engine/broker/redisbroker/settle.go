@@ -6,114 +6,110 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // Redis does nothing else while it runs a command or a script, so one takes no
-// more than this many entries, or letters, which have bodies.
+// more than this many entries, or entries whose bodies it reads or writes.
 const (
-	maxBatch   = 1000
-	maxLetters = 100
+	maxBatch  = 1000
+	maxBodies = 100
 )
 
 // Ack implements [consumergroup.Settler].
-func (s *seat) Ack(ctx context.Context, ids []string) error {
-	return s.do(ctx, "acknowledge on", func() error { return s.ack(ctx, ids) })
+func (m *membership) Ack(ctx context.Context, ids []string) error {
+	return m.do(ctx, "acknowledge on", func() error { return m.ack(ctx, ids) })
 }
 
-func (s *seat) ack(ctx context.Context, ids []string) error {
+func (m *membership) ack(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if len(ids) <= maxBatch {
-		return s.broker.commands.XAck(ctx, s.member.Stream, s.member.Group, ids...).Err()
+	acks := m.ackCommands(ctx, ids)
+	if len(acks) == 1 {
+		_ = send(ctx, m.broker.commands, acks[0])
+	} else {
+		pipe := m.broker.commands.Pipeline()
+		enqueue(ctx, pipe, acks)
+		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
-	pipe := s.broker.commands.Pipeline()
-	acks := s.queueAcks(ctx, pipe, ids)
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	return firstError(acks)
+	acked, err := sum(acks)
+	if err != nil || acked > 0 {
+		return err
+	}
+	return m.groupExists(ctx)
 }
 
-// queueAcks adds acknowledgements to a pipeline.
-func (s *seat) queueAcks(ctx context.Context, pipe redis.Pipeliner, ids []string) []*redis.IntCmd {
-	var acks []*redis.IntCmd
+// ackCommands are the acknowledgements of all ids.
+func (m *membership) ackCommands(ctx context.Context, ids []string) []command {
+	acks := make([]command, 0, 1+len(ids)/maxBatch)
 	for batch := range slices.Chunk(ids, maxBatch) {
-		acks = append(acks, pipe.XAck(ctx, s.member.Stream, s.member.Group, batch...))
+		args := make([]any, 0, 3+len(batch))
+		args = append(args, "XACK", m.member.Stream, m.member.Group)
+		for _, id := range batch {
+			args = append(args, id)
+		}
+		acks = append(acks, newCommand(ctx, args...))
 	}
 	return acks
 }
 
-// Attempt implements [consumergroup.Settler].
-func (s *seat) Attempt(ctx context.Context, held []consumergroup.Entry) (lost []string, err error) {
-	err = s.do(ctx, "attempt on", func() error {
-		lost, err = s.settle(ctx, attemptScript, held)
-		return err
-	})
-	return lost, err
+// enqueue adds commands to a pipeline.
+func enqueue(ctx context.Context, pipe redis.Pipeliner, commands []command) {
+	for _, c := range commands {
+		_ = pipe.Process(ctx, c)
+	}
 }
 
-// Release implements [consumergroup.Settler]; the holder is [Released].
-func (s *seat) Release(ctx context.Context, held []consumergroup.Entry) (lost []string, err error) {
-	err = s.do(ctx, "release on", func() error {
-		lost, err = s.settle(ctx, releaseScript, held, Released)
-		return err
-	})
-	return lost, err
-}
-
-// settle runs a script over all that is held, batch by batch. What a failed
-// batch held is not among the lost.
-func (s *seat) settle(ctx context.Context, script *redis.Script, held []consumergroup.Entry, args ...any) (lost []string, err error) {
-	for batch := range slices.Chunk(held, maxBatch) {
-		ids := make([]string, 0, len(batch))
-		all := append([]any{s.member.Group, s.member.Consumer}, args...)
-		for _, h := range batch {
-			ids = append(ids, h.ID)
-			all = append(all, h.ID, h.Attempts)
+// sum adds up what the acknowledgements ended; the first error wins.
+func sum(acks []command) (acked int64, err error) {
+	for _, ack := range acks {
+		n, err := ack.Int64()
+		if err != nil {
+			return acked, err
 		}
-		more, err := s.run(ctx, script, ids, []string{s.member.Stream}, all)
-		lost = append(lost, more...)
+		acked += n
+	}
+	return acked, nil
+}
+
+// Attempt implements [consumergroup.Settler].
+func (m *membership) Attempt(ctx context.Context, entries []consumergroup.Entry) (lost []string, err error) {
+	err = m.do(ctx, "record attempts on", func() error {
+		lost, err = m.settle(ctx, attemptScript, entries)
+		return err
+	})
+	return lost, err
+}
+
+// Release implements [consumergroup.Settler]; the consumer that gets the entries
+// is [Released].
+func (m *membership) Release(ctx context.Context, entries []consumergroup.Entry) (lost []string, err error) {
+	err = m.do(ctx, "release on", func() error {
+		lost, err = m.settle(ctx, releaseScript, entries, Released)
+		return err
+	})
+	return lost, err
+}
+
+// settle runs a script that returns lost ids over all entries, batch by batch.
+// After an error lost are those of the batches before.
+func (m *membership) settle(ctx context.Context, s script, entries []consumergroup.Entry, args ...any) (lost []string, err error) {
+	for batch := range slices.Chunk(entries, maxBatch) {
+		all := make([]any, 0, 3+2*len(batch))
+		all = append(append(all, m.member.Group, m.member.Consumer), args...)
+		for _, entry := range batch {
+			all = append(all, entry.ID, entry.Attempts)
+		}
+		result, err := m.broker.run(ctx, s, []string{m.member.Stream}, all...)
 		if err != nil {
 			return lost, err
 		}
+		of, err := result.StringSlice()
+		if err != nil {
+			return lost, err
+		}
+		lost = append(lost, of...)
 	}
 	return lost, nil
-}
-
-// Park implements [consumergroup.Settler]. A letter's entry in the queue has the
-// field data and, where the letter has one, the field raw.
-func (s *seat) DeadLetter(ctx context.Context, letters []deadletter.Entry) (lost []string, err error) {
-	queue := deadletter.QueueOf(s.member.Stream)
-	err = s.do(ctx, "park from", func() error {
-		for batch := range slices.Chunk(letters, maxLetters) {
-			more, err := s.park(ctx, queue, batch)
-			lost = append(lost, more...)
-			if err != nil {
-				return s.broker.explain(ctx, err, s.member.Stream, queue)
-			}
-		}
-		return nil
-	})
-	return lost, err
-}
-
-func (s *seat) park(ctx context.Context, queue string, letters []deadletter.Entry) ([]string, error) {
-	ids := make([]string, 0, len(letters))
-	args := []any{s.member.Group, s.member.Consumer}
-	for _, letter := range letters {
-		ids = append(ids, letter.ID)
-		args = append(args, letter.ID, letter.Data, letter.Raw != nil, letter.Raw)
-	}
-	return s.run(ctx, parkScript, ids, []string{s.member.Stream, queue}, args)
-}
-
-// run runs a script that returns the ids that this consumer does not have. Where
-// the whole group is gone it has none.
-func (s *seat) run(ctx context.Context, script *redis.Script, ids, keys []string, args []any) (lost []string, err error) {
-	lost, err = script.Run(ctx, s.broker.commands, keys, args...).StringSlice()
-	if says(err, "NOGROUP") {
-		return ids, nil
-	}
-	return lost, err
 }

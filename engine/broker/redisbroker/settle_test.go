@@ -27,7 +27,7 @@ func counts(t *testing.T, client *redis.Client, stream, consumer string) map[str
 	return got
 }
 
-func TestOnlyCallsAreCounted(t *testing.T) {
+func TestOnlyAttemptsAreCounted(t *testing.T) {
 	t.Parallel()
 	server, stream := testserver.Redis(t), testserver.Name(t)
 	client, b := server.Client(t), open(t, server.URL)
@@ -38,18 +38,18 @@ func TestOnlyCallsAreCounted(t *testing.T) {
 	pending(t, a)
 	require.Equal(t, map[string]int64{id: 1}, counts(t, client, stream, "a"), "a read leaves 1, listing changes nothing")
 
-	_, err := a.Attempt(t.Context(), held(2, id))
+	_, err := a.Attempt(t.Context(), entries(2, id))
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{id: 2}, counts(t, client, stream, "a"), "the second call is announced")
 	require.Equal(t, 1, pending(t, a)[0].Attempts, "and may not have been made")
 
-	_, err = a.Release(t.Context(), held(2, id))
+	_, err = a.Release(t.Context(), entries(2, id))
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{id: 2}, counts(t, client, stream, redisbroker.Released))
 
-	adopted, err := other.ClaimReleased(t.Context(), 10)
+	claimed, _, err := other.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
-	require.Equal(t, 2, adopted[0].Attempts)
+	require.Equal(t, 2, claimed[0].Attempts)
 	require.Equal(t, map[string]int64{id: 2}, counts(t, client, stream, "other"), "taking over costs nothing")
 }
 
@@ -64,7 +64,7 @@ func TestWhatAnotherProgramClaimedIsLeftToIt(t *testing.T) {
 		Stream: stream, Group: "g", Consumer: "python", Messages: ids[:1],
 	}).Err())
 
-	lost, err := s.Attempt(t.Context(), held(5, ids...))
+	lost, err := s.Attempt(t.Context(), entries(5, ids...))
 	require.NoError(t, err)
 	require.Equal(t, ids[:1], lost)
 	lost, err = s.DeadLetter(t.Context(), []deadletter.Entry{{ID: ids[0], Data: []byte("{}")}, {ID: ids[1], Data: []byte("{}")}})
@@ -91,11 +91,11 @@ func TestADeadLetterHasItsTwoFieldsByteForByte(t *testing.T) {
 	require.Empty(t, lost)
 	require.Empty(t, pending(t, s))
 
-	letters := read(t, join(t, b, deadletter.QueueOf(stream), "reader"), 10)
-	require.Len(t, letters, 3)
-	require.Equal(t, []message.Field{text(`{"price": 42.0}`)}, letters[0].Fields)
-	require.Equal(t, []message.Field{text(`{}`), {Name: "raw", Value: raw}}, letters[1].Fields)
-	require.Equal(t, []message.Field{text(`{}`), {Name: "raw", Value: []byte{}}}, letters[2].Fields)
+	deadLetters := read(t, join(t, b, deadletter.QueueOf(stream), "reader"), 10)
+	require.Len(t, deadLetters, 3)
+	require.Equal(t, []message.Field{text(`{"price": 42.0}`)}, deadLetters[0].Fields)
+	require.Equal(t, []message.Field{text(`{}`), {Name: "raw", Value: raw}}, deadLetters[1].Fields)
+	require.Equal(t, []message.Field{text(`{}`), {Name: "raw", Value: []byte{}}}, deadLetters[2].Fields)
 }
 
 func TestAnEntryWhoseBodyIsGoneIsDeliveredWithoutFields(t *testing.T) {
@@ -112,10 +112,10 @@ func TestAnEntryWhoseBodyIsGoneIsDeliveredWithoutFields(t *testing.T) {
 	require.True(t, got[0].Gone())
 	require.False(t, got[2].Gone())
 
-	lost, err := s.Attempt(t.Context(), held(2, ids...))
+	lost, err := s.Attempt(t.Context(), entries(2, ids...))
 	require.NoError(t, err)
-	require.Empty(t, lost, "nobody else has it")
-	lost, err = s.Attempt(t.Context(), held(3, ids...))
+	require.Empty(t, lost, "no other consumer has it")
+	lost, err = s.Attempt(t.Context(), entries(3, ids...))
 	require.NoError(t, err)
 	require.Empty(t, lost, "at the next call neither")
 
@@ -133,18 +133,18 @@ func TestAReleasedEntryWhoseBodyIsGoneIsAdoptedOnceWithoutFields(t *testing.T) {
 	s := join(t, b, stream, "c")
 	ids := publish(t, b, stream, 2)
 	read(t, s, 2)
-	_, err := s.Release(t.Context(), held(1, ids...))
+	_, err := s.Release(t.Context(), entries(1, ids...))
 	require.NoError(t, err)
 	require.NoError(t, client.XDel(t.Context(), stream, ids[0]).Err())
 
-	adopted, err := s.ClaimReleased(t.Context(), 10)
+	claimed, _, err := s.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
-	require.Equal(t, ids, idsOf(adopted))
-	require.True(t, adopted[0].Gone())
+	require.Equal(t, ids, idsOf(claimed))
+	require.True(t, claimed[0].Gone())
 	require.NoError(t, s.Ack(t.Context(), ids))
-	adopted, err = s.ClaimReleased(t.Context(), 10)
+	claimed, _, err = s.ClaimReleased(t.Context(), 10)
 	require.NoError(t, err)
-	require.Empty(t, adopted)
+	require.Empty(t, claimed)
 	require.Empty(t, pending(t, s))
 }
 
@@ -164,37 +164,36 @@ func TestManyEntriesAreSettledInBatches(t *testing.T) {
 	require.Len(t, ids, n)
 	require.NoError(t, client.XAck(t.Context(), stream, "g", ids[0], ids[n-1]).Err())
 
-	lost, err := s.Attempt(t.Context(), held(2, ids...))
+	lost, err := s.Attempt(t.Context(), entries(2, ids...))
 	require.NoError(t, err)
 	require.Equal(t, []string{ids[0], ids[n-1]}, lost)
-	lost, err = s.Release(t.Context(), held(2, ids...))
+	lost, err = s.Release(t.Context(), entries(2, ids...))
 	require.NoError(t, err)
 	require.Equal(t, []string{ids[0], ids[n-1]}, lost)
 
-	var adopted []string
-	for {
-		some, err := s.ClaimReleased(t.Context(), n)
+	var claimed []string
+	for more := true; more; {
+		var page []message.Delivery
+		page, more, err = s.ClaimReleased(t.Context(), n)
 		require.NoError(t, err)
-		if len(some) == 0 {
-			break
-		}
-		adopted = append(adopted, idsOf(some)...)
+		require.NotEmpty(t, page)
+		claimed = append(claimed, idsOf(page)...)
 	}
-	require.Equal(t, ids[1:n-1], adopted)
+	require.Equal(t, ids[1:n-1], claimed)
 
-	letters := make([]deadletter.Entry, 0, 250)
-	for _, id := range adopted[:250] {
-		letters = append(letters, deadletter.Entry{ID: id, Data: []byte("{}")})
+	deadLetters := make([]deadletter.Entry, 0, 250)
+	for _, id := range claimed[:250] {
+		deadLetters = append(deadLetters, deadletter.Entry{ID: id, Data: []byte("{}")})
 	}
-	lost, err = s.DeadLetter(t.Context(), letters)
+	lost, err = s.DeadLetter(t.Context(), deadLetters)
 	require.NoError(t, err)
 	require.Empty(t, lost)
 	require.EqualValues(t, 250, client.XLen(t.Context(), deadletter.QueueOf(stream)).Val())
 
-	_, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Acks: adopted[250:1500]})
+	_, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Acks: claimed[250:1500]})
 	require.NoError(t, err)
 	require.True(t, acked)
-	require.NoError(t, s.Ack(t.Context(), adopted[1500:]))
+	require.NoError(t, s.Ack(t.Context(), claimed[1500:]))
 	require.Empty(t, pending(t, s))
 }
 

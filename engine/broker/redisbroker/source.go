@@ -15,10 +15,9 @@ import (
 )
 
 // Source tells a collector about this broker, which its domain calls name, and
-// about the watched subscriptions. It reads over the broker's own connection
-// for looking, within its context's deadline: one pipeline for everything, and
-// a second one for what is behind or pending (more where entries have to be
-// counted).
+// about the watched subscriptions. It reads over the inspector's own connection,
+// within its context's deadline: one pipeline for everything, and a second one
+// for what is behind or pending (more where entries have to be counted).
 //
 // A group that does not exist is left out, and so is a stream that does not; a
 // dead-letter queue that does not exist is empty. A key of another type is an
@@ -34,9 +33,9 @@ type source struct {
 	bounds       bounds
 }
 
-// bounds are how many entries one look may fetch to count them.
+// bounds are how many entries one inspection may fetch to count them.
 type bounds struct {
-	page  int64 // in one command, which is also what a lag of Redis' own is checked by
+	page  int64 // in one command; also what a lag of Redis' own must be below to be checked
 	group int64 // of one group; beyond it the lag is a lower bound
 	total int64 // of all groups; beyond it no more is counted
 }
@@ -46,24 +45,24 @@ var defaultBounds = bounds{page: 1000, group: 10_000, total: 100_000}
 func (s *source) Name() string { return "broker:" + s.name }
 
 func (s *source) Collect(ctx context.Context) (collector.Figures, error) {
-	l := newLook(s)
-	err := s.broker.do("look", func() error {
-		if err := l.overview(ctx); err != nil {
+	in := newInspection(s)
+	err := s.broker.do("inspect", func() error {
+		if err := in.overview(ctx); err != nil {
 			return err
 		}
-		return errors.Join(l.details(ctx), l.trouble())
+		return errors.Join(in.details(ctx), in.errorOfKeys())
 	})
 	if errors.Is(err, broker.ErrClosed) {
-		l.server.Up = collector.Known(0)
+		in.server.Up = collector.Known(0)
 	}
-	return l.figures(), err
+	return in.figures(), err
 }
 
-// look is one Collect under way.
-type look struct {
+// inspection is one Collect under way.
+type inspection struct {
 	*source
-	streams map[string]*streamLook
-	groups  map[groupKey]*groupLook
+	streams map[string]*inspectedStream
+	groups  map[groupKey]*inspectedGroup
 	server  collector.Broker
 	now     time.Time // by Redis' clock; zero: unknown
 	left    int64     // entries that may still be fetched
@@ -73,37 +72,37 @@ type look struct {
 
 type groupKey struct{ stream, group string }
 
-func newLook(s *source) *look {
-	l := &look{
+func newInspection(s *source) *inspection {
+	in := &inspection{
 		source:  s,
-		streams: make(map[string]*streamLook),
-		groups:  make(map[groupKey]*groupLook),
+		streams: make(map[string]*inspectedStream),
+		groups:  make(map[groupKey]*inspectedGroup),
 		server:  collector.Broker{Domain: s.domain, Name: s.name},
 		left:    s.bounds.total,
 	}
 	for _, w := range s.watched {
-		l.streams[w.Stream] = &streamLook{}
+		in.streams[w.Stream] = &inspectedStream{}
 	}
-	return l
+	return in
 }
 
 // pipeline sends what fill adds. Its error is that of the connection; what the
 // server refused stands with its command.
-func (l *look) pipeline(ctx context.Context, fill func(redis.Pipeliner)) error {
-	pipe := l.broker.looker.Pipeline()
+func (in *inspection) pipeline(ctx context.Context, fill func(redis.Pipeliner)) error {
+	pipe := in.broker.inspector.Pipeline()
 	fill(pipe)
 	if pipe.Len() == 0 {
 		return nil
 	}
 	cmds, err := pipe.Exec(ctx)
-	l.lost = lost(cmds, err)
-	return l.lost
+	in.lost = connectionError(cmds, err)
+	return in.lost
 }
 
-// lost is what went wrong with the connection itself: an error of the last
-// command that is none of the server's, or one that no command has, where the
-// server let nobody in. Then each command gets it.
-func lost(cmds []redis.Cmder, err error) error {
+// connectionError is what went wrong with the connection itself: an error that
+// is none of the server's, or one that no command has, where the server refused
+// the user. Then each command gets it.
+func connectionError(cmds []redis.Cmder, err error) error {
 	failed := func(c redis.Cmder) bool { return c.Err() != nil }
 	if err != nil && !slices.ContainsFunc(cmds, failed) {
 		for _, c := range cmds {
@@ -112,54 +111,56 @@ func lost(cmds []redis.Cmder, err error) error {
 		return err
 	}
 	var refusal redis.Error
-	if last := cmds[len(cmds)-1].Err(); !errors.As(last, &refusal) {
-		return last
+	for _, c := range cmds {
+		if err := c.Err(); err != nil && !errors.As(err, &refusal) {
+			return err
+		}
 	}
 	return nil
 }
 
-// blame remembers what is wrong with one key, if anything is. Absence is
-// nothing wrong, and a lost connection is not the key's fault.
-func (l *look) blame(key string, err error) {
+// noteError records what is wrong with one key, if anything is. Absence is
+// nothing wrong, and a lost connection is not an error of the key.
+func (in *inspection) noteError(key string, err error) {
 	switch {
-	case err == nil, l.lost != nil && errors.Is(err, l.lost), says(err, "no such key"), says(err, "NOGROUP"):
+	case err == nil, in.lost != nil && errors.Is(err, in.lost), says(err, "no such key"), says(err, "NOGROUP"):
 		return
 	case says(err, "WRONGTYPE"):
 		err = broker.ErrWrongType
 	}
-	l.errs = append(l.errs, fmt.Errorf("%q: %w", key, err))
+	in.errs = append(in.errs, fmt.Errorf("%q: %w", key, err))
 }
 
-// trouble is what is wrong with single keys, the first few named.
-func (l *look) trouble() error {
+// errorOfKeys is what is wrong with single keys, the first few named.
+func (in *inspection) errorOfKeys() error {
 	const named = 5
-	if n := len(l.errs); n > named {
-		return errors.Join(append(l.errs[:named:named], fmt.Errorf("and %d more", n-named))...)
+	if n := len(in.errs); n > named {
+		return errors.Join(append(in.errs[:named:named], fmt.Errorf("and %d more", n-named))...)
 	}
-	return errors.Join(l.errs...)
+	return errors.Join(in.errs...)
 }
 
 // figures are what was found out, in the order of what is watched.
-func (l *look) figures() collector.Figures {
-	l.server.PoolActive = collector.Known(float64(l.broker.PoolActive()))
-	f := collector.Figures{Brokers: []collector.Broker{l.server}}
+func (in *inspection) figures() collector.Figures {
+	in.server.PoolActive = collector.Known(float64(in.broker.PoolActive()))
+	f := collector.Figures{Brokers: []collector.Broker{in.server}}
 	type owned struct{ domain, stream string }
 	seen := make(map[owned]bool)
-	for _, w := range l.watched {
-		stream := l.streams[w.Stream]
+	for _, w := range in.watched {
+		stream := in.streams[w.Stream]
 		if key := (owned{w.Domain, w.Stream}); !seen[key] {
 			seen[key] = true
-			l.file(&f, w, stream)
+			in.addStream(&f, w, stream)
 		}
-		if group := l.groups[groupKey{w.Stream, w.Group}]; group != nil {
-			f.Subscriptions = append(f.Subscriptions, l.subscription(w, group, stream.queue))
+		if group := in.groups[groupKey{w.Stream, w.Group}]; group != nil {
+			f.Subscriptions = append(f.Subscriptions, in.subscription(w, group, stream.queue))
 		}
 	}
 	return f
 }
 
-// file adds what belongs to a stream, whoever subscribes to it.
-func (l *look) file(f *collector.Figures, w collector.Watch, stream *streamLook) {
+// addStream adds what belongs to a stream, whichever group reads it.
+func (in *inspection) addStream(f *collector.Figures, w collector.Watch, stream *inspectedStream) {
 	if stream.queue.Known {
 		f.Queues = append(f.Queues, collector.Queue{
 			Domain: w.Domain, Stream: deadletter.QueueOf(w.Stream), Depth: stream.queue,

@@ -17,7 +17,7 @@ import (
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
-// site is a stream with a group "g", looked at through a broker.
+// site is a stream with a group "g", inspected through a broker.
 type site struct {
 	*testing.T
 	redis  *redis.Client
@@ -65,7 +65,7 @@ func (s *site) watch(group string) collector.Watch {
 	return collector.Watch{Domain: "shop", Handler: "H", Group: group, Stream: s.stream, Type: "stream"}
 }
 
-func (s *site) look(watched ...collector.Watch) collector.Figures {
+func (s *site) inspect(watched ...collector.Watch) collector.Figures {
 	s.Helper()
 	figures, err := s.broker.Source("shop", "default", watched).Collect(s.Context())
 	require.NoError(s, err)
@@ -74,7 +74,7 @@ func (s *site) look(watched ...collector.Watch) collector.Figures {
 
 func (s *site) subscription(group string) collector.Subscription {
 	s.Helper()
-	figures := s.look(s.watch(group))
+	figures := s.inspect(s.watch(group))
 	require.Len(s, figures.Subscriptions, 1)
 	return figures.Subscriptions[0]
 }
@@ -183,7 +183,7 @@ func TestALagThatIsCalledExactIsTrue(t *testing.T) {
 	s.group("g", "0")
 	next := 1
 	for range 400 {
-		switch random.IntN(7) {
+		switch random.IntN(8) {
 		case 0, 1:
 			n := 1 + random.IntN(8)
 			s.add(next, next+n-1)
@@ -198,9 +198,42 @@ func TestALagThatIsCalledExactIsTrue(t *testing.T) {
 			if random.IntN(5) == 0 {
 				s.do("XGROUP", "SETID", s.stream, "g", fmt.Sprintf("%d-0", random.IntN(next)))
 			}
+		case 7:
+			if random.IntN(5) == 0 {
+				s.setEntriesRead(fmt.Sprintf("%d-0", random.IntN(next)), random.IntN(2*next))
+			}
 		}
 		s.requireLag("g", s.behind("g"))
 	}
+}
+
+// setEntriesRead moves the group "g" as an operator does who gives a number of
+// entries that it has read, which may be false. Redis 6.2 has no such number.
+func (s *site) setEntriesRead(id string, n int) {
+	s.Helper()
+	s.do("XGROUP", "SETID", s.stream, "g", id, "ENTRIESREAD", n)
+}
+
+func TestALagFromAFalseNumberOfEntriesReadIsCountedOrNotCalledExact(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.group("g", "0")
+	s.add(1, 900)
+	for _, said := range []int{1, 399, 400, 401, 899, 900, 5000} { // 400 is true
+		s.setEntriesRead("400-0", said)
+		s.requireLag("g", 500)
+	}
+	s.add(901, 5000)
+	for _, said := range []int{300, 3999, 4500} { // more than are counted to check a figure
+		s.setEntriesRead("400-0", said)
+		got := s.subscription("g")
+		if got.LagExact == collector.Known(1) {
+			require.Equal(t, collector.Known(4600), got.Lag, "entries read: %d", said)
+		}
+	}
+	s.setEntriesRead("400-0", 300)
+	require.Equal(t, collector.Known(0), s.subscription("g").LagExact)
+	require.Equal(t, collector.Known(4700), s.subscription("g").Lag, "Redis' own figure, which may be false")
 }
 
 // behind counts the entries behind a group.
@@ -262,7 +295,7 @@ func TestEachFigureOfAStreamIsThereOnce(t *testing.T) {
 	s.do("XADD", s.stream+":dlq", "*", "data", "{}")
 	second := s.watch("g")
 	second.Handler = "Other"
-	figures := s.look(s.watch("g"), second)
+	figures := s.inspect(s.watch("g"), second)
 
 	require.Len(t, figures.Subscriptions, 2)
 	require.Equal(t, collector.Subscription{
@@ -276,13 +309,13 @@ func TestEachFigureOfAStreamIsThereOnce(t *testing.T) {
 func TestWhatDoesNotExistHasNoFiguresAndIsNoError(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	figures := s.look(s.watch("g"))
+	figures := s.inspect(s.watch("g"))
 	require.Empty(t, figures.Subscriptions, "no stream yet")
 	require.Empty(t, figures.Streams)
 	require.Equal(t, collector.Known(0), figures.Queues[0].Depth)
 
 	s.add(1, 1)
-	figures = s.look(s.watch("g"))
+	figures = s.inspect(s.watch("g"))
 	require.Empty(t, figures.Subscriptions, "no group yet")
 	require.Len(t, figures.Streams, 1)
 }
@@ -336,7 +369,7 @@ func TestTheServersOwnFigures(t *testing.T) {
 	require.Positive(t, got.MemoryBytes.V)
 	require.Positive(t, got.ConnectedClients.V)
 	require.True(t, got.OpsPerSecond.Known)
-	require.Equal(t, collector.Known(0), got.PoolActive, "looking takes no connection of the pool")
+	require.Equal(t, collector.Known(0), got.PoolActive, "inspecting takes no connection of the pool")
 }
 
 func TestReplicasSeeTheSameSharedFigures(t *testing.T) {
@@ -345,9 +378,9 @@ func TestReplicasSeeTheSameSharedFigures(t *testing.T) {
 	s.group("g", "0")
 	s.add(1, 9)
 	s.read(4)
-	first := s.look(s.watch("g"))
+	first := s.inspect(s.watch("g"))
 	s.broker = open(t, testserver.Redis(t).URL)
-	second := s.look(s.watch("g"))
+	second := s.inspect(s.watch("g"))
 	require.Equal(t, first.Subscriptions, second.Subscriptions)
 	require.Equal(t, first.Queues, second.Queues)
 	require.Equal(t, first.Streams, second.Streams)
@@ -380,10 +413,10 @@ func TestAServerThatDoesNotAnswerIsDownAndAllElseUnknown(t *testing.T) {
 
 	server.Start()
 	_, err = source.Collect(t.Context())
-	require.NoError(t, err, "the first look after a restart finds it")
+	require.NoError(t, err, "the first inspection after a restart finds it")
 }
 
-func TestAnAskerWhoLeftLearnsNothing(t *testing.T) {
+func TestACallerThatLeftLearnsNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -402,7 +435,7 @@ func TestAClosedBrokerIsDown(t *testing.T) {
 	require.Equal(t, collector.Known(0), figures.Brokers[0].Up)
 }
 
-func TestAServerThatLetsNobodyInIsDownWithOneError(t *testing.T) {
+func TestAServerThatRefusesTheUserIsDownWithOneError(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t, "--requirepass", "right")
 	b := open(t, "redis://:wrong@"+server.Addr)
@@ -415,7 +448,7 @@ func TestAServerThatLetsNobodyInIsDownWithOneError(t *testing.T) {
 	}}}, figures)
 }
 
-func TestAUserWhoMayNotAskForEverythingLearnsTheRest(t *testing.T) {
+func TestAUserWithoutAllRightsLearnsTheRest(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t)
 	admin := server.Client(t)

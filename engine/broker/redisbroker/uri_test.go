@@ -9,16 +9,25 @@ import (
 func TestURIsSayWhereAndAsWhom(t *testing.T) {
 	t.Parallel()
 	for uri, want := range map[string]target{
-		"redis://":                           {network: "tcp", addr: "localhost:6379"},
-		"redis://cache.internal":             {network: "tcp", addr: "cache.internal:6379"},
-		"redis://cache:7000/":                {network: "tcp", addr: "cache:7000"},
-		"redis://[::1]:7000/4":               {network: "tcp", addr: "[::1]:7000", database: 4},
-		"redis://:pw@cache/1":                {network: "tcp", addr: "cache:6379", password: "pw", database: 1},
-		"redis://ada:p%40%2F%3A@cache/1":     {network: "tcp", addr: "cache:6379", username: "ada", password: "p@/:", database: 1},
-		"redis://ada@cache":                  {network: "tcp", addr: "cache:6379", username: "ada"},
-		"redis://cache/1?db=2":               {network: "tcp", addr: "cache:6379", database: 2},
-		"unix:///run/redis.sock":             {network: "unix", addr: "/run/redis.sock"},
-		"unix://ada:pw@/run/redis.sock?db=2": {network: "unix", addr: "/run/redis.sock", username: "ada", password: "pw", database: 2},
+		"redis://":                         {network: "tcp", addrs: []string{"localhost:6379"}},
+		"redis://cache.internal":           {network: "tcp", addrs: []string{"cache.internal:6379"}},
+		"redis://cache:7000/":              {network: "tcp", addrs: []string{"cache:7000"}},
+		"redis://[::1]:7000/4":             {network: "tcp", addrs: []string{"[::1]:7000"}, database: 4},
+		"redis://:pw@cache/1":              {network: "tcp", addrs: []string{"cache:6379"}, password: "pw", database: 1},
+		"redis://ada:p%40%2F%3A@cache/1":   {network: "tcp", addrs: []string{"cache:6379"}, username: "ada", password: "p@/:", database: 1},
+		"redis://ada@cache":                {network: "tcp", addrs: []string{"cache:6379"}, username: "ada"},
+		"redis://cache/1?db=2":             {network: "tcp", addrs: []string{"cache:6379"}, database: 2},
+		"redis+cluster://ada:pw@a,b:7000/": {kind: cluster, network: "tcp", addrs: []string{"a:6379", "b:7000"}, username: "ada", password: "pw"},
+		"redis+cluster://[::1]:7000":       {kind: cluster, network: "tcp", addrs: []string{"[::1]:7000"}},
+		"redis+sentinel://a,b:7000/mymaster/2": {
+			kind: sentinel, network: "tcp", addrs: []string{"a:26379", "b:7000"}, master: "mymaster", database: 2,
+		},
+		"redis+sentinel://:p%2Cw@a,b/mymaster?sentinel_username=u&sentinel_password=s&db=3": {
+			kind: sentinel, network: "tcp", addrs: []string{"a:26379", "b:26379"}, master: "mymaster", database: 3,
+			password: "p,w", sentinelUsername: "u", sentinelPassword: "s",
+		},
+		"unix:///run/redis.sock":             {network: "unix", addrs: []string{"/run/redis.sock"}},
+		"unix://ada:pw@/run/redis.sock?db=2": {network: "unix", addrs: []string{"/run/redis.sock"}, username: "ada", password: "pw", database: 2},
 	} {
 		got, err := parseURI(uri)
 		require.NoError(t, err, uri)
@@ -53,8 +62,15 @@ func TestWhatAURICannotSayIsExplained(t *testing.T) {
 		"localhost:6379":                            "expected redis://",
 		"http://cache":                              "scheme \"http\" is not supported: expected redis://",
 		"cache":                                     "scheme \"\"",
-		"redis+sentinel://a,b/mymaster/0":           "Sentinel and Cluster are not supported",
-		"redis+cluster://a,b":                       "Sentinel and Cluster are not supported",
+		"redis+sentinel://a,b":                      "the name of the master is missing",
+		"redis+sentinel://a/mymaster/x":             "database \"x\" must be a number",
+		"redis+sentinel://a:x,b/mymaster":           "not a URI",
+		"redis+sentinel://a,b:x/mymaster":           "address 2 of 2",
+		"redis+sentinel://a,,b/mymaster":            "address 2 of 3",
+		"redis+cluster://a,b/1":                     "a Cluster has no databases",
+		"redis+cluster://a,b?db=1":                  "option \"db\" is not known: there are none",
+		"redis+cluster://a?sentinel_password=x":     "option \"sentinel_password\" is not known",
+		"redis+proxy://a":                           "scheme \"redis+proxy\" is not supported",
 		"redis://cache/orders":                      "database \"orders\" must be a number",
 		"redis://cache/-1":                          "database \"-1\" must be a number",
 		"redis://cache?db=x":                        "database \"x\" must be a number",
@@ -78,6 +94,8 @@ func FuzzURIsNeverTellThePassword(f *testing.F) {
 		f.Add("redis", "ada", rest, "cache:6379/0")
 		f.Add("rediss", "", "", rest)
 		f.Add("unix", rest, "", "/run/redis.sock")
+		f.Add("redis+sentinel", "ada", rest, "a:1,b:2/master")
+		f.Add("redis+cluster", "ada", rest, "a,b")
 	}
 	f.Fuzz(func(t *testing.T, scheme, user, rest, host string) {
 		if _, err := parseURI(scheme + "://" + user + ":1/hunter2" + rest + "@" + host); err != nil {

@@ -3,6 +3,8 @@ package redisbroker
 import (
 	"fmt"
 	"iter"
+
+	"github.com/observatory-go/observatory/engine/message"
 )
 
 // parseStream reads the reply of XINFO STREAM.
@@ -102,22 +104,22 @@ func (c count) one() int {
 	return 0
 }
 
-func identifier(value any) (entryID, error) {
+func identifier(value any) (message.EntryID, error) {
 	text, ok := value.(string)
 	if !ok {
-		return entryID{}, fmt.Errorf("expected an entry id, got %T", value)
+		return message.EntryID{}, fmt.Errorf("expected an entry id, got %T", value)
 	}
-	return parseEntryID(text)
+	return message.ParseEntryID(text)
 }
 
 // firstOf is the id of an entry; NULL, in an empty stream, is 0-0.
-func firstOf(value any) (entryID, error) {
+func firstOf(value any) (message.EntryID, error) {
 	if value == nil {
-		return entryID{}, nil
+		return message.EntryID{}, nil
 	}
 	entry, ok := value.([]any)
 	if !ok || len(entry) == 0 {
-		return entryID{}, fmt.Errorf("expected an entry, got %T", value)
+		return message.EntryID{}, fmt.Errorf("expected an entry, got %T", value)
 	}
 	return identifier(entry[0])
 }

@@ -137,7 +137,7 @@ func (c Config) session() (*pgx.ConnConfig, error) {
 }
 
 // explainURI says what is wrong with an address without repeating any of it:
-// where an address cannot be parsed, nobody knows which part is the password.
+// where an address cannot be parsed, it is not known which part is the password.
 func explainURI(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("database_uri names a file that cannot be read: %w", file)

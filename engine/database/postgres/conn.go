@@ -67,7 +67,7 @@ func (d *Database) usable(ctx context.Context, s *session) bool {
 	if age := d.config.PoolRecycle; age > 0 && time.Since(s.opened) >= age {
 		return false
 	}
-	if doubted := d.pool.doubts(s); !doubted && !d.config.PrePing {
+	if untested := d.pool.untested(s); !untested && !d.config.PrePing {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -83,7 +83,7 @@ func (d *Database) reset(s *session) bool {
 	case pg.IsClosed():
 		d.pool.broke()
 		return false
-	case pg.IsBusy(): // rows that nobody read
+	case pg.IsBusy(): // rows that were not read
 		return false
 	case pg.TxStatus() == idle:
 		return true

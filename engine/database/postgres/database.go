@@ -1,6 +1,6 @@
 // Package postgres is the adapter for PostgreSQL: a pool of pgx connections
 // with the semantics of SQLAlchemy's QueuePool, from which handlers borrow, and
-// one connection beside it for looking.
+// one connection beside it for health checks and figures.
 package postgres
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/observatory-go/observatory/engine/database"
 )
 
-// Database is one PostgreSQL database. It is safe for concurrent use. Whoever
-// made it closes it.
+// Database is one PostgreSQL database. It is safe for concurrent use. The
+// caller of New closes it.
 type Database struct {
 	config Config
 	pool   *pool
@@ -78,16 +78,16 @@ func (d *Database) Do(ctx context.Context, fn func(ctx context.Context, tx pgx.T
 // whether the server is up or not.
 func (d *Database) Stats() database.PoolStats { return d.pool.stats() }
 
-// Ping asks the server for an answer, over the connection for looking: it
-// neither waits for the pool nor changes its figures.
+// Ping asks the server for an answer, over a connection of its own: it neither
+// waits for the pool nor changes its figures.
 func (d *Database) Ping(ctx context.Context) error {
 	err := d.probe.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
 	return d.explain(err)
 }
 
 // Close refuses new borrowers, closes what is idle and waits for what is
-// borrowed until ctx ends. What is still out then is closed under its
-// borrower's hands, and the error says how many those were. Repeating it is
+// borrowed until ctx ends. What is still out then is closed while in
+// use, and the error says how many those were. Repeating it is
 // harmless.
 func (d *Database) Close(ctx context.Context) error {
 	for _, s := range d.pool.close() {

@@ -14,7 +14,7 @@ import (
 )
 
 // pool is the bookkeeping of SQLAlchemy's QueuePool: it hands sessions out and
-// takes them back, and knows how many are open. It opens and closes nothing.
+// takes them back, and counts how many are open. It opens and closes nothing.
 //
 // Each session is idle or out. One that is out counts as open from the moment
 // it is handed out, before its connection is made, until it is dropped, after
@@ -26,7 +26,7 @@ type pool struct {
 	mu        sync.Mutex
 	idle      []*session // the last given back is the first handed out
 	out       map[*session]struct{}
-	waiters   []chan *session // the first in the line is served first
+	waiters   []chan *session // served in this order
 	breaks    uint64          // connections that turned out to be broken
 	lingering int             // connections replaced and not yet gone
 	closed    bool
@@ -104,9 +104,9 @@ func orClosed(s *session, ok bool) (*session, error) {
 	return s, nil
 }
 
-// put takes a session back, for the next in the line or to be kept. It reports
-// false where the pool has no use for it: then it is still out, to be closed
-// and dropped.
+// put takes a session back, for the next waiter or to be kept. It reports
+// false where the pool does not keep it: then it is still out, to be closed and
+// dropped.
 func (p *pool) put(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +130,7 @@ func (p *pool) serve(s *session) {
 }
 
 // drop ends a session whose connection is gone, or was never made. Its place
-// goes to the next in the line.
+// goes to the next waiter.
 func (p *pool) drop(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,7 +140,7 @@ func (p *pool) drop(s *session) {
 		p.out[next] = struct{}{}
 		p.serve(next)
 	}
-	p.settle()
+	p.closeIfGone()
 }
 
 // fill gives a session its connection. It fails where the pool was closed in
@@ -155,13 +155,13 @@ func (p *pool) fill(s *session, conn *pgx.Conn) error {
 	return nil
 }
 
-// doubts reports whether a connection broke since the session was last tested.
-func (p *pool) doubts(s *session) bool {
+// untested reports whether a connection broke since the session was last tested.
+func (p *pool) untested(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	doubted := s.tested != p.breaks
+	untested := s.tested != p.breaks
 	s.tested = p.breaks
-	return doubted
+	return untested
 }
 
 // broke notes a broken connection: what is idle now is tested before its use.
@@ -176,10 +176,10 @@ func (p *pool) linger(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lingering += n
-	p.settle()
+	p.closeIfGone()
 }
 
-// close ends the line and returns the idle sessions, to be closed and dropped.
+// close turns the waiters away and returns the idle sessions, to be closed and dropped.
 func (p *pool) close() []*session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -192,11 +192,11 @@ func (p *pool) close() []*session {
 		p.out[s] = struct{}{}
 	}
 	p.waiters, p.idle = nil, nil
-	p.settle()
+	p.closeIfGone()
 	return idle
 }
 
-// cut closes the connections that are still out under their users' hands, and
+// cut closes the connections that are still out, while they are in use, and
 // returns how many.
 func (p *pool) cut() int {
 	p.mu.Lock()
@@ -209,8 +209,9 @@ func (p *pool) cut() int {
 	return len(p.out)
 }
 
-// settle tells whoever waits for the end that it is reached.
-func (p *pool) settle() {
+// closeIfGone closes gone once the pool is closed and nothing is open. p.mu is
+// held.
+func (p *pool) closeIfGone() {
 	if !p.closed || len(p.out)+p.lingering > 0 {
 		return
 	}

@@ -90,7 +90,7 @@ func TestWaitingEndsAfterPoolTimeout(t *testing.T) {
 		require.ErrorIs(t, err, database.ErrPoolTimeout)
 		require.Equal(t, 30*time.Second, time.Since(start))
 		require.True(t, p.put(s))
-		require.Same(t, s, take(t, p), "nobody is left in the line")
+		require.Same(t, s, take(t, p), "no waiter is left")
 	})
 }
 
@@ -148,7 +148,7 @@ func TestWhoGivesUpWaitingTakesNothingAlong(t *testing.T) {
 	})
 }
 
-// A connection that is handed over in the moment in which its taker gives up
+// A connection that is handed over in the moment in which its taker times out
 // is the taker's.
 func TestNothingIsLostInTheLastMoment(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 )
 
 // probe is one connection beside the pool, for health checks and the collector:
-// looking neither changes the pool's figures nor hangs when the pool is
+// using it neither changes the pool's figures nor hangs when the pool is
 // exhausted. It opens when it is first used, and again when it broke.
 type probe struct {
 	connect func(context.Context) (*pgx.Conn, error)
@@ -26,9 +26,9 @@ func newProbe(connect func(context.Context) (*pgx.Conn, error), discard func(*pg
 	return p
 }
 
-// do calls look with the connection, one caller at a time. A connection that
-// broke while it was idle is replaced, and look called again.
-func (p *probe) do(ctx context.Context, look func(context.Context, *pgx.Conn) error) error {
+// do calls inspect with the connection, one caller at a time. A connection that
+// broke while it was idle is replaced, and inspect called again.
+func (p *probe) do(ctx context.Context, inspect func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.closed, cancel)()
@@ -42,20 +42,20 @@ func (p *probe) do(ctx context.Context, look func(context.Context, *pgx.Conn) er
 		return database.ErrClosed
 	}
 	reused := p.conn != nil
-	err := p.try(ctx, look)
+	err := p.try(ctx, inspect)
 	if err != nil && reused && p.conn == nil && ctx.Err() == nil {
-		err = p.try(ctx, look)
+		err = p.try(ctx, inspect)
 	}
 	return p.because(err)
 }
 
-func (p *probe) try(ctx context.Context, look func(context.Context, *pgx.Conn) error) (err error) {
+func (p *probe) try(ctx context.Context, inspect func(context.Context, *pgx.Conn) error) (err error) {
 	if p.conn == nil {
 		if p.conn, err = p.connect(ctx); err != nil {
 			return err
 		}
 	}
-	if err = look(ctx, p.conn); p.conn.IsClosed() {
+	if err = inspect(ctx, p.conn); p.conn.IsClosed() {
 		p.forget()
 	}
 	return err
@@ -68,7 +68,7 @@ func (p *probe) forget() {
 	}
 }
 
-// next gives the turn away.
+// next lets the next caller in.
 func (p *probe) next() {
 	if p.closed.Err() != nil {
 		p.forget()
@@ -84,7 +84,7 @@ func (p *probe) because(err error) error {
 	return err
 }
 
-// close interrupts whoever looks, and closes the connection.
+// close cancels the call under way, and closes the connection.
 func (p *probe) close(ctx context.Context) {
 	p.end()
 	select {

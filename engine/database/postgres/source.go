@@ -22,7 +22,7 @@ const (
 // outboxTables are where outbox rows may be: Python's table, and ours.
 var outboxTables = []string{"outbox", "observatory_outbox"}
 
-// source is what a collector asks about a Database.
+// source reads the figures of a Database for a collector.
 type source struct {
 	database         *Database
 	domain, provider string
@@ -39,7 +39,7 @@ func (d *Database) Source(domain, provider string) collector.Source {
 func (s *source) Name() string { return "database:" + s.provider }
 
 // outboxProvider is the database whose outbox is a domain's figure, as in the
-// original: the figure has no label that would tell two of them apart.
+// original: the figure has no label that would distinguish two of them.
 const outboxProvider = "default"
 
 // Collect returns the pool's figures, which are always known, and how many rows

@@ -14,15 +14,13 @@ import (
 
 // pythonOutbox fills a database with the outbox that a real Protean left: eight
 // rows of it are pending.
-func pythonOutbox(t *testing.T, uri string) {
+func pythonOutbox(t *testing.T, db *testserver.PostgresDatabase) {
 	t.Helper()
-	schema, err := os.ReadFile("testdata/outbox-schema.sql")
-	require.NoError(t, err)
+	db.MakeOutbox(t, 0)
 	rows, err := os.ReadFile("testdata/outbox-rows.jsonl")
 	require.NoError(t, err)
-	execute(t, uri, string(schema))
 	for line := range bytes.Lines(rows) {
-		execute(t, uri, "INSERT INTO public.outbox SELECT * FROM json_populate_record(NULL::public.outbox, $1)", line)
+		execute(t, db.URL, "INSERT INTO public.outbox SELECT * FROM json_populate_record(NULL::public.outbox, $1)", line)
 	}
 }
 
@@ -40,7 +38,7 @@ func are(n float64) []collector.Outbox {
 func TestPendingRowsOfPythonsOutboxAreCountedForAllBrokers(t *testing.T) {
 	t.Parallel()
 	db := testserver.Postgres(t)
-	pythonOutbox(t, db.URL)
+	pythonOutbox(t, db)
 	s := open(t, db.URL).Source("shop", "default")
 	require.Equal(t, "database:default", s.Name())
 	require.Equal(t, are(8), pending(t, s))
@@ -56,7 +54,7 @@ func TestOurOwnOutboxIsCountedToo(t *testing.T) {
 	s := open(t, db.URL).Source("shop", "default")
 	execute(t, db.URL, "CREATE TABLE observatory_outbox AS SELECT 'pending' AS status FROM generate_series(1, 3)")
 	require.Equal(t, are(3), pending(t, s))
-	pythonOutbox(t, db.URL)
+	pythonOutbox(t, db)
 	require.Equal(t, are(11), pending(t, s))
 }
 
@@ -64,7 +62,7 @@ func TestWithoutAnOutboxThereIsNoSample(t *testing.T) {
 	t.Parallel()
 	db := testserver.Postgres(t)
 	require.Empty(t, pending(t, open(t, db.URL).Source("shop", "default")))
-	pythonOutbox(t, db.URL)
+	pythonOutbox(t, db)
 	elsewhere := open(t, db.URL, func(c *Config) { c.Schema = `Bill"ing` })
 	require.Empty(t, pending(t, elsewhere.Source("shop", "default")), "the outbox of another schema is not ours")
 	execute(t, db.URL, `CREATE SCHEMA "Bill""ing"; CREATE TABLE "Bill""ing".outbox (status text)`)
@@ -82,7 +80,7 @@ func TestCountingTheOutboxStops(t *testing.T) {
 func TestPoolFiguresAreKnownWhenTheOutboxIsNot(t *testing.T) {
 	t.Parallel()
 	db := testserver.Postgres(t)
-	pythonOutbox(t, db.URL)
+	pythonOutbox(t, db)
 	proxy, uri := through(t, db)
 	d := open(t, uri, withPool(2, 1))
 	borrow(t, d, 1)
@@ -113,7 +111,7 @@ func TestPoolFiguresAreKnownWhenTheOutboxIsNot(t *testing.T) {
 func TestOutboxOfAnotherDatabaseIsNoFigureOfTheDomain(t *testing.T) {
 	t.Parallel()
 	db := testserver.Postgres(t)
-	pythonOutbox(t, db.URL)
+	pythonOutbox(t, db)
 	figures, err := open(t, db.URL).Source("shop", "reports").Collect(t.Context())
 	require.NoError(t, err)
 	require.Len(t, figures.Pools, 1)

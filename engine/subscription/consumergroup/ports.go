@@ -47,14 +47,14 @@ type Member struct {
 type Membership interface {
 	Reader
 	Settler
+	Renewer
 }
 
 // Reader gets entries. The entries that it returns are pending for this
 // consumer until they are settled.
 //
-// An entry of a reply that cannot be understood costs itself only: it is
-// returned with Undecodable fields, or with the attempts math.MaxInt where its
-// delivery count is one that no process could have reached.
+// An entry whose delivery count no process could have reached (2^63-1 is a mark
+// that others write) is returned with math.MaxInt attempts; it costs itself only.
 type Reader interface {
 	// Read acknowledges r.Acks and reads entries that the group has not
 	// delivered yet, up to r.Max. It waits up to r.Block (at most a second)
@@ -67,11 +67,14 @@ type Reader interface {
 	// included, oldest first, after the id `after` ("" for the first), up to
 	// max. It changes no delivery count. more says that the list goes on, after
 	// the last id of got.
-	Pending(ctx context.Context, after string, max int) (got []message.Delivery, err error)
+	Pending(ctx context.Context, after string, max int) (got []message.Delivery, more bool, err error)
 	// ClaimReleased takes over up to max entries that departing engines
 	// released, oldest first, at no cost to their delivery counts. more says
 	// that others are left.
-	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, err error)
+	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error)
+	// Bodies reads entries by their ids, in the order given; one whose body is
+	// gone has no fields.
+	Bodies(ctx context.Context, ids []string) ([]message.Delivery, error)
 }
 
 // Read says what to read and what to acknowledge on the way.
@@ -97,6 +100,22 @@ type Settler interface {
 	// acknowledges the entry that it replaces: both or neither where one script
 	// can do both, else written first and acknowledged second.
 	DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error)
+}
+
+// Renewer keeps what is in flight.
+type Renewer interface {
+	// Renew makes entries that are still this consumer's look young, and changes
+	// no delivery count. The entries are given in the order in which they were
+	// delivered to this consumer.
+	//
+	// An entry that no consumer has pending was dropped with this consumer
+	// (XGROUP DELCONSUMER), or with its group, if no entry given before it is
+	// still this consumer's: it is claimed back, with its Attempts written as
+	// they are given, provided that its id is not above the group's position
+	// and its body exists. Everything else that is not this consumer's is lost.
+	Renew(ctx context.Context, entries []Entry) (lost []string, err error)
+	// Position is the id that the group has delivered last.
+	Position(ctx context.Context) (message.EntryID, error)
 }
 
 // Entry is an entry in flight and the attempts made for it.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
-	"github.com/observatory-go/observatory/engine/adapters"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/domain"
 	"github.com/observatory-go/observatory/engine/lifecycle"
@@ -28,7 +27,7 @@ const (
 // App is one observatory process: engine, probes and /metrics.
 type App struct {
 	options   Options
-	config    chosen
+	config    Configuration
 	log       *slog.Logger
 	domain    *domain.Domain
 	telemetry *gauges.Telemetry
@@ -44,14 +43,16 @@ type App struct {
 // and no port is taken before Run. What it opened is closed again when it
 // fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	config, err := choose(o)
+	config, err := LoadConfiguration(o)
 	if err != nil {
 		return nil, err
 	}
 	a := &App{options: o, config: config, log: newLogger(o, config.Logging)}
-	a.greet()
-	if err := a.assemble(ctx); err != nil {
-		return nil, errors.Join(err, a.close())
+	a.printConfiguration()
+	for _, build := range []func(context.Context) error{a.openDomain, a.openTelemetry, a.buildEngine} {
+		if err := build(ctx); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
 	}
 	return a, nil
 }
@@ -59,33 +60,15 @@ func New(ctx context.Context, o Options) (*App, error) {
 // Logger is where the app logs.
 func (a *App) Logger() *slog.Logger { return a.log }
 
-// assemble builds the parts; each step registers what closes it.
-func (a *App) assemble(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
-		a.openDomain, a.openTelemetry, a.buildEngine,
-	} {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (a *App) openDomain(ctx context.Context) error {
-	with := adapters.All()
-	if a.config.sample {
-		memory := memorybroker.New(memorybroker.WithMaxLen(sampleMaxLen))
-		with.Brokers["inline"] = func(domain.BrokerSpec) (engine.Broker, error) { return memory, nil }
-		a.traffic = func(ctx context.Context) error { return sampleTraffic(ctx, memory) }
-	}
-	d, err := domain.Open(ctx, a.config.Config, with, domain.WithLogger(a.log))
+	d, err := a.config.Open(ctx, a.log)
 	if err != nil {
 		return err
 	}
 	a.domain = d
 	a.closers.Add("domain", d.Close)
-	if a.config.sample {
-		return d.Register(sampleHandlers()...)
+	if memory, ok := d.Broker("default").(*memorybroker.Broker); ok && a.config.Sample {
+		a.traffic = func(ctx context.Context) error { return sampleTraffic(ctx, memory) }
 	}
 	return nil
 }
@@ -112,8 +95,9 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	return exposeBuild(telemetry.MeterProvider())
 }
 
-// shutdownTelemetry pushes a last time. That nobody takes it is no failure of
-// this process, and must not cost the others their time to close.
+// shutdownTelemetry pushes a last time. A receiver that does not answer is
+// logged and is no error; it must not use up the time that other parts have to
+// close.
 func (a *App) shutdownTelemetry(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lastPushTimeout)
 	defer cancel()
@@ -138,30 +122,30 @@ func (a *App) buildEngine(context.Context) error {
 	return err
 }
 
-// Run takes the ports, tells where things are, and runs until ctx ends or a
-// part fails. /metrics answers until the engine has ended. It may be called
-// once; it closes what New opened. Again, it is [engine.ErrRunning].
+// Run listens, prints the addresses, and runs until ctx ends or a part fails.
+// /metrics answers until the engine has ended. It may be called once; it closes
+// what New opened. A second call returns [engine.ErrRunning].
 func (a *App) Run(ctx context.Context) error {
 	if !a.ran.CompareAndSwap(false, true) {
 		return engine.ErrRunning
 	}
-	page, err := a.listen()
+	server, err := a.listen()
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
-	a.tell(page.listener.Addr().String())
-	page.serve()
-	err = errors.Join(a.work(ctx, page), page.close())
+	a.printAddresses(server.listener.Addr().String())
+	server.serve()
+	err = errors.Join(a.work(ctx, server), server.close())
 	return errors.Join(err, a.close())
 }
 
 // work runs the engine and the sample's traffic, as long as /metrics is served.
-func (a *App) work(ctx context.Context, p *page) error {
+func (a *App) work(ctx context.Context, server *metricsServer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group := lifecycle.Group{OnFailure: cancel}
 	group.Go(ctx, "engine", a.runEngine)
-	group.Go(ctx, "metrics", p.watch)
+	group.Go(ctx, "metrics", server.watch)
 	if a.traffic != nil {
 		group.Go(ctx, "sample traffic", a.traffic)
 	}
@@ -182,41 +166,42 @@ func (a *App) close() error {
 	return a.closers.Close(ctx)
 }
 
-// greet tells, before anything else, which configuration was taken: one found
-// in a parent folder may be somebody's production.
-func (a *App) greet() {
+// printConfiguration prints, before anything is opened, which configuration was
+// taken: the one found in a parent folder may be that of a production system.
+func (a *App) printConfiguration() {
 	fmt.Fprintf(a.options.Stderr, "observatory %s\n", Build().Version)
-	a.line("configuration", "%s (%s)", a.config.Path, a.config.origin)
+	others := ""
+	if a.config.Found {
+		others = "; --config names another, --embedded takes none"
+	}
+	a.printLine("configuration", "%s (%s%s)", a.config.Path, a.config.Origin, others)
 	for _, warning := range a.config.Warnings {
 		a.log.Warn("configuration", "warning", warning.String())
 	}
 }
 
-// tell says in a few lines what runs where, and what to try.
-func (a *App) tell(metrics string) {
-	a.tellHandlers()
-	url := a.url(metrics)
-	a.line("metrics", "%s", url)
-	if !a.run.Health.Disabled {
-		a.line("health", "http://%s/readyz", local(a.run.Health.Address))
-	}
-	a.line("try", "curl -s %s | grep protean_subscription", url)
-	if a.config.sample {
-		a.line("then", "write a domain.toml (README, \"A first real configuration\") and run observatory serve")
-	}
-}
-
-func (a *App) tellHandlers() {
+// printAddresses prints in a few lines what runs, where it is reached, and what
+// to try.
+func (a *App) printAddresses(metrics string) {
 	if len(a.run.Subscriptions) == 0 {
-		a.line("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
+		a.printLine("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
 	}
 	label := "handlers"
 	for _, s := range a.run.Subscriptions {
-		a.line(label, "%s <- %s", s.Handler, s.Stream)
+		a.printLine(label, "%s <- %s", s.Handler, s.Stream)
 		label = ""
+	}
+	url := a.url(metrics)
+	a.printLine("metrics", "%s", url)
+	if !a.run.Health.Disabled {
+		a.printLine("health", "http://%s/readyz", local(a.run.Health.Address))
+	}
+	a.printLine("try", "curl -s %s | grep protean_subscription", url)
+	if a.config.Sample {
+		a.printLine("then", "write a domain.toml (README, \"A first real configuration\") and run observatory serve")
 	}
 }
 
-func (a *App) line(label, format string, args ...any) {
+func (a *App) printLine(label, format string, args ...any) {
 	fmt.Fprintf(a.options.Stderr, "  %-14s %s\n", label, fmt.Sprintf(format, args...))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 )
 
 func TestTheEmbeddedSampleShowsLifeByItself(t *testing.T) {
@@ -75,12 +76,12 @@ func TestTheGreetingNamesAddressesThatAnswer(t *testing.T) {
 	r := start(t, app.Options{Embedded: true})
 	root, err := url.Parse(r.metrics)
 	require.NoError(t, err)
-	status, body := get(t, "http://"+root.Host+"/")
+	status, body := shoptest.Get(t, "http://"+root.Host+"/")
 	require.Equal(t, 200, status)
 	require.Contains(t, body, `href="/metrics"`)
 	require.Contains(t, r.printed.String(), "http://"+r.health+"/readyz")
 	r.until("it is ready", func() bool {
-		status, body = get(t, "http://"+r.health+"/readyz")
+		status, body = shoptest.Get(t, "http://"+r.health+"/readyz")
 		return status == 200
 	})
 	require.Contains(t, body, `"subscriptions": 2`)

@@ -9,7 +9,7 @@ import (
 // SampleAddresses are where the sample serves metrics and probes by default.
 func SampleAddresses(t *testing.T) (metrics, health string) {
 	t.Helper()
-	c, err := choose(Options{Embedded: true})
+	c, err := LoadConfiguration(Options{Embedded: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -28,7 +29,7 @@ func TestEntriesOfAnyShapeAreDeliveredAsJSON(t *testing.T) {
 	t.Cleanup(server.Close)
 	redisServer := testserver.StartRedis(t)
 	client := redisServer.Client(t)
-	r := start(t, app.Options{ConfigPath: write(t, broker(redisServer.URL), fmt.Sprintf(`
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t, broker(redisServer.URL), fmt.Sprintf(`
 [observatory]
 name = "shop"
 [observatory.handlers.Readings]

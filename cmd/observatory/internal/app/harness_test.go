@@ -1,18 +1,12 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -34,20 +30,20 @@ func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 type running struct {
 	t       *testing.T
 	app     *app.App
-	printed *printed
-	metrics string // the URL that it told
+	printed testlog.Output
+	metrics string // the URL that it printed
 	health  string // host:port
 	stop    context.CancelFunc
 	ended   chan struct{} // closed when Run has returned; err is set then
 	err     error
 }
 
-// start runs an app on free ports and returns when it has told where it is. At
+// start runs an app on free ports and returns when it has printed its addresses. At
 // the end of the test it must stop without an error.
 func start(t *testing.T, o app.Options) *running {
 	t.Helper()
-	r := &running{t: t, printed: &printed{}, health: freeAddress(t), ended: make(chan struct{})}
-	o.Stderr, o.ListenAddress, o.HealthAddress = r.printed, "127.0.0.1:0", r.health
+	r := &running{t: t, health: testserver.FreeAddress(t), ended: make(chan struct{})}
+	o.Stderr, o.ListenAddress, o.HealthAddress = &r.printed, "127.0.0.1:0", r.health
 	var err error
 	r.app, err = app.New(context.Background(), o)
 	require.NoError(t, err)
@@ -58,9 +54,9 @@ func start(t *testing.T, o app.Options) *running {
 		r.err = r.app.Run(ctx)
 	}()
 	t.Cleanup(func() { require.NoError(t, r.halt()) })
-	told := regexp.MustCompile(`(?m)^  metrics +(http\S+)$`)
-	r.until("it tells where the metrics are", func() bool {
-		found := told.FindStringSubmatch(r.printed.String())
+	printed := regexp.MustCompile(`(?m)^  metrics +(http\S+)$`)
+	r.until("it prints where the metrics are", func() bool {
+		found := printed.FindStringSubmatch(r.printed.String())
 		if found != nil {
 			r.metrics = found[1]
 		}
@@ -76,7 +72,7 @@ func (r *running) halt() error {
 	return r.err
 }
 
-// until asks until the answer is yes: for what no event tells of.
+// until polls until the condition holds: for what has no event to wait for.
 func (r *running) until(what string, yes func() bool) {
 	r.t.Helper()
 	expired := time.After(limit)
@@ -84,9 +80,9 @@ func (r *running) until(what string, yes func() bool) {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-r.ended:
-			require.FailNow(r.t, "the app ended", "before: %s\n%v\n%s", what, r.err, r.printed)
+			require.FailNow(r.t, "the app ended", "before: %s\n%v\n%s", what, r.err, &r.printed)
 		case <-expired:
-			require.FailNow(r.t, "never: "+what, "%s", r.printed)
+			require.FailNow(r.t, "never: "+what, "%s", &r.printed)
 		}
 	}
 }
@@ -97,9 +93,9 @@ func next[T any](r *running, from <-chan T) (got T) {
 	select {
 	case got = <-from:
 	case <-r.ended:
-		require.FailNow(r.t, "the app ended", "%v\n%s", r.err, r.printed)
+		require.FailNow(r.t, "the app ended", "%v\n%s", r.err, &r.printed)
 	case <-time.After(limit):
-		require.FailNow(r.t, "nothing came", "%s", r.printed)
+		require.FailNow(r.t, "nothing came", "%s", &r.printed)
 	}
 	return got
 }
@@ -107,7 +103,7 @@ func next[T any](r *running, from <-chan T) (got T) {
 // scrape returns the exposition.
 func (r *running) scrape() string {
 	r.t.Helper()
-	status, body := get(r.t, r.metrics)
+	status, body := shoptest.Get(r.t, r.metrics)
 	require.Equal(r.t, http.StatusOK, status, "%s", body)
 	return body
 }
@@ -160,7 +156,7 @@ func labelsIn(m *dto.Metric) map[string]string {
 	return labels
 }
 
-// matches says whether all of the wanted (name, value, …) are among the labels.
+// matches reports whether all of the wanted (name, value, …) are among the labels.
 func matches(labels map[string]string, wanted []string) bool {
 	for i := 0; i < len(wanted); i += 2 {
 		if labels[wanted[i]] != wanted[i+1] {
@@ -170,52 +166,7 @@ func matches(labels map[string]string, wanted []string) bool {
 	return true
 }
 
-// get asks one of the servers of a test, and leaves no connection behind.
-func get(t *testing.T, url string) (status int, body string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, http.NoBody)
-	require.NoError(t, err)
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, string(text)
-}
-
-// write makes a configuration file of these parts in a folder of its own.
-func write(t *testing.T, parts ...string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "domain.toml")
-	require.NoError(t, os.WriteFile(path, []byte(strings.Join(parts, "\n")), 0o600))
-	return path
-}
-
 // broker is the part of a file that names the Redis.
 func broker(url string) string {
 	return fmt.Sprintf("[brokers.default]\nprovider = \"redis\"\nURI = %q\n", url)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.FreePort(t)))
-}
-
-// printed is what an app printed so far.
-type printed struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (p *printed) Write(text []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(text)
-}
-
-func (p *printed) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/observatory-go/observatory/engine/config"
 )
 
-// newLogger builds the log that the command line asks for, else the file.
+// newLogger builds the log as the command line configures it, else the file.
 func newLogger(o Options, file config.Logging) *slog.Logger {
 	level := slog.LevelInfo
 	if file.Level != nil {
@@ -24,19 +24,20 @@ func newLogger(o Options, file config.Logging) *slog.Logger {
 	return slog.New(slog.NewTextHandler(o.Stderr, options))
 }
 
-// asJSON says whether the log is JSON: as asked for, else wherever nobody
-// reads along on a terminal.
+// asJSON says whether the log is JSON: as configured, else wherever it does not
+// go to a terminal.
 func asJSON(o Options, fileFormat string) bool {
 	switch {
 	case o.LogFormat != "":
 		return o.LogFormat == "json"
 	case fileFormat == "auto" || fileFormat == "":
-		return !isTerminal(o.Stderr)
+		return !IsTerminal(o.Stderr)
 	}
 	return fileFormat == "json"
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether what is written appears on a terminal.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -7,7 +7,7 @@ import "io"
 // Options are what the command line decides. Empty fields leave it to the
 // configuration file.
 type Options struct {
-	// ConfigPath is the configuration file; "" looks for one.
+	// ConfigPath is the configuration file; "" searches one.
 	ConfigPath string
 	// Embedded runs the sample on memory, whatever files there are.
 	Embedded bool
@@ -22,6 +22,6 @@ type Options struct {
 	// LogLevel and LogFormat override the file's [logging].
 	LogLevel  string
 	LogFormat string
-	// Stderr gets the log and the lines that tell how it started.
+	// Stderr gets the log, and what is printed at the start.
 	Stderr io.Writer
 }

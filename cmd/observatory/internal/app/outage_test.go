@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -38,7 +39,7 @@ func TestAnApplicationThatIsDownForAWhileUnderLoadCostsNoMessage(t *testing.T) {
 // endure has an outage begin and end while orders come in.
 func endure(t *testing.T, shop *application, o outage, concurrency int) {
 	redis := testserver.StartRedis(t)
-	r := start(t, app.Options{ConfigPath: write(t, broker(redis.URL), fmt.Sprintf(`
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t, broker(redis.URL), fmt.Sprintf(`
 [observatory.handlers.OrderMailer]
 stream = %q
 deliver = %q
@@ -54,8 +55,8 @@ concurrency = %d
 	o.begin()
 	orders = append(orders, placeMany(t, client, "meanwhile", 100)...)
 	r.becomes(1, "protean_subscription_target_down", "handler", "OrderMailer", "stream", stream)
-	status, body := get(t, "http://"+r.health+"/readyz")
-	require.Equal(t, http.StatusOK, status, "another restart would help nobody: %s", body)
+	status, body := shoptest.Get(t, "http://"+r.health+"/readyz")
+	require.Equal(t, http.StatusOK, status, "a restart would not help: %s", body)
 	o.end()
 	orders = append(orders, placeMany(t, client, "after", 100)...)
 
@@ -75,7 +76,7 @@ func answeringOnly(shop *application, status int) outage {
 	}
 }
 
-// hanging answers nobody until its end; who waits then gets no answer either.
+// hanging answers no request until its end, and then none of those that wait.
 func hanging(t *testing.T, shop *application) outage {
 	over := make(chan struct{})
 	end := func() { shop.answers(nil) }

@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // Every secret of this test has this in it, and nothing else has.
-const hunter = "hunter2"
+const secret = "hunter2"
 
 // secretShop is a shop whose every server and target has a secret.
 type secretShop struct {
@@ -29,16 +30,16 @@ type secretShop struct {
 
 func openSecretShop(t *testing.T) *secretShop {
 	t.Helper()
-	server, database := testserver.StartRedis(t, "--requirepass", "redis-"+hunter), testserver.Postgres(t)
+	server, database := testserver.StartRedis(t, "--requirepass", "redis-"+secret), testserver.Postgres(t)
 	s := &secretShop{
 		redis: testserver.Proxy(t, server.Addr), postgres: testserver.Proxy(t, database.Addr),
-		client: redis.NewClient(&redis.Options{Addr: server.Addr, Password: "redis-" + hunter}),
+		client: redis.NewClient(&redis.Options{Addr: server.Addr, Password: "redis-" + secret}),
 		shop:   newApplication(t, nil),
 	}
 	t.Cleanup(func() { require.NoError(t, s.client.Close()) })
 	token := filepath.Join(t.TempDir(), "token")
-	require.NoError(t, os.WriteFile(token, []byte("token-"+hunter), 0o600))
-	s.running = start(t, app.Options{LogLevel: "debug", ConfigPath: write(t, broker("redis://:redis-"+hunter+"@"+s.redis.Addr), fmt.Sprintf(`
+	require.NoError(t, os.WriteFile(token, []byte("token-"+secret), 0o600))
+	s.running = start(t, app.Options{LogLevel: "debug", ConfigPath: shoptest.Configure(t, broker("redis://:redis-"+secret+"@"+s.redis.Addr), fmt.Sprintf(`
 [databases.default]
 provider = "postgresql"
 database_uri = "postgresql://postgres:postgres-%[1]s@%[2]s/%[3]s"
@@ -53,8 +54,8 @@ deliver = %[6]q
 headers.Authorization = "Bearer ${file:%[7]s}"
 headers.X-Api-Key = "key-%[1]s"
 max_retries = 1
-`, hunter, s.postgres.Addr, database.Name, freeAddress(t), stream,
-		strings.Replace(s.shop.URL, "http://", "http://mailer:url-"+hunter+"@", 1)+"?key=query-"+hunter, token))})
+`, secret, s.postgres.Addr, database.Name, testserver.FreeAddress(t), stream,
+		strings.Replace(s.shop.URL, "http://", "http://mailer:url-"+secret+"@", 1)+"?key=query-"+secret, token))})
 	return s
 }
 
@@ -73,14 +74,14 @@ func TestNoSecretReachesALogAMetricOrADeadLetter(t *testing.T) {
 		}
 	}
 	s.shop.answers(s.shop.unless("failed", echo(http.StatusInternalServerError)))
-	place(t, s.client, "failed")
-	require.Contains(t, next(s.running, sent), "token-"+hunter)
+	shoptest.Place(t, s.client, "failed")
+	require.Contains(t, next(s.running, sent), "token-"+secret)
 	s.until("it is dead-lettered", func() bool { return len(deadLetters(t, s.client)) == 1 })
 	s.shop.answers(s.shop.unless("refused", echo(http.StatusUnprocessableEntity)))
-	place(t, s.client, "refused")
+	shoptest.Place(t, s.client, "refused")
 	s.until("it is dead-lettered", func() bool { return len(deadLetters(t, s.client)) == 2 })
 	s.shop.answers(echo(http.StatusUnauthorized))
-	place(t, s.client, "held up")
+	shoptest.Place(t, s.client, "held up")
 	s.becomes(1, "protean_subscription_target_down")
 	s.shop.answers(nil)
 	s.becomes(0, "protean_subscription_target_down")
@@ -91,19 +92,19 @@ func TestNoSecretReachesALogAMetricOrADeadLetter(t *testing.T) {
 	s.becomes(0, "protean_collector_success", "source", "database:default")
 	exposed := s.scrape()
 	s.until("it is not ready", func() bool {
-		status, body := get(t, "http://"+s.health+"/readyz")
+		status, body := shoptest.Get(t, "http://"+s.health+"/readyz")
 		exposed += body
 		return status == http.StatusServiceUnavailable
 	})
-	s.until("the log tells of Redis", func() bool { return strings.Contains(s.printed.String(), "cannot read") })
+	s.until("the log names Redis", func() bool { return strings.Contains(s.printed.String(), "cannot read") })
 	s.redis.Up()
 	s.postgres.Up()
 	s.until("it reads again", func() bool { return strings.Contains(s.printed.String(), "reading again") })
 	require.NoError(t, s.halt())
 
-	require.NotContains(t, exposed, hunter)
-	require.NotContains(t, s.printed.String(), hunter)
-	for _, letter := range s.client.XRange(context.Background(), stream+":dlq", "-", "+").Val() {
-		require.NotContains(t, fmt.Sprint(letter), hunter)
+	require.NotContains(t, exposed, secret)
+	require.NotContains(t, s.printed.String(), secret)
+	for _, dead := range s.client.XRange(context.Background(), stream+":dlq", "-", "+").Val() {
+		require.NotContains(t, fmt.Sprint(dead), secret)
 	}
 }

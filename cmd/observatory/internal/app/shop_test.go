@@ -9,43 +9,26 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 )
 
-// stream is where the orders of a test are; every test has a Redis of its own.
-const stream = "shop::order"
-
-// place adds the event of an order to the stream, as any program may.
-func place(t *testing.T, client *redis.Client, order string) (entry string) {
-	t.Helper()
-	own := stream + "-" + order
-	e, err := message.New(message.KindEvent, message.Headers{
-		ID: own + "-0.1", Type: "Shop.OrderPlaced.v1", Stream: own, Time: time.Now(),
-	}, []byte(fmt.Sprintf(`{"order_id": %q}`, order)))
-	require.NoError(t, err)
-	text, err := e.Encode()
-	require.NoError(t, err)
-	entry, err = client.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []any{message.DataField, text}}).Result()
-	require.NoError(t, err)
-	return entry
-}
+const stream = shoptest.Stream
 
 // placeMany adds the orders <prefix>-0 and so on.
 func placeMany(t *testing.T, client *redis.Client, prefix string, n int) (orders []string) {
 	t.Helper()
 	for i := range n {
 		orders = append(orders, fmt.Sprintf("%s-%d", prefix, i))
-		place(t, client, orders[i])
+		shoptest.Place(t, client, orders[i])
 	}
 	return orders
 }
 
-// deadLetter is a letter as an operator reads it.
+// deadLetter is the part of a dead letter that tests read.
 type deadLetter struct {
 	Data struct {
 		OrderID string `json:"order_id"`
@@ -57,19 +40,20 @@ type deadLetter struct {
 	} `json:"_dlq_metadata"`
 }
 
-func deadLetters(t *testing.T, client *redis.Client) (letters []deadLetter) {
+func deadLetters(t *testing.T, client *redis.Client) (dead []deadLetter) {
 	t.Helper()
 	entries, err := client.XRange(context.Background(), stream+":dlq", "-", "+").Result()
 	require.NoError(t, err)
 	for _, entry := range entries {
 		var l deadLetter
 		require.NoError(t, json.Unmarshal([]byte(entry.Values["data"].(string)), &l), "%v", entry)
-		letters = append(letters, l)
+		dead = append(dead, l)
 	}
-	return letters
+	return dead
 }
 
-// settled says that the group has got all of the stream and owes nothing.
+// settled reports whether the group was given all of the stream and nothing of it
+// is pending.
 func settled(t *testing.T, client *redis.Client, group string) bool {
 	t.Helper()
 	info, err := client.XInfoStream(context.Background(), stream).Result()
@@ -84,8 +68,8 @@ func settled(t *testing.T, client *redis.Client, group string) bool {
 	return false
 }
 
-// application is what orders are delivered to: it answers as its answer says,
-// and remembers.
+// application is the target of deliveries: it answers as configured, and records
+// what came.
 type application struct {
 	URL    string
 	server *httptest.Server
@@ -130,7 +114,7 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer := a.ask(event.OrderID)
+	answer := a.record(event.OrderID)
 	if answer == nil {
 		a.accept(event.OrderID)
 		w.WriteHeader(http.StatusNoContent)
@@ -139,7 +123,7 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r.WithContext(context.WithValue(r.Context(), orderKey{}, event.OrderID)))
 }
 
-func (a *application) ask(order string) http.HandlerFunc {
+func (a *application) record(order string) http.HandlerFunc {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked[order]++
@@ -159,7 +143,7 @@ func (a *application) calls(order string) int {
 	return a.asked[order]
 }
 
-// has says whether each of the orders was answered with 2xx.
+// has reports whether each of the orders was answered with 2xx.
 func (a *application) has(orders ...string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -171,7 +155,7 @@ func (a *application) has(orders ...string) bool {
 	return true
 }
 
-// unless answers one order as told, and takes all others.
+// unless answers one order with answer, and accepts all others.
 func (a *application) unless(order string, answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if orderOf(r) == order {

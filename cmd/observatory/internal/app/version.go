@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -14,11 +12,11 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-// version is set by the linker (`make build`); a plain `go build` has what the
-// module says.
+// version is set by the linker (`make build`); a plain `go build` has the
+// module's version.
 var version = ""
 
-// BuildInfo tells which build this is.
+// BuildInfo identifies the build of this binary.
 type BuildInfo struct {
 	Version   string `json:"version"`
 	Revision  string `json:"revision"`
@@ -46,19 +44,10 @@ func Build() BuildInfo {
 	return b
 }
 
-// Print writes it for people, or as JSON.
-func (b BuildInfo) Print(w io.Writer, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(b)
-	}
-	_, err := fmt.Fprintf(w, "observatory %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
-	return err
-}
-
 // exposeBuild exports protean_build_info.
 func exposeBuild(p metric.MeterProvider) error {
 	g, err := p.Meter(subscription.Scope).Int64Gauge("protean.build_info",
-		metric.WithDescription("1; its labels tell which build this process is."))
+		metric.WithDescription("1; its labels identify the build of this process."))
 	if err != nil {
 		return fmt.Errorf("protean.build_info: %w", err)
 	}

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/observatory-go/observatory/gauges"
+)
+
+// metricsServer serves /metrics, and a landing page at the root.
+type metricsServer struct {
+	server   *http.Server
+	listener net.Listener
+	flags    web.FlagConfig
+	log      *slog.Logger
+	served   chan error
+}
+
+// listen opens the port. Connections are answered once serve is called.
+func (a *App) listen() (*metricsServer, error) {
+	address := a.options.ListenAddress
+	if address == "" {
+		address = a.config.Observatory.ListenAddress
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics cannot be served on %s: %w; set another address with --web.listen-address, or listen_address in [observatory]", address, err)
+	}
+	mux, err := a.mux()
+	if err == nil {
+		err = web.Validate(a.options.WebConfigFile)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("metrics: %w", err), listener.Close())
+	}
+	return &metricsServer{
+		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		listener: listener,
+		flags:    web.FlagConfig{WebConfigFile: &a.options.WebConfigFile},
+		log:      a.log.With("component", "web"),
+		served:   make(chan error, 1),
+	}, nil
+}
+
+// serve starts answering, until close.
+func (s *metricsServer) serve() {
+	go func() { s.served <- web.Serve(s.listener, s.server, &s.flags, s.log) }()
+}
+
+// watch fails if serving ends by itself before ctx does.
+func (s *metricsServer) watch(ctx context.Context) error {
+	select {
+	case err := <-s.served:
+		s.served <- err
+		return fmt.Errorf("serving ended: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// close waits for the scrapes under way, for a few seconds at most.
+func (s *metricsServer) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
+		_ = s.server.Close() // cuts off the scrapes that are still under way
+	}
+	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+func (a *App) mux() (http.Handler, error) {
+	path := a.telemetryPath()
+	mux := http.NewServeMux()
+	mux.Handle(path, gauges.Handler(gauges.Config{
+		Snapshots: a.snapshots, Counters: a.telemetry.Registry(), Logger: a.log,
+	}))
+	if path == "/" {
+		return mux, nil
+	}
+	landing, err := web.NewLandingPage(web.LandingConfig{
+		Name: "Observatory", Description: "Domain " + a.domain.Name(), Version: Build().Version,
+		Links: []web.LandingLinks{{Address: path, Text: "Metrics"}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("landing page: %w", err)
+	}
+	mux.Handle("/{$}", landing)
+	return mux, nil
+}
+
+func (a *App) telemetryPath() string {
+	if a.options.TelemetryPath == "" {
+		return "/metrics"
+	}
+	return "/" + strings.TrimPrefix(a.options.TelemetryPath, "/")
+}
+
+// url is where the metrics are, as this machine reaches them.
+func (a *App) url(address string) string {
+	scheme := "http"
+	if a.servesTLS() {
+		scheme = "https"
+	}
+	return scheme + "://" + local(address) + a.telemetryPath()
+}
+
+// servesTLS says whether the web configuration has a TLS section.
+func (a *App) servesTLS() bool {
+	text, err := os.ReadFile(a.options.WebConfigFile)
+	return err == nil && bytes.Contains(text, []byte("tls_server_config"))
+}
+
+// local replaces an address that means every interface by one to connect to.
+func local(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

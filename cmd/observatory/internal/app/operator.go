@@ -1,0 +1,81 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/lifecycle"
+	"github.com/observatory-go/observatory/engine/operate"
+)
+
+// Operator is the operator's side of a configuration that this process does not
+// run.
+type Operator struct {
+	*operate.Operator
+	// Configuration is the one that was taken.
+	Configuration Configuration
+	// InMemory is true where the broker is in the memory of the process that
+	// serves the configuration. There is no server to read: all figures are
+	// unknown.
+	InMemory bool
+
+	closers lifecycle.Closers
+}
+
+// OpenOperator opens the configuration for a command. No server is contacted
+// before its first method is called. The caller closes it.
+func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
+	config, err := LoadConfiguration(o)
+	if err != nil {
+		return nil, err
+	}
+	quiet := slog.New(slog.DiscardHandler) // what could not be read is in the list
+	d, err := config.Open(ctx, quiet)
+	if err != nil {
+		return nil, err
+	}
+	opened := &Operator{Configuration: config, InMemory: config.Brokers["default"].Provider == inMemory}
+	opened.closers.Add("domain", d.Close)
+	var figures operate.Figures
+	if !opened.InMemory {
+		// Databases hold nothing of a stream's subscription.
+		var brokers []collector.Source
+		for _, source := range d.Sources() {
+			if strings.HasPrefix(source.Name(), "broker:") {
+				brokers = append(brokers, source)
+			}
+		}
+		c := collector.New(collector.Config{Sources: brokers, Logger: quiet})
+		opened.closers.Add("collector", c.Close)
+		figures = c
+	}
+	opened.Operator = operate.New(operate.CatalogFunc(func() ([]operate.Subscription, error) { return catalog(d) }), figures)
+	return opened, nil
+}
+
+// Close closes what was opened, within a few seconds.
+func (o *Operator) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return o.closers.Close(ctx)
+}
+
+// catalog lists what an engine of the domain would run.
+func catalog(d *domain.Domain) ([]operate.Subscription, error) {
+	subscriptions, err := d.Subscriptions()
+	if err != nil {
+		return nil, err
+	}
+	var all []operate.Subscription
+	for _, s := range subscriptions {
+		listed := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type}
+		for _, setting := range s.Settings {
+			listed.Settings = append(listed.Settings, operate.Setting(setting))
+		}
+		all = append(all, listed)
+	}
+	return all, nil
+}

@@ -1,0 +1,172 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/engine/config"
+	"github.com/observatory-go/observatory/engine/domain"
+)
+
+func addCheck(line *kingpin.Application, shared *flags) (name string, run func() int) {
+	c := line.Command("check", "Report all that is wrong with a configuration: exit code 0 clean, 1 errors, 2 warnings.")
+	shared.addConfig(c, "Configuration file; default as for serve.")
+	shared.addJSON(c)
+	return c.FullCommand(), func() int { return check(shared) }
+}
+
+func check(f *flags) int {
+	r, err := checkConfiguration(f.options)
+	if err == nil {
+		err = f.print(r, r.text)
+	}
+	switch {
+	case err != nil:
+		return f.exitOf(err)
+	case r.Counts.Errors > 0:
+		return exitFailed
+	case r.Counts.Warnings > 0:
+		return exitWarnings
+	}
+	return exitDone
+}
+
+// report is what a check found, in the form of Protean's check.
+type report struct {
+	Counts      counts       `json:"counts"`
+	Diagnostics []diagnostic `json:"diagnostics"`
+	Domain      string       `json:"domain"`
+	Status      string       `json:"status"` // pass, warn or fail
+}
+
+// counts are how many diagnostics there are of each level.
+type counts struct {
+	Errors   int `json:"errors"`
+	Infos    int `json:"infos"`
+	Warnings int `json:"warnings"`
+}
+
+// The levels of a diagnostic.
+const (
+	levelError   = "error"
+	levelWarning = "warning"
+)
+
+// diagnostic is one finding.
+type diagnostic struct {
+	Code    string `json:"code"`
+	Element string `json:"element"`
+	Level   string `json:"level"`
+	Message string `json:"message"`
+}
+
+// checkConfiguration finds all that is wrong with a configuration. It contacts
+// no server: adapters connect when they are used. The error is that there is no
+// configuration to check.
+func checkConfiguration(o app.Options) (*report, error) {
+	taken, err := app.LoadConfiguration(o)
+	mistake, refused := errors.AsType[*config.Error](err)
+	if err != nil && !refused {
+		return nil, err
+	}
+	r := &report{Diagnostics: []diagnostic{}}
+	switch {
+	case refused:
+		r.Domain = cmp.Or(o.ConfigPath, mistake.File)
+		if invalid, ok := errors.AsType[*config.InvalidError](err); ok {
+			r.addWarnings(invalid.Warnings)
+		}
+	case taken.Sample:
+		return nil, fmt.Errorf("no configuration file found: %s; name one with --config", taken.Origin)
+	default:
+		// What its handlers need and do not have is known once it is open.
+		r.Domain = taken.Path
+		r.addWarnings(taken.Warnings)
+		var d *domain.Domain
+		if d, err = taken.Open(context.Background(), slog.New(slog.DiscardHandler)); err == nil {
+			r.Domain = d.Name()
+			r.addWarnings(d.Warnings())
+			_, err = d.Config()
+			err = errors.Join(err, d.Close(context.Background()))
+		}
+	}
+	r.addErrors(err)
+	switch {
+	case r.Counts.Errors > 0:
+		r.Status = "fail"
+	case r.Counts.Warnings > 0:
+		r.Status = "warn"
+	default:
+		r.Status = "pass"
+	}
+	return r, nil
+}
+
+func (r *report) addWarnings(warnings []config.Warning) {
+	for _, w := range warnings {
+		element := strings.Trim(w.Section+"."+w.Key, ".")
+		r.Diagnostics = append(r.Diagnostics, diagnostic{Code: w.Code, Element: element, Level: levelWarning, Message: w.String()})
+		r.Counts.Warnings++
+	}
+}
+
+func (r *report) addErrors(err error) {
+	for _, e := range flatten(err) {
+		d := diagnostic{Code: "CONFIGURATION", Level: levelError, Message: e.Error()}
+		if known, ok := errors.AsType[*config.Error](e); ok {
+			d.Element = strings.Trim(known.Section+"."+known.Key, ".")
+		}
+		r.Diagnostics = append(r.Diagnostics, d)
+		r.Counts.Errors++
+	}
+}
+
+// flatten lists the errors that were joined.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what wraps a join has a text of its own
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
+// text is the report for people.
+func (r *report) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n  Domain: %s  %s\n", r.Domain, strings.ToUpper(r.Status))
+	if r.Status == "pass" {
+		b.WriteString("  All checks passed.\n")
+	}
+	if n := r.Counts.Errors; n > 0 {
+		fmt.Fprintf(&b, "  %d error(s)\n\n  Errors (%d):\n", n, n)
+	}
+	for _, d := range r.Diagnostics {
+		if d.Level == levelError {
+			fmt.Fprintf(&b, "    ✗ %s\n", d.Message)
+		}
+	}
+	if n := r.Counts.Warnings; n > 0 {
+		fmt.Fprintf(&b, "  %d warning(s)\n\n  Warnings (%d):\n", n, n)
+	}
+	for _, d := range r.Diagnostics {
+		if d.Level == levelWarning {
+			fmt.Fprintf(&b, "    ! %s: %s\n", d.Code, d.Message)
+		}
+	}
+	b.WriteByte('\n')
+	return b.String()
+}

@@ -1,0 +1,105 @@
+package command
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
+)
+
+// badFile has a mistake in each of its sections, and a secret.
+func badFile(t *testing.T) (path string, mistakes []string) {
+	t.Helper()
+	path = shoptest.Configure(t,
+		`[brokers.default]`, `provider = "reddis"`,
+		`[databases.default]`, `provider = "postgresql"`, `pool_size = 0`,
+		`[server.health]`, `port = 99999`,
+		`[observatory.handlers.Mailer]`, `deliver = "ftp://mailer:hunter2@x"`)
+	return path, []string{
+		path + `: [brokers.default] provider = "reddis": expected one of redis, redis_pubsub, inline; did you mean "redis"?`,
+		path + `: [databases.default] database_uri: is missing: expected the server's URL, such as postgresql://user@127.0.0.1:5432/database`,
+		path + `: [databases.default] pool_size = 0: expected a whole number from 1 to 2147483647; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
+		path + `: [observatory.handlers.Mailer] deliver = "ftp://***@x": expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,
+		path + `: [observatory.handlers.Mailer] stream: is missing: expected the stream to read, such as "shop::order"`,
+		path + `: [server.health] port = 99999: expected a port from 0 to 65535`,
+	}
+}
+
+func TestCheckPassesACleanFile(t *testing.T) {
+	t.Parallel()
+	r := observatory("check", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
+	require.Equal(t, result{code: exitDone, stdout: "\n  Domain: shop  PASS\n  All checks passed.\n\n"}, r)
+}
+
+func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
+	t.Parallel()
+	r := observatory("check", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
+	require.Equal(t, result{code: exitWarnings, stdout: `
+  Domain: shop  WARN
+  1 warning(s)
+
+  Warnings (1):
+    ! UNKNOWN_KEY: [observatory] colour: unknown key
+
+`}, r)
+}
+
+func TestCheckFindsAllMistakesAtOnce(t *testing.T) {
+	t.Parallel()
+	path, mistakes := badFile(t)
+	want := "\n  Domain: " + path + "  FAIL\n  6 error(s)\n\n  Errors (6):\n"
+	for _, m := range mistakes {
+		want += "    ✗ " + m + "\n"
+	}
+	require.Equal(t, result{code: exitFailed, stdout: want + "\n"}, observatory("check", "--config", path))
+}
+
+func TestCheckForProgramsIsJSON(t *testing.T) {
+	t.Parallel()
+	path, mistakes := badFile(t)
+	r := observatory("check", "--json", "--config", path)
+	require.Equal(t, exitFailed, r.code)
+	var report struct {
+		Counts      map[string]int
+		Diagnostics []struct{ Code, Element, Level, Message string }
+		Domain      string
+		Status      string
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &report))
+	require.Equal(t, map[string]int{"errors": 6, "infos": 0, "warnings": 0}, report.Counts)
+	require.Equal(t, "fail", report.Status)
+	require.Len(t, report.Diagnostics, 6)
+	for i, d := range report.Diagnostics {
+		require.Equal(t, mistakes[i], d.Message)
+		require.Equal(t, "error", d.Level)
+	}
+	require.Equal(t, "brokers.default.provider", report.Diagnostics[0].Element)
+}
+
+// What a handler needs and this program does not have is a mistake too.
+func TestCheckFindsAHandlerWithoutAnAdapter(t *testing.T) {
+	t.Parallel()
+	r := observatory("check", "--config", shoptest.Configure(t,
+		`[brokers.default]`, `provider = "redis_pubsub"`, `URI = "redis://127.0.0.1:1"`,
+		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`))
+	require.Equal(t, exitFailed, r.code)
+	require.Contains(t, r.stdout, `handler Mailer reads the broker "default", whose provider "redis_pubsub" this program has no adapter for`)
+}
+
+func TestCheckWithoutAFileFails(t *testing.T) {
+	r := observatory("check", "--config", filepath.Join(t.TempDir(), "nowhere.toml"))
+	require.Equal(t, exitFailed, r.code)
+	require.Contains(t, r.stderr, "nowhere.toml does not exist")
+
+	nowhere := filepath.Join(t.TempDir(), "a", "b", "c")
+	require.NoError(t, os.MkdirAll(nowhere, 0o755))
+	t.Chdir(nowhere)
+	r = observatory("check")
+	require.Equal(t, exitFailed, r.code)
+	require.Contains(t, r.stderr, "no configuration file found")
+	require.Contains(t, r.stderr, "--config")
+}

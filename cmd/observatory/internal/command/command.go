@@ -1,0 +1,51 @@
+// Package command is the command line of the observatory binary, a file a
+// command. A command takes its flags, calls the package that does the work, and
+// turns the result into text and an exit code.
+package command
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+)
+
+// The exit codes.
+const (
+	exitDone     = 0
+	exitFailed   = 1
+	exitWarnings = 2 // also wrong usage
+)
+
+// Run runs the command that args (without the program's name) name, and returns
+// the exit code. It writes results to stdout, and errors, progress and
+// the log to stderr.
+func Run(args []string, stdout, stderr io.Writer) int {
+	helped := false
+	line := kingpin.New("observatory", "Runs message handlers over Redis Streams and serves Prometheus metrics beside them.")
+	line.UsageWriter(stdout).ErrorWriter(stderr).Terminate(func(int) { helped = true })
+	line.HelpFlag.Short('h')
+	line.DefaultEnvars()
+
+	shared := flags{stdout: stdout, stderr: stderr, options: app.Options{Stderr: stderr}}
+	shared.addLog(line)
+	commands := map[string]func() int{}
+	for _, add := range []func(*kingpin.Application, *flags) (name string, run func() int){
+		addServe, addCheck, addSubscriptions, addVersion,
+	} {
+		name, run := add(line, &shared)
+		commands[name] = run
+	}
+
+	name, err := line.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "observatory: %v; try --help\n", err)
+		return exitWarnings
+	}
+	if helped {
+		return exitDone
+	}
+	return commands[name]()
+}

@@ -1,0 +1,68 @@
+package command
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+)
+
+func addServe(line *kingpin.Application, shared *flags) (name string, run func() int) {
+	o := &shared.options
+	c := line.Command("serve", "Run the engine, health probes and /metrics.").Default()
+	shared.addConfig(c, "Configuration file. Default: the first of .domain.toml, domain.toml, pyproject.toml in this folder, its parent and its grandparent; none: the embedded sample.")
+	c.Flag("embedded", "Run the embedded sample on memory, whether there is a configuration file or not; bind loopback only.").
+		BoolVar(&o.Embedded)
+	c.Flag("web.listen-address", "Address of /metrics. Default: [observatory] listen_address, else 127.0.0.1:9000.").
+		PlaceHolder("HOST:PORT").StringVar(&o.ListenAddress)
+	c.Flag("health.listen-address", "Address of the health probes. Default: [server.health], else 0.0.0.0:8080; the sample binds 127.0.0.1:8080.").
+		PlaceHolder("HOST:PORT").StringVar(&o.HealthAddress)
+	c.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&o.TelemetryPath)
+	c.Flag("web.config.file", "File with TLS and authentication for /metrics, in the Prometheus exporters' format.").
+		PlaceHolder("PATH").StringVar(&o.WebConfigFile)
+
+	return c.FullCommand(), func() int { return serve(shared) }
+}
+
+// serve runs until a signal comes. A second signal ends it without waiting.
+func serve(f *flags) int {
+	a, err := app.New(context.Background(), f.options)
+	if err != nil {
+		return f.exitOf(err)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	for stopping := false; ; {
+		select {
+		case err := <-done:
+			a.Logger().Info("stopped")
+			return f.exitOf(err)
+		case s := <-signals:
+			if stopping {
+				a.Logger().Error("second signal: leaving at once", "signal", s.String())
+				return exitFailed
+			}
+			stopping = true
+			logStop(a.Logger(), s)
+			stop()
+		}
+	}
+}
+
+func logStop(log *slog.Logger, s os.Signal) {
+	if s == syscall.SIGHUP {
+		log.Warn("SIGHUP stops the engine; it does not reload the configuration", "signal", s.String())
+		return
+	}
+	log.Info("stopping; a second signal leaves at once", "signal", s.String())
+}

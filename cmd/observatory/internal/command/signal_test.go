@@ -1,0 +1,139 @@
+package command
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
+	"github.com/observatory-go/observatory/engine/testserver"
+)
+
+// slow is an application that answers once release is closed.
+type slow struct {
+	url     string
+	arrived chan string // message ids
+	release chan struct{}
+}
+
+func newSlow(t *testing.T) *slow {
+	t.Helper()
+	s := &slow{arrived: make(chan string, 100), release: make(chan struct{})}
+	over := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s.arrived <- r.Header.Get("Ce-Id")
+		select {
+		case <-s.release:
+		case <-r.Context().Done():
+		case <-over:
+		}
+	}))
+	t.Cleanup(func() { close(over); server.Close() })
+	s.url = server.URL
+	return s
+}
+
+// deliver is the line of a handler that delivers there.
+func (s *slow) deliver() string { return `deliver = "` + s.url + `"` }
+
+// pendingOf lists the entries that a consumer of the group holds, with their
+// calls.
+func pendingOf(t *testing.T, client *redis.Client) (held []redis.XPendingExt) {
+	t.Helper()
+	held, err := client.XPendingExt(context.Background(), &redis.XPendingExtArgs{
+		Stream: stream, Group: "Mailer", Start: "-", End: "+", Count: 100,
+	}).Result()
+	require.NoError(t, err)
+	return held
+}
+
+func TestSIGTERMFinishesWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			application, server := newSlow(t), testserver.StartRedis(t)
+			client := server.Client(t)
+			p := serveShop(t, server, application.deliver(), "messages_per_tick = 1")
+			shoptest.Place(t, client, "first")
+			next(p, application.arrived)
+			shoptest.Place(t, client, "second")
+			p.until("it is ready", func() bool {
+				status, _ := shoptest.Get(t, "http://"+p.health+"/readyz")
+				return status == http.StatusOK
+			})
+
+			p.signal(s)
+			const leaving = `{"status": "unavailable", "checks": {"shutting_down": true}}`
+			p.until("readiness says so", func() bool {
+				status, body := shoptest.Get(t, "http://"+p.health+"/readyz")
+				return status == http.StatusServiceUnavailable && body == leaving
+			})
+			status, body := shoptest.Get(t, "http://"+p.health+"/livez")
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, `{"status": "ok", "checks": {"event_loop": "responsive"}}`, body)
+			require.Contains(t, p.scrape(), "protean_engine_up{domain=\"shop\"} 0\n")
+
+			close(application.release)
+			require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+			require.Empty(t, application.arrived, "reading has stopped")
+			require.Contains(t, p.stderr.String(), "a second signal leaves at once")
+			for _, held := range pendingOf(t, client) {
+				require.Equal(t, "released", held.Consumer, "what was read and not handled is released")
+			}
+			require.Zero(t, client.XLen(context.Background(), stream+":dlq").Val())
+		})
+	}
+}
+
+// A delivery that is cut off because its time to finish is over has not failed.
+func TestWhatCannotFinishInTimeIsReleasedWithoutAFailedAttempt(t *testing.T) {
+	t.Parallel()
+	application, server := newSlow(t), testserver.StartRedis(t)
+	client := server.Client(t)
+	p := serveShop(t, server, application.deliver(), "max_retries = 1", "[test.observatory]", "shutdown_timeout_seconds = 0.1")
+	entry := shoptest.Place(t, client, "first")
+	next(p, application.arrived)
+
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+	require.Zero(t, client.XLen(context.Background(), stream+":dlq").Val(), "%s", &p.stderr)
+	held := pendingOf(t, client)
+	require.Len(t, held, 1)
+	require.Equal(t, entry, held[0].ID)
+	require.Equal(t, "released", held[0].Consumer)
+
+	p = serveShop(t, server, application.deliver(), "max_retries = 1")
+	next(p, application.arrived)
+	close(application.release)
+	p.until("the next process delivers it", func() bool { return len(pendingOf(t, client)) == 0 })
+	require.Zero(t, client.XLen(context.Background(), stream+":dlq").Val())
+}
+
+func TestASecondSignalLeavesAtOnce(t *testing.T) {
+	t.Parallel()
+	application, server := newSlow(t), testserver.StartRedis(t)
+	p := serveShop(t, server, application.deliver())
+	shoptest.Place(t, server.Client(t), "first")
+	next(p, application.arrived)
+	p.signal(syscall.SIGTERM)
+	p.until("it is stopping", func() bool { return strings.Contains(p.stderr.String(), "stopping") })
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitFailed, p.exits())
+	require.Contains(t, p.stderr.String(), "second signal: leaving at once")
+}
+
+func TestSIGHUPStopsAndTheLogSaysThatItDoesNotReload(t *testing.T) {
+	t.Parallel()
+	p := serveShop(t, testserver.StartRedis(t), `deliver = "log:"`)
+	p.signal(syscall.SIGHUP)
+	require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+	require.Contains(t, p.stderr.String(), "SIGHUP stops the engine; it does not reload the configuration")
+}

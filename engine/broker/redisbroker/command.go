@@ -1,0 +1,159 @@
+package redisbroker
+
+import (
+	"context"
+	_ "embed" // the scripts are files
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// command is a command that is sent once. go-redis' client of a cluster repeats
+// every other one whose reply was lost, whatever its MaxRetries.
+type command struct{ *redis.Cmd }
+
+// rawCommand is a command that is sent once and whose reply is kept as bytes:
+// go-redis makes a map of each entry, which loses the order of the fields and
+// costs several allocations an entry.
+type rawCommand struct{ *redis.RawCmd }
+
+func newCommand(ctx context.Context, args ...any) command {
+	c := command{redis.NewCmd(ctx, args...)}
+	c.SetFirstKeyPos(firstKey(args))
+	return c
+}
+
+func newRawCommand(ctx context.Context, args ...any) rawCommand {
+	c := rawCommand{redis.NewRawCmd(ctx, args...)}
+	c.SetFirstKeyPos(firstKey(args))
+	return c
+}
+
+// NoRetry is what go-redis asks before it repeats a command.
+func (command) NoRetry() bool { return true }
+
+// NoRetry is what go-redis asks before it repeats a command.
+func (rawCommand) NoRetry() bool { return true }
+
+// Clone implements [redis.Cmder].
+func (c command) Clone() redis.Cmder { return command{c.Cmd.Clone().(*redis.Cmd)} }
+
+// Clone implements [redis.Cmder].
+func (c rawCommand) Clone() redis.Cmder { return rawCommand{c.RawCmd.Clone().(*redis.RawCmd)} }
+
+// firstKey is the position of the stream's name, by which a cluster routes.
+func firstKey(args []any) int8 {
+	switch args[0] {
+	case "XREADGROUP":
+		return int8(len(args) - 2)
+	case "EVALSHA", "EVAL":
+		return 3
+	case "XINFO":
+		return 2
+	}
+	return 1
+}
+
+// send sends a command and returns its error.
+func send(ctx context.Context, client redis.UniversalClient, c command) error {
+	_ = client.Process(ctx, c)
+	return c.Err()
+}
+
+// reply is the reply of a raw command that was sent. A redirect to another node
+// of a cluster is followed here, since go-redis follows only those that it
+// parsed itself; the redirected command was not executed by the first node.
+func reply(ctx context.Context, client redis.UniversalClient, c rawCommand) ([]byte, error) {
+	buf, err := c.Result()
+	if err != nil || len(buf) == 0 || buf[0] != '-' {
+		return buf, err
+	}
+	if text := string(buf); !strings.HasPrefix(text, "-MOVED ") && !strings.HasPrefix(text, "-ASK ") {
+		return buf, nil
+	}
+	redirected := newCommand(ctx, c.Args()...)
+	if err := send(ctx, client, redirected); err != nil && err != redis.Nil { //nolint:errorlint // never wrapped
+		return nil, err
+	}
+	return appendReply(nil, redirected.Val())
+}
+
+// appendReply writes a parsed reply as the bytes that it had.
+func appendReply(buf []byte, value any) ([]byte, error) {
+	var err error
+	switch v := value.(type) {
+	case nil:
+		return append(buf, "*-1\r\n"...), nil
+	case int64:
+		return fmt.Appendf(buf, ":%d\r\n", v), nil
+	case string:
+		buf = append(strconv.AppendInt(append(buf, '$'), int64(len(v)), 10), "\r\n"...)
+		return append(append(buf, v...), "\r\n"...), nil
+	case []any:
+		buf = append(strconv.AppendInt(append(buf, '*'), int64(len(v)), 10), "\r\n"...)
+		for _, part := range v {
+			if buf, err = appendReply(buf, part); err != nil {
+				return nil, err
+			}
+		}
+		return buf, nil
+	}
+	return nil, fmt.Errorf("cannot read the server's reply: it holds a %T", value)
+}
+
+// script is a script and the hash by which the server knows it once it ran.
+type script struct{ source, hash string }
+
+func newScript(source string) script {
+	return script{source, redis.NewScript(source).Hash()}
+}
+
+// The scripts. The head of each file names its keys, arguments and result.
+var (
+	//go:embed scripts/ids.lua
+	idsSource string
+	//go:embed scripts/create_group.lua
+	createGroupSource string
+	//go:embed scripts/claim_released.lua
+	claimReleasedSource string
+	//go:embed scripts/attempt.lua
+	attemptSource string
+	//go:embed scripts/release.lua
+	releaseSource string
+	//go:embed scripts/deadletter.lua
+	deadLetterSource string
+	//go:embed scripts/renew.lua
+	renewSource string
+	//go:embed scripts/claim_dropped.lua
+	claimDroppedSource string
+
+	createGroupScript   = newScript(idsSource + createGroupSource)
+	claimReleasedScript = newScript(claimReleasedSource)
+	attemptScript       = newScript(attemptSource)
+	releaseScript       = newScript(releaseSource)
+	deadLetterScript    = newScript(deadLetterSource)
+	renewScript         = newScript(idsSource + renewSource)
+	claimDroppedScript  = newScript(idsSource + claimDroppedSource)
+)
+
+// run runs a script by its hash and, where the server does not know it yet, by
+// its source.
+func (b *Broker) run(ctx context.Context, s script, keys []string, args ...any) (command, error) {
+	call := func(how, what string) command {
+		all := make([]any, 0, 3+len(keys)+len(args))
+		all = append(all, how, what, len(keys))
+		for _, key := range keys {
+			all = append(all, key)
+		}
+		return newCommand(ctx, append(all, args...)...)
+	}
+	c := call("EVALSHA", s.hash)
+	err := send(ctx, b.commands, c)
+	if says(err, "NOSCRIPT") {
+		c = call("EVAL", s.source)
+		err = send(ctx, b.commands, c)
+	}
+	return c, err
+}

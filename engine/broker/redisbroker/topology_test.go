@@ -1,0 +1,214 @@
+package redisbroker_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/broker/brokertest"
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/engine/testserver"
+)
+
+func TestAClusterKeepsWhatABrokerPromises(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 3)
+	t.Run("suite", func(t *testing.T) {
+		brokertest.Run(t, func(t *testing.T) brokertest.Broker {
+			return operated{open(t, cluster.URL), cluster.Client(t)}
+		})
+	})
+}
+
+// go-redis' client of a cluster repeats a command whose reply was lost. Entries of
+// a group read would then be pending for a consumer that does not know them.
+func TestALostReplyOfAClusterStrandsNothing(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 1)
+	node := cluster.Nodes[0]
+	proxy := testserver.Proxy(t, node.Addr)
+	_, port, _ := strings.Cut(proxy.Addr, ":")
+	require.NoError(t, node.Client(t).ConfigSet(t.Context(), "cluster-announce-port", port).Err())
+	b, admin := open(t, "redis+cluster://"+proxy.Addr), node.Client(t)
+
+	for name, read := range map[string]consumergroup.Read{
+		"at once":      {Max: 2},
+		"with an ack":  {Max: 2, Acks: []string{"1-1"}},
+		"that waits":   {Max: 2, Block: maxWait},
+		"after a wait": {Max: 2, Block: time.Millisecond},
+	} {
+		stream := testserver.Name(t)
+		s := join(t, b, stream, "c")
+		ids := publish(t, b, stream, 4)
+		dropped := proxy.DropReply("XREADGROUP")
+		got, _, err := s.Read(t.Context(), read)
+		<-dropped
+		require.Error(t, err, name)
+		require.Empty(t, got, name)
+		require.Equal(t, ids[:2], idsOf(pending(t, s)), "%s: sent once", name)
+
+		lost, err := s.Release(t.Context(), entries(1, ids[:2]...))
+		require.NoError(t, err)
+		require.Empty(t, lost)
+		dropped = proxy.DropReply("EVALSHA")
+		_, _, err = s.ClaimReleased(t.Context(), 1)
+		<-dropped
+		require.Error(t, err, name)
+		require.LessOrEqual(t, len(pending(t, s)), 1, "%s: one claim was sent", name)
+		require.NoError(t, admin.Del(t.Context(), stream).Err())
+	}
+	stream := testserver.Name(t)
+	dropped := proxy.DropReply("XADD")
+	_, err := b.Publish(t.Context(), stream, text("{}"))
+	<-dropped
+	require.Error(t, err)
+	require.EqualValues(t, 1, admin.XLen(t.Context(), stream).Val())
+}
+
+func TestAReadFollowsItsSlot(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 2)
+	client := cluster.Client(t)
+	b, stream := open(t, cluster.URL), testserver.Name(t)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 6)
+	require.Equal(t, ids[:1], idsOf(read(t, s, 1)))
+
+	slot := client.ClusterKeySlot(t.Context(), stream).Val()
+	owner, err := client.MasterForKey(t.Context(), stream)
+	require.NoError(t, err)
+	from, to := cluster.Nodes[0], cluster.Nodes[1]
+	if owner.Options().Addr == to.Addr {
+		from, to = to, from
+	}
+	source, target := from.Client(t), to.Client(t)
+	sourceID, targetID := source.Do(t.Context(), "CLUSTER", "MYID").Val(), target.Do(t.Context(), "CLUSTER", "MYID").Val()
+	require.NoError(t, target.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "IMPORTING", sourceID).Err())
+	require.NoError(t, source.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "MIGRATING", targetID).Err())
+	host, port, _ := strings.Cut(to.Addr, ":")
+	require.NoError(t, source.Migrate(t.Context(), host, port, stream, 0, 5*time.Second).Err())
+
+	// The old node answers ASK.
+	got, acked, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Acks: ids[:1]})
+	require.NoError(t, err)
+	require.True(t, acked)
+	require.Equal(t, ids[1:2], idsOf(got))
+	require.Equal(t, ids[1:2], idsOf(pending(t, s)))
+	require.Equal(t, `{"n": 1}`, string(got[0].Fields[0].Value))
+
+	for _, node := range []*testserver.RedisProcess{to, from} {
+		require.NoError(t, node.Client(t).Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", targetID).Err())
+	}
+	// Now it answers MOVED.
+	require.Equal(t, ids[2:3], idsOf(read(t, s, 1)))
+	got, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxWait})
+	require.NoError(t, err)
+	require.Equal(t, ids[3:4], idsOf(got))
+	require.Equal(t, ids[1:4], idsOf(pending(t, s)))
+}
+
+// The keys of a stream and its queue are in two slots, unless the stream's name
+// has a hash tag.
+func TestADeadLetterIsWrittenWhateverItsSlot(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 3)
+	client := cluster.Client(t)
+	for _, stream := range []string{"orders", "orders:2", "orders:3", "{orders}:4"} {
+		b := open(t, cluster.URL)
+		s := join(t, b, stream, "c")
+		ids := publish(t, b, stream, 3)
+		read(t, s, 3)
+		require.NoError(t, client.Do(t.Context(), "XCLAIM", stream, "g", "thief", 0, ids[1], "JUSTID").Err())
+		var dead []deadletter.Entry
+		for _, id := range ids {
+			dead = append(dead, deadletter.Entry{ID: id, Data: []byte(`{"id": "` + id + `"}`), Raw: []byte{0xff}})
+		}
+		for range 2 { // the second finds the slots known
+			lost, err := s.DeadLetter(t.Context(), dead[:2])
+			require.NoError(t, err)
+			require.Contains(t, lost, ids[1], stream)
+			require.Equal(t, ids[2:], idsOf(pending(t, s)))
+		}
+		require.EqualValues(t, 1, client.XLen(t.Context(), deadletter.QueueOf(stream)).Val())
+
+		require.NoError(t, client.Del(t.Context(), deadletter.QueueOf(stream)).Err())
+		require.NoError(t, client.Set(t.Context(), deadletter.QueueOf(stream), "text", 0).Err())
+		_, err := s.DeadLetter(t.Context(), dead[2:])
+		require.ErrorContains(t, err, "holds a string", stream)
+		require.Equal(t, ids[2:], idsOf(pending(t, s)), "not acknowledged")
+	}
+}
+
+func TestTheFiguresOfACluster(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 3)
+	b := open(t, cluster.URL)
+	var watched []collector.Watch
+	for _, stream := range []string{"a", "b", "c", "d"} {
+		s := join(t, b, stream, "c")
+		publish(t, b, stream, 3)
+		read(t, s, 1)
+		watched = append(watched, collector.Watch{Domain: "shop", Group: "g", Stream: stream})
+	}
+	figures, err := b.Source("shop", "default", watched).Collect(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, collector.Known(1), figures.Brokers[0].Up)
+	require.False(t, figures.Brokers[0].MemoryBytes.Known, "one node's is not the cluster's")
+	require.Len(t, figures.Subscriptions, 4)
+	for _, sub := range figures.Subscriptions {
+		require.Equal(t, collector.Known(2), sub.Lag)
+		require.Equal(t, collector.Known(1), sub.LagExact)
+		require.Equal(t, collector.Known(1), sub.Pending)
+	}
+
+	node := cluster.Nodes[1]
+	require.NoError(t, node.Client(t).ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
+	require.ErrorContains(t, b.Ping(t.Context()), "NOREPLICAS", "of any node that has a stream")
+}
+
+func TestSentinelNamesTheMasterBeforeAndAfterAFailover(t *testing.T) {
+	t.Parallel()
+	s := testserver.StartRedisSentinel(t)
+	b := open(t, s.URL)
+	roundTrip(t, b)
+	stream := testserver.Name(t)
+	m := join(t, b, stream, "c")
+	first := publish(t, b, stream, 1)
+	require.NoError(t, s.Master.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+
+	s.Failover(t)
+	require.Eventually(t, func() bool { return b.Ping(t.Context()) == nil }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		got, _, err := m.Read(t.Context(), consumergroup.Read{Max: 1, Block: 10 * time.Millisecond})
+		if err != nil {
+			return false
+		}
+		require.Equal(t, first, idsOf(got))
+		return true
+	}, time.Minute, 10*time.Millisecond)
+	roundTrip(t, b)
+	require.Contains(t, s.Master.Client(t).Info(t.Context(), "replication").Val(), "role:master")
+}
+
+func TestSentinelThatKnowsNoSuchMasterIsNamed(t *testing.T) {
+	t.Parallel()
+	s := testserver.StartRedisSentinel(t)
+	err := open(t, "redis+sentinel://127.0.0.1:1,"+s.Sentinel.Addr+"/other").Ping(t.Context())
+	require.ErrorContains(t, err, `Sentinel 127.0.0.1:1: `)
+	require.ErrorContains(t, err, `connection refused`)
+	require.ErrorContains(t, err, `Sentinel `+s.Sentinel.Addr+`: knows no master "other"`)
+
+	roundTrip(t, open(t, "redis+sentinel://127.0.0.1:1,"+s.Sentinel.Addr+"/main/3"))
+	require.Contains(t, s.Master.Client(t).Info(t.Context(), "keyspace").Val(), "db3")
+
+	require.NoError(t, s.Sentinel.Client(t).Do(t.Context(), "ACL", "SETUSER", "default", "resetpass", ">s3cret").Err())
+	uri := "redis+sentinel://" + s.Sentinel.Addr + "/main?sentinel_password="
+	require.NoError(t, open(t, uri+"s3cret").Ping(t.Context()))
+	err = open(t, uri+"hunter2").Ping(t.Context())
+	require.ErrorContains(t, err, "WRONGPASS")
+	require.NotContains(t, err.Error(), "hunter2")
+}

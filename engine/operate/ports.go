@@ -1,0 +1,52 @@
+package operate
+
+import (
+	"context"
+
+	"github.com/observatory-go/observatory/collector"
+)
+
+// Catalog is where an Operator learns which subscriptions a domain has. It
+// contacts no server.
+type Catalog interface {
+	// Subscriptions are all of the domain's, in the order of its handlers. An
+	// error names every handler whose settings cannot work.
+	Subscriptions() ([]Subscription, error)
+}
+
+// CatalogFunc is a Catalog.
+type CatalogFunc func() ([]Subscription, error)
+
+// Subscriptions calls the function.
+func (f CatalogFunc) Subscriptions() ([]Subscription, error) { return f() }
+
+// Figures is where an Operator reads the figures of the servers. A
+// [collector.Collector] is one.
+type Figures interface {
+	// Snapshot returns what was read before ctx ended; a part that could not be
+	// read carries its error.
+	Snapshot(ctx context.Context) (*collector.Snapshot, error)
+}
+
+// Subscription is one handler on one stream, as it is configured.
+type Subscription struct {
+	// Handler is the full name, such as shop.orders.OrderProjector.
+	Handler string
+	Stream  string
+	// Group is the consumer group.
+	Group string
+	// Type is stream, event_store or broker.
+	Type string
+	// Settings are all of the subscription's, in the order in which they are to
+	// be shown.
+	Settings []Setting
+}
+
+// Setting is one resolved setting of a subscription. Its value holds no secret.
+type Setting struct {
+	// Key is the key as a configuration file spells it, Value its value likewise.
+	Key, Value string
+	// Origin says where the value comes from, such as "[server] default";
+	// empty where that is not known.
+	Origin string
+}

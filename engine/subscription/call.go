@@ -1,0 +1,110 @@
+package subscription
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// ErrHandlerTimeout is the cause of a handler's context that ended because the
+// handler took longer than Config.HandlerTimeout.
+var ErrHandlerTimeout = errors.New("handler took longer than handler_timeout_seconds")
+
+// callContext is the context of one call of a handler. It ends at its deadline,
+// when the call returns, when the message is lost to another consumer, and when
+// base ends because the engine waits no longer.
+//
+// A context of the standard library costs four allocations and more time than
+// the rest of a fast handler's way. This one is a field of its task and makes a
+// context of the standard library when somebody asks for Done, and when it has
+// ended, so that its error and cause are the right ones.
+type callContext struct {
+	base     context.Context
+	deadline time.Time
+	ended    atomic.Pointer[ending]
+	derived  atomic.Pointer[derivedContext]
+}
+
+// ending is why a call's context ended before its deadline.
+type ending struct{ cause error }
+
+var (
+	callReturned = &ending{context.Canceled}
+	messageLost  = &ending{ErrLost}
+)
+
+type derivedContext struct {
+	context.Context
+	cancel func(cause error)
+}
+
+// begin starts the call. The context is not used before.
+func (c *callContext) begin(base context.Context, deadline time.Time) {
+	c.base, c.deadline = base, deadline
+}
+
+// end ends the context unless it has ended. It may be called from any goroutine.
+func (c *callContext) end(why *ending) {
+	if !c.ended.CompareAndSwap(nil, why) {
+		return
+	}
+	if d := c.derived.Load(); d != nil {
+		d.cancel(why.cause)
+	}
+}
+
+// isLost reports whether the message was lost before or during the call.
+func (c *callContext) isLost() bool { return c.ended.Load() == messageLost }
+
+// Deadline implements [context.Context].
+func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Done implements [context.Context].
+func (c *callContext) Done() <-chan struct{} { return c.derive().Done() }
+
+// Err implements [context.Context].
+func (c *callContext) Err() error {
+	if d := c.derived.Load(); d != nil {
+		return d.Err()
+	}
+	if c.ended.Load() == nil && c.base.Err() == nil && time.Now().Before(c.deadline) {
+		return nil
+	}
+	return c.derive().Err()
+}
+
+// Value implements [context.Context].
+func (c *callContext) Value(key any) any {
+	if d := c.derived.Load(); d != nil {
+		return d.Value(key)
+	}
+	if c.ended.Load() == nil {
+		return c.base.Value(key)
+	}
+	return c.derive().Value(key)
+}
+
+// derive makes the context of the standard library, once.
+func (c *callContext) derive() *derivedContext {
+	if d := c.derived.Load(); d != nil {
+		return d
+	}
+	inner, cancel := context.WithCancelCause(c.base)
+	if e := c.ended.Load(); e != nil { // before the deadline, which may have passed since
+		cancel(e.cause)
+	}
+	outer, stop := context.WithDeadlineCause(inner, c.deadline, ErrHandlerTimeout)
+	d := &derivedContext{Context: outer, cancel: func(cause error) {
+		cancel(cause)
+		stop()
+	}}
+	if !c.derived.CompareAndSwap(nil, d) {
+		d.cancel(context.Canceled)
+		return c.derived.Load()
+	}
+	if e := c.ended.Load(); e != nil {
+		d.cancel(e.cause)
+	}
+	return d
+}

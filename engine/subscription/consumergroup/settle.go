@@ -1,0 +1,144 @@
+package consumergroup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// Done implements [subscription.Settlement]. What it takes is acknowledged with
+// the next read, or within ackDelay.
+func (s *source) Done(tasks []*subscription.Task) {
+	s.inflight.addHandled(tasks)
+	signal(s.added)
+}
+
+// acknowledge calls send with all that waits for acknowledgement; send reports
+// whether it was acknowledged. What was not is kept.
+func (s *source) acknowledge(send func(ids []string) (acked bool, err error)) error {
+	s.inflight.exchange.RLock()
+	defer s.inflight.exchange.RUnlock()
+	ids := s.inflight.takeHandled()
+	acked, err := send(ids)
+	if acked {
+		s.inflight.strike(ids)
+	} else {
+		s.inflight.putBackHandled(ids)
+	}
+	return err
+}
+
+// flush acknowledges all that waits.
+func (s *source) flush(ctx context.Context) error {
+	return s.acknowledge(func(ids []string) (bool, error) {
+		if len(ids) == 0 {
+			return true, nil
+		}
+		err := (*s.membership.Load()).Ack(ctx, ids)
+		if isGone(err) {
+			return true, nil // with its group
+		}
+		return err == nil, err
+	})
+}
+
+// Attempt implements [subscription.Settlement].
+func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) ([]*subscription.Task, error) {
+	return s.settle(ctx, tasks, func(m Membership, tasks []*subscription.Task) ([]string, error) {
+		entries := make([]Entry, len(tasks))
+		for i, t := range tasks {
+			entries[i] = Entry{ID: t.Delivery.ID, Attempts: t.Attempts + 1}
+		}
+		lost, err := m.Attempt(ctx, entries)
+		if err == nil {
+			s.inflight.record(entries)
+		}
+		return lost, err
+	})
+}
+
+// GiveUp implements [subscription.Settlement]: it writes a dead letter for each
+// task, where the subscription keeps them, and acknowledges its entry.
+func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*subscription.Task, error) {
+	if !s.deadLetters {
+		s.Done(tasks)
+		return nil, nil
+	}
+	return s.settle(ctx, tasks, func(m Membership, tasks []*subscription.Task) (lost []string, err error) {
+		ids, entries := make([]string, len(tasks)), make([]deadletter.Entry, len(tasks))
+		for i, t := range tasks {
+			ids[i] = t.Delivery.ID
+			entries[i] = deadletter.Compose(t.Delivery, deadletter.Metadata{
+				OriginalStream: t.Delivery.Stream,
+				OriginalID:     t.Delivery.ID,
+				ConsumerGroup:  s.member.Group,
+				Consumer:       s.member.Consumer,
+				FailedAt:       t.FailedAt,
+				RetryCount:     t.Attempts,
+				FailureReason:  fmt.Sprintf("%T: %v", t.Err, t.Err), // as the original writes it
+			})
+		}
+		unsure := s.inflight.inDoubt(ids)
+		if lost, err = m.DeadLetter(ctx, entries); err != nil {
+			s.inflight.doubt(ids)
+			return nil, err
+		}
+		// What an earlier try may have written, and is no longer pending here, it
+		// did write.
+		lost = slices.DeleteFunc(lost, func(id string) bool { return unsure[id] })
+		s.inflight.strike(slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(lost, id) }))
+		return lost, nil
+	})
+}
+
+// settle calls do with the tasks. What do finds lost may have been dropped with
+// this consumer or its group: it is claimed back where that is so, and tried
+// once more. It returns all tasks that are lost.
+func (s *source) settle(ctx context.Context, tasks []*subscription.Task,
+	do func(Membership, []*subscription.Task) (lost []string, err error),
+) (lost []*subscription.Task, err error) {
+	for range 2 {
+		m := s.membership.Load()
+		s.inflight.exchange.RLock()
+		ids, err := do(*m, tasks)
+		s.inflight.exchange.RUnlock()
+		if isGone(err) {
+			if err = s.rejoin(ctx, m); err == nil {
+				ids = idsOf(tasks)
+			}
+		}
+		if err != nil || len(ids) == 0 {
+			return lost, err
+		}
+		gone, err := s.renew(ctx)
+		lost = append(lost, gone...)
+		if err != nil {
+			return lost, err
+		}
+		tasks = slices.DeleteFunc(slices.Clone(tasks), func(t *subscription.Task) bool {
+			return !slices.Contains(ids, t.Delivery.ID) || slices.Contains(gone, t)
+		})
+		if len(tasks) == 0 {
+			return lost, nil
+		}
+	}
+	return lost, fmt.Errorf("%d entries of %q were dropped from the group again and again", len(tasks), s.member.Stream)
+}
+
+func idsOf(tasks []*subscription.Task) []string {
+	ids := make([]string, len(tasks))
+	for i, t := range tasks {
+		ids[i] = t.Delivery.ID
+	}
+	return ids
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

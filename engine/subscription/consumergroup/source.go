@@ -1,0 +1,342 @@
+package consumergroup
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/retry"
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+const (
+	// longestBlock bounds one blocking read, so that stopping is prompt: a
+	// client does not interrupt a read under way.
+	longestBlock = time.Second
+	// claimEvery is how often entries that departed engines released are looked
+	// for.
+	claimEvery = time.Second
+)
+
+// Over returns what opens the sources of subscriptions to streams of a broker.
+// The broker is closed by who opened it.
+func Over(b Broker) subscription.Opener { return opener{b} }
+
+type opener struct{ broker Broker }
+
+// Open implements [subscription.Opener].
+func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
+	return &source{
+		broker: o.broker, log: log, inflight: newInflight(),
+		member: Member{
+			Stream: c.Stream, Group: c.Group, Consumer: consumerName(subscription.ShortName(c.Handler)), FromEnd: c.FromEnd,
+		},
+		deadLetters: c.DeadLetters,
+		block:       min(c.BlockingTimeout, longestBlock),
+		renewEvery:  c.ClaimIdle / 3,
+		added:       make(chan struct{}, 1),
+		reclaim:     make(chan struct{}, 1),
+	}
+}
+
+// consumerName is unique to this process and start, as the original's is.
+func consumerName(handler string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	var random [3]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return fmt.Sprintf("%s-%s-%d-%s", handler, host, os.Getpid(), hex.EncodeToString(random[:]))
+}
+
+// source implements [subscription.Source].
+type source struct {
+	broker      Broker
+	member      Member
+	log         *slog.Logger
+	deadLetters bool // what is given up is kept in the stream's dead-letter queue
+	block       time.Duration
+	renewEvery  time.Duration
+	inflight    *inflight
+
+	// membership is set by the first join, and replaced when the group had to
+	// be made again. joining is held while it is made.
+	membership atomic.Pointer[Membership]
+	joining    sync.Mutex
+	position   position
+	// lastRead is when a read last worked, in nanoseconds since 1970: while
+	// reads work, the group exists.
+	lastRead atomic.Int64
+
+	// These belong to the goroutine that calls Next.
+
+	// doubted says that a reply was lost since this consumer's entries were last
+	// listed, and relist when a read that the server did not give up is over for
+	// certain.
+	doubted bool
+	relist  time.Time
+	listing bool   // the listing of this consumer's entries goes on
+	after   string // the last id listed
+	claimed time.Time
+	full    bool // the last read was full: more is waiting
+
+	added   chan struct{} // there is something to acknowledge
+	reclaim chan struct{} // the group was made again
+	waiting atomic.Bool   // Next waits for entries and takes no acknowledgements
+}
+
+// position is the highest id that the group is known to have delivered.
+type position struct {
+	mu sync.Mutex
+	id message.EntryID
+}
+
+func (p *position) raise(id message.EntryID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id.Compare(p.id) > 0 {
+		p.id = id
+	}
+}
+
+func (p *position) reset(id message.EntryID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.id = id
+}
+
+func (p *position) get() message.EntryID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id
+}
+
+// Next implements [subscription.Intake].
+func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error) {
+	m := s.membership.Load()
+	tasks, err := s.next(ctx, max)
+	if isGone(err) {
+		if err = s.rejoin(ctx, m); err == nil {
+			signal(s.reclaim)
+		}
+	}
+	if err != nil {
+		// The lost reply may have delivered entries that only a listing finds. A
+		// server goes on for a while with a read whose client is gone, so they
+		// are listed once more later.
+		s.doubted, s.listing, s.after = true, true, ""
+		s.relist = time.Now().Add(2 * longestBlock)
+	}
+	return tasks, err
+}
+
+// next is one turn: what is pending for this consumer and unknown, then what
+// was released, then what is new.
+func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error) {
+	if s.membership.Load() == nil {
+		if err := s.join(ctx); err != nil {
+			return nil, err
+		}
+		s.doubted, s.listing, s.after = true, true, ""
+	}
+	m := *s.membership.Load()
+	if !s.relist.IsZero() && !s.listing && time.Now().After(s.relist) {
+		s.relist, s.listing, s.after = time.Time{}, true, ""
+	}
+	for s.listing && ctx.Err() == nil {
+		if tasks, err := s.listOwn(ctx, m, max); err != nil || len(tasks) > 0 {
+			return tasks, err
+		}
+	}
+	if time.Since(s.claimed) >= claimEvery {
+		got, more, err := m.ClaimReleased(ctx, max)
+		if err != nil {
+			return nil, err
+		}
+		tasks := s.inflight.enter(got, 0)
+		if !more {
+			s.claimed = time.Now()
+		}
+		if more || len(tasks) > 0 {
+			return tasks, nil
+		}
+	}
+	return s.read(ctx, m, max)
+}
+
+// listOwn enters a page of what is pending for this consumer and unknown.
+func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []*subscription.Task, err error) {
+	s.inflight.exchange.Lock()
+	defer s.inflight.exchange.Unlock()
+	own, more, err := m.Pending(ctx, s.after, max)
+	if err != nil {
+		return nil, err
+	}
+	unknown = s.inflight.enter(own, 1)
+	if len(unknown) > 0 {
+		s.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(unknown))
+	}
+	if len(own) > 0 {
+		s.after = own[len(own)-1].ID
+	}
+	if !more {
+		s.listing, s.doubted = false, false
+	}
+	return unknown, nil
+}
+
+// read takes new entries. It waits for them only when there is nothing to
+// acknowledge and the last read was not full.
+func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscription.Task, error) {
+	var got []message.Delivery
+	var err error
+	tried := false
+	if s.full || s.inflight.hasHandled() {
+		tried = true
+		err = s.acknowledge(func(ids []string) (acked bool, err error) {
+			got, acked, err = m.Read(ctx, Read{Max: max, Acks: ids})
+			return acked, err
+		})
+	}
+	if err == nil && len(got) == 0 && (!tried || !s.full) {
+		s.waiting.Store(true)
+		if !s.inflight.hasHandled() { // what was handled meanwhile is acknowledged first
+			got, _, err = m.Read(ctx, Read{Max: max, Block: s.block})
+		}
+		s.waiting.Store(false)
+	}
+	s.full = len(got) >= max
+	if err == nil {
+		s.lastRead.Store(time.Now().UnixNano())
+	}
+	if len(got) > 0 {
+		if id, err := message.ParseEntryID(got[len(got)-1].ID); err == nil {
+			s.position.raise(id)
+		}
+	}
+	return s.inflight.enter(got, 1), err
+}
+
+// Reload implements [subscription.Reloader].
+func (s *source) Reload(ctx context.Context, tasks []*subscription.Task) error {
+	got, err := (*s.membership.Load()).Bodies(ctx, idsOf(tasks))
+	if err != nil {
+		return err
+	}
+	for i, d := range got {
+		tasks[i].Delivery.Fields = d.Fields
+	}
+	return nil
+}
+
+// join makes the group where it does not exist.
+func (s *source) join(ctx context.Context) error {
+	s.joining.Lock()
+	defer s.joining.Unlock()
+	m, err := s.broker.Join(ctx, s.member)
+	if err != nil {
+		return err
+	}
+	if id, err := m.Position(ctx); err == nil {
+		s.position.raise(id)
+	}
+	s.lastRead.Store(time.Now().UnixNano())
+	s.membership.Store(&m)
+	return nil
+}
+
+// rejoin makes a group again that was found gone through a membership, at the
+// position up to which it is known to have delivered. What is in flight is to be
+// claimed back then.
+func (s *source) rejoin(ctx context.Context, through *Membership) error {
+	s.joining.Lock()
+	defer s.joining.Unlock()
+	if s.membership.Load() != through {
+		return nil // another goroutine found it gone too
+	}
+	member := s.member
+	member.Resume, member.FromEnd = s.position.get(), false
+	m, err := s.broker.Join(ctx, member)
+	if err != nil {
+		return err
+	}
+	id, err := m.Position(ctx)
+	if err == nil {
+		s.position.reset(id)
+	}
+	s.membership.Store(&m)
+	s.log.WarnContext(ctx, "consumer group was gone and was created again; what its other consumers had pending is not in it any more",
+		"position", id.String(), "last_known", member.Resume.String())
+	return nil
+}
+
+// Close implements [subscription.Intake].
+func (s *source) Close(ctx context.Context) error {
+	if s.membership.Load() == nil {
+		return nil
+	}
+	m := *s.membership.Load()
+	return errors.Join(
+		insist(ctx, s.flush),
+		insist(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
+		insist(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
+}
+
+// insist tries until fn succeeds or ctx ends, since nothing is tried afterwards.
+func insist(ctx context.Context, fn func(context.Context) error) error {
+	var backoff retry.Backoff
+	for {
+		err := fn(ctx)
+		if err == nil || !retry.Sleep(ctx, backoff.Next()) {
+			return err
+		}
+	}
+}
+
+// listRest enters, to be released, what a lost reply has left behind.
+func (s *source) listRest(ctx context.Context, m Membership) error {
+	const page = 100
+	if !s.doubted {
+		return nil
+	}
+	s.listing, s.after = true, ""
+	for s.listing {
+		if _, err := s.listOwn(ctx, m, page); isGone(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release gives back what is held: what was not finished, and what was finished
+// and could not be acknowledged, which is then handled again rather than never.
+func (s *source) release(ctx context.Context, m Membership) error {
+	var entries []Entry
+	for _, t := range s.inflight.all() {
+		attempts := t.Attempts
+		if t.UnderWay {
+			attempts++
+		}
+		entries = append(entries, Entry{ID: t.Delivery.ID, Attempts: attempts})
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	s.log.Info("releasing what was not finished", "entries", len(entries))
+	if _, err := m.Release(ctx, entries); err != nil && !isGone(err) {
+		return fmt.Errorf("%d entries of %q could not be released and stay pending for consumer %q: %w",
+			len(entries), s.member.Stream, s.member.Consumer, err)
+	}
+	return nil
+}

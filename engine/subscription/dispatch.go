@@ -1,0 +1,469 @@
+package subscription
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+const (
+	// waitFactor times MessagesPerTick is how many tasks may be unsettled
+	// before reading stops.
+	waitFactor = 10
+	// maxFollowers is how many messages of the same key a worker gets behind
+	// the first.
+	maxFollowers = 31
+	// collectEvery is how often the finished tasks of a run under way are
+	// settled.
+	collectEvery = 25 * time.Millisecond
+	// cancelGrace is how long a stop waits for handlers whose context has ended.
+	cancelGrace = time.Second
+)
+
+// dispatcher decides which task is called when, and settles what comes back.
+// All of its state belongs to the goroutine that runs it.
+type dispatcher struct {
+	cfg         Config
+	source      Source
+	budget      *Budget
+	instruments *instruments
+	status      *status
+	log         *slog.Logger
+	began       time.Time
+
+	// Tasks to be called: those of first come before those of ready. A task is
+	// in one of the two, or queues behind its key, or waits, or is in a run, or
+	// is with one of the background steps below.
+	first   []*Task
+	ready   []*Task
+	keys    keyOrder
+	waiting waitlist
+	outage  outage
+	open    int     // accepted and not settled
+	done    []*Task // handled, to be given to the source
+
+	idle     int               // workers without a run
+	running  map[*run]struct{} // the runs of the others
+	runs     chan *run
+	finished chan *run
+
+	// Background steps talk to the source; each takes one batch at a time.
+	recording  step // puts coming attempts on record
+	givingUp   step // writes dead letters
+	reloading  step // reads bodies again
+	unwritten  int  // dead letters that could not be written yet
+	stuck      int  // calls beyond their time-out
+	unloads    bool // the source can read bodies again
+	results    chan func()
+	over       chan struct{} // closed when results are no longer taken
+	settling   context.Context
+	background sync.WaitGroup
+	stopping   atomic.Bool
+}
+
+// step is something done to tasks in the background, a batch at a time.
+type step struct {
+	tasks   []*Task
+	busy    bool
+	failing bool // what the log last said
+}
+
+func newDispatcher(r *Runner, settling context.Context) *dispatcher {
+	_, unloads := r.source.(Reloader)
+	return &dispatcher{
+		cfg: r.cfg, source: r.source, budget: r.budget, instruments: r.instruments, status: &r.status, log: r.log,
+		began: time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
+		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
+		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency),
+		unloads: unloads, results: make(chan func()), over: make(chan struct{}), settling: settling,
+	}
+}
+
+// run dispatches until ctx ends, and then until the handlers under way have
+// returned; those get until work ends. It returns the tasks whose handlers did
+// not return.
+func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task) (underWay []*Task) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		d.start()
+		d.publishStatus()
+		timer.Reset(d.untilNext())
+		offered := batches
+		if !d.wantsBatch() {
+			offered = nil
+		}
+		select {
+		case <-ctx.Done():
+		case tasks := <-offered:
+			d.accept(tasks)
+		case r := <-d.finished:
+			d.finish(r)
+		case tasks := <-lost:
+			d.lose(tasks)
+		case apply := <-d.results:
+			apply()
+		case <-timer.C:
+			d.wake()
+			d.collectRunning()
+		}
+	}
+	return d.drain(work, lost)
+}
+
+// drain waits for the handlers under way and for the dead letters that are being
+// written. No call is started any more, and no failed write is repeated.
+func (d *dispatcher) drain(work context.Context, lost <-chan []*Task) (underWay []*Task) {
+	d.stopping.Store(true)
+	close(d.runs)
+	collect := time.NewTicker(collectEvery)
+	defer collect.Stop()
+	ended := work.Done()
+	var grace, writing <-chan time.Time
+	for d.writeDeadLetters(); len(d.running) > 0 || d.givingUp.busy; d.writeDeadLetters() {
+		if len(d.running) == 0 && writing == nil {
+			writing = time.After(closeTimeout)
+		}
+		select {
+		case r := <-d.finished:
+			d.finish(r)
+		case tasks := <-lost:
+			d.lose(tasks)
+		case apply := <-d.results:
+			apply()
+		case <-collect.C:
+			d.collectRunning()
+		case <-ended:
+			ended, grace = nil, time.After(cancelGrace)
+		case <-grace:
+			d.collectRunning()
+			for r := range d.running {
+				t := r.tasks[r.current.Load()]
+				t.UnderWay = true
+				underWay = append(underWay, t)
+			}
+			d.publishStatus()
+			return underWay
+		case <-writing:
+			return nil
+		}
+	}
+	d.publishStatus()
+	return nil
+}
+
+// wantsBatch says whether a batch may be taken: all that may be called is under
+// way, and not too much is unsettled. While the target is down one may be taken
+// if all in hand has found it so: another message may be answered.
+func (d *dispatcher) wantsBatch() bool {
+	if d.open >= waitFactor*d.cfg.MessagesPerTick {
+		return false
+	}
+	if d.outage.down() {
+		untried := func(t *Task) bool { return !t.foundDown() }
+		return !slices.ContainsFunc(d.first, untried) && !slices.ContainsFunc(d.ready, untried)
+	}
+	return len(d.first)+len(d.ready) == 0 && d.idle > 0
+}
+
+// accept decodes a batch and lines it up.
+func (d *dispatcher) accept(tasks []*Task) {
+	d.open += len(tasks)
+	var counts counts
+	for _, t := range tasks {
+		t.call = &t.firstCall
+		if t.lost {
+			d.drop(t)
+			continue
+		}
+		if t.Delivery.Gone() {
+			d.ghost(t)
+			continue
+		}
+		if err := d.decode(t); err != nil {
+			d.giveUp(t, err)
+			continue
+		}
+		if t.Attempts > max(d.cfg.Retry.MaxAttempts, 1) {
+			d.giveUp(t, poison(t.Attempts))
+			continue
+		}
+		if d.isForeign(t) {
+			counts.skipped++
+			d.handled(t)
+			continue
+		}
+		d.ready = append(d.ready, t)
+	}
+	d.instruments.count(counts)
+	d.flushDone()
+}
+
+// poison is why a message is given up that several processes began and none
+// finished.
+func poison(attempts int) error {
+	if attempts == math.MaxInt {
+		return errors.New("its delivery count marks it as one that must not be attempted")
+	}
+	return fmt.Errorf("attempted %d times by processes that did not finish it", attempts)
+}
+
+// decode reads a message in the subscription's format, verifies it, and finds
+// what its order is kept by. Entries of foreign shape belong to no aggregate:
+// their stream is the whole stream, which none shall hold up.
+func (d *dispatcher) decode(t *Task) (err error) {
+	switch d.cfg.Format {
+	case handler.FormatFields:
+		t.envelope, err = message.FromFields(t.Delivery)
+	case handler.FormatObject:
+		t.envelope, err = message.FromObject(t.Delivery)
+	default:
+		if t.envelope, err = message.FromDelivery(t.Delivery); err == nil && !d.cfg.SkipChecksums {
+			err = t.envelope.Verify()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	switch d.cfg.Order {
+	case OrderNone:
+	case OrderStream:
+		if t.envelope.Metadata.Domain.Kind != message.KindBroker {
+			t.key = t.envelope.Metadata.Headers.Stream
+		}
+	default:
+		t.key, _ = message.FieldText(t.envelope.Data, d.cfg.Order)
+	}
+	return nil
+}
+
+// isForeign says whether the message's origin is another than the one this
+// subscription is limited to.
+func (d *dispatcher) isForeign(t *Task) bool {
+	want := d.cfg.OriginStream
+	return want != "" && message.Category(t.envelope.Metadata.Domain.OriginStream) != want
+}
+
+// start gives tasks to idle workers, and what cannot be called yet to the
+// background steps.
+func (d *dispatcher) start() {
+	for d.idle > 0 {
+		tasks := d.take()
+		if len(tasks) == 0 {
+			break
+		}
+		for _, t := range tasks {
+			if t.call.base != nil { // used: a handler may have kept it
+				t.call = new(callContext)
+			}
+		}
+		r := &run{tasks: tasks}
+		r.callBegan.Store(int64(time.Since(d.began)))
+		d.running[r] = struct{}{}
+		d.idle--
+		d.runs <- r
+	}
+	d.record()
+	d.writeDeadLetters()
+	d.reload()
+}
+
+// take picks the tasks of the next run. A single worker gets all that may be
+// called, so that fast handlers cost no hand-over each. Several workers get one
+// task each, which holds its key, and the first of those behind it. While the
+// target is down one task is tried: first those that have not found it down,
+// then those that found it so longest ago, since one message may be what brings
+// the target down, and so may several.
+func (d *dispatcher) take() []*Task {
+	down := d.outage.down()
+	switch {
+	case down && !d.mayProbe():
+		return nil
+	case down:
+		d.ready = append(d.first, d.ready...)
+		d.first = nil
+		slices.SortStableFunc(d.ready, func(a, b *Task) int { return a.foundDownAt().Compare(b.foundDownAt()) })
+	case d.cfg.Concurrency == 1:
+		all := d.first
+		if len(all) == 0 {
+			all = d.ready
+		} else {
+			all = append(all, d.ready...)
+		}
+		d.first, d.ready = nil, nil
+		return slices.DeleteFunc(all, func(t *Task) bool { return d.keys.blocked(t) || !d.isCallable(t) })
+	}
+	for {
+		t := d.pop()
+		if t == nil {
+			return nil
+		}
+		if !d.keys.claim(t) || !d.isCallable(t) {
+			continue
+		}
+		if down {
+			return []*Task{t}
+		}
+		return append([]*Task{t}, d.keys.followers(t, maxFollowers)...)
+	}
+}
+
+// mayProbe says whether a call may be started while the target is down: a probe
+// is due, and no call begun after the outage is under way.
+func (d *dispatcher) mayProbe() bool {
+	if time.Now().Before(d.outage.probe) {
+		return false
+	}
+	since := int64(d.outage.since.Sub(d.began))
+	for r := range d.running {
+		if r.callBegan.Load() > since {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *dispatcher) pop() (t *Task) {
+	switch {
+	case len(d.first) > 0:
+		t, d.first = d.first[0], d.first[1:]
+	case len(d.ready) > 0:
+		t, d.ready = d.ready[0], d.ready[1:]
+	}
+	return t
+}
+
+// isCallable says whether a task can be called now. Where it cannot, it is put
+// where it belongs; one that still is to be called holds its key.
+func (d *dispatcher) isCallable(t *Task) bool {
+	switch {
+	case t.lost:
+		d.drop(t)
+	case t.stage == toGiveUp:
+		d.keys.claim(t)
+		d.givingUp.tasks = append(d.givingUp.tasks, t)
+	case t.unloaded:
+		d.keys.claim(t)
+		d.reloading.tasks = append(d.reloading.tasks, t)
+	case t.Recorded < t.Attempts+1:
+		d.keys.claim(t)
+		d.recording.tasks = append(d.recording.tasks, t)
+	default:
+		return true
+	}
+	return false
+}
+
+// finish takes a run back that is over.
+func (d *dispatcher) finish(r *run) {
+	delete(d.running, r)
+	d.idle++
+	d.collect(r, len(r.tasks))
+	d.first = append(d.first, r.back...)
+}
+
+// collectRunning settles what is finished of the runs under way, since a slow
+// handler must not hold up the acknowledgement of those before it, and notes
+// the calls that run beyond their time-out.
+func (d *dispatcher) collectRunning() {
+	for r := range d.running {
+		current := int(r.current.Load())
+		d.collect(r, current)
+		if time.Since(d.began)-time.Duration(r.callBegan.Load()) <= d.cfg.HandlerTimeout {
+			continue
+		}
+		if t := r.tasks[current]; !t.overdue.Swap(true) {
+			d.stuck++
+			d.log.Error("handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
+				d.of(t), "timeout", d.cfg.HandlerTimeout.String())
+		}
+	}
+}
+
+// collect settles the tasks of a run up to an index.
+func (d *dispatcher) collect(r *run, end int) {
+	var counts counts
+	for _, t := range r.tasks[r.collected:end] {
+		if t.overdue.Swap(false) {
+			d.stuck--
+		}
+		following := t.follows && !t.holds // it still queues behind its key
+		t.follows = false
+		switch {
+		case t.lost && !following:
+			d.drop(t)
+		case t.lost: // dropped when it has its turn
+		case !t.notRun:
+			d.settle(t, &counts)
+		case !following && !d.keys.blocked(t):
+			r.back = append(r.back, t)
+		}
+	}
+	r.collected = end
+	d.flushDone()
+	d.instruments.count(counts)
+}
+
+// wake lines up what is due.
+func (d *dispatcher) wake() {
+	now := time.Now()
+	for d.waiting.Len() > 0 && !d.waiting.first().due.After(now) {
+		t := d.waiting.next()
+		if t.stage == toGiveUp {
+			d.givingUp.tasks = append(d.givingUp.tasks, t)
+		} else {
+			d.first = append(d.first, t)
+		}
+	}
+}
+
+// untilNext is how long nothing happens by itself.
+func (d *dispatcher) untilNext() time.Duration {
+	next := time.Hour
+	callable := d.idle > 0 && len(d.first)+len(d.ready) > 0
+	if callable && !d.outage.down() {
+		return 0
+	}
+	if len(d.running) > 0 {
+		next = collectEvery
+	}
+	if d.waiting.Len() > 0 {
+		next = min(next, time.Until(d.waiting.first().due))
+	}
+	if callable {
+		if probe := time.Until(d.outage.probe); probe > 0 {
+			next = min(next, probe)
+		} else {
+			next = min(next, collectEvery)
+		}
+	}
+	return max(next, 0)
+}
+
+// inBackground runs fn beside the dispatcher; the function that it returns is
+// run by the dispatcher.
+func (d *dispatcher) inBackground(fn func(ctx context.Context) func()) {
+	d.background.Go(func() {
+		apply := fn(d.settling)
+		select {
+		case d.results <- apply:
+		case <-d.over:
+		}
+	})
+}
+
+func (d *dispatcher) publishStatus() {
+	d.status.waiting.Store(int64(d.waiting.Len()))
+	d.status.stuckCalls.Store(int64(d.stuck))
+	d.status.deadLettersWaiting.Store(int64(d.unwritten))
+	d.status.open.Store(int64(d.open))
+}

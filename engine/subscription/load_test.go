@@ -1,0 +1,199 @@
+package subscription_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/broker/brokertest"
+	"github.com/observatory-go/observatory/engine/broker/memorybroker"
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+)
+
+// slowLink is a broker behind a link on which a reply of more than so many
+// entries does not arrive before the socket time-out. What it delivered is
+// pending all the same.
+type slowLink struct {
+	consumergroup.Broker
+	entries int
+}
+
+func (l *slowLink) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
+	joined, err := l.Broker.Join(ctx, m)
+	return &slowMembership{joined, l}, err
+}
+
+type slowMembership struct {
+	consumergroup.Membership
+	link *slowLink
+}
+
+func (m *slowMembership) arrived(got []message.Delivery, err error) ([]message.Delivery, error) {
+	if err == nil && len(got) > m.link.entries {
+		return nil, os.ErrDeadlineExceeded // a net.Error that is a time-out
+	}
+	return got, err
+}
+
+func (m *slowMembership) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
+	got, acked, err := m.Membership.Read(ctx, r)
+	got, late := m.arrived(got, err)
+	return got, acked && late == nil, late
+}
+
+func (m *slowMembership) Pending(ctx context.Context, after string, max int) ([]message.Delivery, bool, error) {
+	got, more, err := m.Membership.Pending(ctx, after, max)
+	got, err = m.arrived(got, err)
+	return got, more, err
+}
+
+func (m *slowMembership) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, bool, error) {
+	got, more, err := m.Membership.ClaimReleased(ctx, max)
+	got, err = m.arrived(got, err)
+	return got, more, err
+}
+
+func newSlowKind(entries int) kind {
+	broker := brokertest.NewFlaky(memorybroker.New())
+	return groupKind{broker: broker, link: &slowLink{broker, entries}}
+}
+
+func TestABatchThatIsTooLargeForTheLinkIsReadInSmallerParts(t *testing.T) {
+	inBubbleOver(t, func() kind { return newSlowKind(12) }, func(t *testing.T, b *bench) {
+		c := config()
+		c.MessagesPerTick = 100
+		c.Order = subscription.OrderNone
+		var want []string
+		for i := range 1000 {
+			want = append(want, fmt.Sprintf("a/%d", i))
+		}
+		b.publish(want...)
+		b.run(c, succeed)
+		b.pass(5 * time.Minute)
+		require.ElementsMatch(t, want, b.ids(), "each once")
+		require.Zero(t, b.kind.unfinished(b))
+	})
+}
+
+func TestWhatWasReleasedIsClaimedInSmallerPartsToo(t *testing.T) {
+	inBubbleOver(t, func() kind { return newSlowKind(12) }, func(t *testing.T, b *bench) {
+		ctx := context.Background()
+		former, err := b.broker.Join(ctx, consumergroup.Member{Stream: stream, Group: group, Consumer: "former"})
+		require.NoError(t, err)
+		var want []string
+		for i := range 300 {
+			want = append(want, fmt.Sprintf("a/%d", i))
+		}
+		b.publish(want...)
+		got, _, err := former.Read(ctx, consumergroup.Read{Max: 300})
+		require.NoError(t, err)
+		var entries []consumergroup.Entry
+		for _, d := range got {
+			entries = append(entries, consumergroup.Entry{ID: d.ID})
+		}
+		_, err = former.Release(ctx, entries)
+		require.NoError(t, err)
+		c := config()
+		c.MessagesPerTick = 100
+		b.run(c, succeed)
+		b.pass(5 * time.Minute)
+		require.ElementsMatch(t, want, b.ids())
+		require.Zero(t, b.kind.unfinished(b))
+	})
+}
+
+// large is an event of about 10 kB.
+func large(t *testing.T, id string) string {
+	t.Helper()
+	return text(t, id, fmt.Sprintf(`{"pad": %q}`, strings.Repeat("x", 10_000)))
+}
+
+func TestBytesInFlightAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(200_000)
+		var most int64
+		c := config()
+		c.MessagesPerTick, c.Concurrency, c.Order = 100, 4, subscription.OrderNone
+		for i := range 500 {
+			b.publishText(large(t, fmt.Sprintf("s%d/1", i)))
+		}
+		b.run(c, func(context.Context, *message.Envelope) error {
+			time.Sleep(10 * time.Millisecond)
+			b.mu.Lock()
+			most = max(most, b.budget.Used())
+			b.mu.Unlock()
+			return nil
+		})
+		b.pass(time.Minute)
+		require.Len(t, b.ids(), 500)
+		require.LessOrEqual(t, most, int64(200_000+2*100_000), "the first read, whose size is not known, takes ten")
+		require.Positive(t, most)
+		require.Zero(t, b.budget.Used(), "all is given back")
+	})
+}
+
+func TestAMessageLargerThanTheBudgetPasses(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(5_000)
+		b.run(config(), succeed)
+		for i := range 30 {
+			b.publishText(large(t, fmt.Sprintf("s%d/1", i)))
+		}
+		b.pass(time.Minute)
+		require.Len(t, b.ids(), 30)
+		require.Zero(t, b.budget.Used())
+	})
+}
+
+func TestMessagesThatWaitLongNeedNoMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(200_000)
+		c := config()
+		c.MessagesPerTick = 10
+		var data []string
+		for i := range 90 {
+			b.publishText(large(t, fmt.Sprintf("s%d/1", i)))
+		}
+		b.run(c, func(_ context.Context, m *message.Envelope) error {
+			if b.nth(m) == 1 {
+				return handler.RetryAfter(time.Hour)
+			}
+			data = append(data, string(m.Data))
+			return nil
+		})
+		b.pass(30 * time.Minute)
+		require.Len(t, b.ids(), 90, "all were tried, though they do not fit into the budget")
+		require.LessOrEqual(t, b.budget.Used(), int64(200_000))
+		b.pass(time.Hour)
+		require.Len(t, data, 90)
+		require.Contains(t, data[89], strings.Repeat("x", 10_000), "the body was read again")
+		require.Zero(t, b.pending())
+		require.Zero(t, b.budget.Used())
+	})
+}
+
+func TestAMessageWhoseBodyCannotBeReadAgainYetWaits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(1)
+		b.publish("a/1")
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if b.nth(m) == 1 {
+				return handler.RetryAfter(time.Hour)
+			}
+			return nil
+		})
+		b.pass(time.Minute)
+		b.broker.Inject(brokertest.Fault{Method: "Bodies", Times: 3})
+		require.Equal(t, 1, b.pending())
+		b.pass(2 * time.Hour)
+		require.Len(t, b.ids(), 2, "called again, once the body could be read")
+	})
+}

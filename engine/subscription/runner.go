@@ -1,0 +1,189 @@
+package subscription
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/retry"
+)
+
+// closeTimeout bounds what a stopping subscription still writes.
+const closeTimeout = 3 * time.Second
+
+// Environment is what a subscription shares with the others of its process.
+type Environment struct {
+	Meter  metric.Meter
+	Logger *slog.Logger
+	// Budget bounds the bytes in flight; nil is a budget of its own.
+	Budget *Budget
+}
+
+// Runner runs one handler on one source.
+type Runner struct {
+	cfg    Config
+	source Source
+	fn     handler.Func
+	log    *slog.Logger
+	budget *Budget
+
+	instruments *instruments
+	status      status
+}
+
+// New makes a subscription; it contacts no server before Run.
+func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if env.Budget == nil {
+		env.Budget = NewBudget(0)
+	}
+	log := env.Logger.With("component", "subscription", "handler", ShortName(c.Handler), "stream", c.Stream, "group", c.Group)
+	r := &Runner{
+		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget,
+	}
+	var err error
+	if r.instruments, err = newInstruments(env.Meter, c, &r.status); err != nil {
+		return nil, fmt.Errorf("subscription %q on %q: %w", c.Handler, c.Stream, err)
+	}
+	return r, nil
+}
+
+// Status tells what the subscription is doing.
+func (r *Runner) Status() Status {
+	return Status{
+		Domain: r.cfg.Domain, Handler: r.cfg.Handler, Group: r.cfg.Group, Stream: r.cfg.Stream,
+		Joined: r.status.joined.Load(), Gate: r.status.gate.reasons(),
+		Waiting:            int(r.status.waiting.Load()),
+		DeadLettersWaiting: int(r.status.deadLettersWaiting.Load()),
+		StuckCalls:         int(r.status.stuckCalls.Load()),
+	}
+}
+
+// StuckError tells of handlers that did not return when their context ended.
+type StuckError struct {
+	Handler, Stream string
+	Entries         []string
+}
+
+// Error names the handler and the entries.
+func (e *StuckError) Error() string {
+	return fmt.Sprintf("handler %q on %q ignored the end of its context; its entries were released: %s",
+		e.Handler, e.Stream, strings.Join(e.Entries, ", "))
+}
+
+// Run consumes the source until ctx ends. Then it stops reading; handlers under
+// way go on until they return or work ends, which ends their contexts. What was
+// not finished is given back, so that another process may take it at once. A
+// source that cannot be reached is waited for.
+//
+// It returns a *StuckError for handlers that ignored the end of their context,
+// and what went wrong while giving back.
+func (r *Runner) Run(ctx, work context.Context) error {
+	defer func() { _ = r.status.registration.Unregister() }()
+	// Writing outlives both reading and handling.
+	settling, endSettling := context.WithCancel(context.WithoutCancel(ctx))
+	defer endSettling()
+	d := newDispatcher(r, settling)
+	batches := make(chan []*Task) // unbuffered: what is sent is the dispatcher's
+	lost := make(chan []*Task)
+
+	var sourceUsers, workers sync.WaitGroup
+	sourceUsers.Go(func() { r.feed(ctx, batches) })
+	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
+	for range r.cfg.Concurrency {
+		w := &worker{
+			fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.instruments.called, began: d.began,
+			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping,
+		}
+		workers.Go(func() { w.loop(work) })
+	}
+
+	underWay := d.run(ctx, work, batches, lost)
+	close(d.over)
+	endSettling()
+	sourceUsers.Wait()
+	d.background.Wait()
+	if len(underWay) == 0 {
+		workers.Wait()
+	}
+
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	err := r.source.Close(closing)
+	for _, t := range underWay {
+		r.budget.add(-t.size)
+	}
+	if len(underWay) > 0 {
+		err = errors.Join(err, r.stuckError(underWay))
+	}
+	return err
+}
+
+func (r *Runner) stuckError(underWay []*Task) error {
+	e := &StuckError{Handler: r.cfg.Handler, Stream: r.cfg.Stream}
+	for _, t := range underWay {
+		e.Entries = append(e.Entries, t.Delivery.ID)
+	}
+	return e
+}
+
+// feed reads batches and offers them, one at a time, until ctx ends. While a
+// batch is not taken none is read. What is not taken at the end the source
+// still knows, and gives back.
+func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
+	size := newReadSize(r.cfg.MessagesPerTick, r.budget)
+	var backoff retry.Backoff
+	failing := false
+	for ctx.Err() == nil {
+		n := size.next(r.status.open.Load() == 0)
+		if n < 1 {
+			retry.Sleep(ctx, budgetPause)
+			continue
+		}
+		tasks, err := r.source.Next(ctx, n)
+		for _, t := range tasks {
+			t.load(r.budget)
+		}
+		size.observe(tasks, err)
+		if err == nil || len(tasks) > 0 {
+			r.status.joined.Store(true)
+		}
+		if len(tasks) > 0 {
+			select {
+			case batches <- tasks:
+			case <-ctx.Done():
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			if !failing {
+				r.log.ErrorContext(ctx, "cannot read; trying again until it works", "error", err)
+			}
+			failing = true
+			retry.Sleep(ctx, backoff.Next())
+			continue
+		case failing:
+			failing = false
+			r.log.Info("reading again")
+		}
+		backoff.Reset()
+		if r.cfg.TickInterval > 0 {
+			retry.Sleep(ctx, r.cfg.TickInterval)
+		}
+	}
+}
+
+// budgetPause is how long a subscription that has no room in the budget waits
+// before it looks again.
+const budgetPause = 50 * time.Millisecond
