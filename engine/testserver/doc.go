@@ -10,5 +10,5 @@
 //
 // Shared servers are shared by tests that run side by side, so a test takes its
 // keys from [Name], and a test that stops, pauses or flushes its server starts
-// one of its own with [StartRedis].
+// one of its own with [StartRedis], [StartRedisCluster] or [StartRedisSentinel].
 package testserver

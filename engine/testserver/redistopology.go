@@ -67,16 +67,18 @@ type RedisSentinel struct {
 }
 
 // StartRedisSentinel starts a master, its replica and a Sentinel for this test
-// alone, and returns when a failover is possible.
+// alone, and returns when a failover is possible. It needs Redis 7.
 func StartRedisSentinel(t testing.TB) *RedisSentinel {
 	t.Helper()
 	const name = "main"
-	s := &RedisSentinel{Master: StartRedis(t), Replica: StartRedis(t)}
+	s := &RedisSentinel{Master: StartRedis(t, "--repl-diskless-sync-delay", "0"), Replica: StartRedis(t, "--repl-diskless-sync-delay", "0")}
 	s.Replica.do(t, "REPLICAOF", "127.0.0.1", s.Master.port)
 	s.Replica.awaitInfo(t, "INFO replication", "master_link_status:up")
 	s.Sentinel = &RedisProcess{t: t, dir: t.TempDir(), sentinel: true}
 	t.Cleanup(s.Sentinel.Stop)
 	s.Sentinel.Start()
+	// By default it asks every ten seconds, and waits as long before it demotes.
+	s.Sentinel.do(t, "SENTINEL", "DEBUG", "info-period", 200, "publish-period", 200, "ping-period", 200)
 	s.Sentinel.do(t, "SENTINEL", "MONITOR", name, "127.0.0.1", s.Master.port, 1)
 	s.Sentinel.do(t, "SENTINEL", "SET", name, "down-after-milliseconds", 1000)
 	s.Sentinel.awaitInfo(t, "INFO sentinel", "status=ok", "slaves=1")

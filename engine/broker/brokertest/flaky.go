@@ -43,7 +43,7 @@ type Flaky struct {
 // NewFlaky wraps a broker. The caller closes it.
 func NewFlaky(b Broker) *Flaky { return &Flaky{Broker: b} }
 
-// Inject arms a fault and returns what clears it. Of several faults that hit
+// Inject arms a fault and returns what clears it. Of several faults of
 // the same call the first injected wins.
 func (f *Flaky) Inject(spec Fault) (clear func()) {
 	armed := &fault{Fault: spec}
@@ -67,8 +67,8 @@ type fault struct {
 	cleared bool
 }
 
-// hits counts one call and says whether the fault strikes it.
-func (f *fault) hits(method string) bool {
+// count counts one call and reports whether the fault is that of this call.
+func (f *fault) count(method string) bool {
 	if f.cleared || f.Method != "" && f.Method != method {
 		return false
 	}
@@ -77,31 +77,31 @@ func (f *fault) hits(method string) bool {
 	return since >= 0 && (f.Times < 0 || since < max(f.Times, 1))
 }
 
-// strike returns the fault that hits this call, if any.
-func (f *Flaky) strike(method string) (struck Fault, hit bool) {
+// faultOf returns the fault of this call, if there is one.
+func (f *Flaky) faultOf(method string) (found Fault, exists bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, armed := range f.faults {
-		if armed.hits(method) && !hit {
-			struck, hit = armed.Fault, true
+		if armed.count(method) && !exists {
+			found, exists = armed.Fault, true
 		}
 	}
-	return struck, hit
+	return found, exists
 }
 
 // try makes a call, or not, as the faults have it.
 func try[T any](f *Flaky, method string, call func() (T, error)) (T, error) {
-	struck, hit := f.strike(method)
-	if !hit {
+	fault, exists := f.faultOf(method)
+	if !exists {
 		return call()
 	}
 	var none T
-	if struck.ReplyLost {
+	if fault.ReplyLost {
 		if _, err := call(); err != nil {
 			return none, err
 		}
 	}
-	return none, struck.Err
+	return none, fault.Err
 }
 
 // tryError is try for methods that return an error alone.

@@ -101,6 +101,9 @@ func (in *inspection) wanted(g *inspectedGroup) int64 {
 // counted where one page can hold one entry more, which would disprove it.
 func (in *inspection) toCount(g *inspectedGroup) int64 {
 	page := max(0, min(in.bounds.page, in.bounds.group-g.behind.n, in.left))
+	if size := g.stream.entryBytes; size > 0 {
+		page = min(page, max(in.bytes, 0)/size)
+	}
 	switch {
 	case g.certainty == uncounted:
 		return page
@@ -114,6 +117,7 @@ func (in *inspection) ask(ctx context.Context, pipe redis.Pipeliner, key groupKe
 	g := in.groups[key]
 	if g.count = in.wanted(g); g.count > 0 {
 		in.left -= g.count
+		in.bytes -= g.count * g.stream.entryBytes
 		after := g.state.delivered
 		if g.behind.n > 0 {
 			after = g.behind.last

@@ -151,7 +151,7 @@ func (b *Broker) run(ctx context.Context, s script, keys []string, args ...any) 
 	}
 	c := call("EVALSHA", s.hash)
 	err := send(ctx, b.commands, c)
-	if says(err, "NOSCRIPT") {
+	if hasCode(err, "NOSCRIPT") {
 		c = call("EVAL", s.source)
 		err = send(ctx, b.commands, c)
 	}

@@ -116,8 +116,9 @@ func (c *connector) connectTo(ctx context.Context, t target, addr string) (net.C
 }
 
 // masterOf asks one Sentinel after the other for the address of the master, the
-// one that answered last first. It is asked for every new connection, so that a failover needs no subscription:
-// the old master closes its connections, or answers READONLY, which ends them.
+// one that answered last first. It is asked for every new connection, so that a
+// failover needs no subscription: the old master closes its connections, or
+// answers READONLY, which ends them.
 func (c *connector) masterOf(ctx context.Context, t target) (string, error) {
 	var errs []error
 	start := int(c.answered.Load())
@@ -149,7 +150,7 @@ func (c *connector) masterOf(ctx context.Context, t target) (string, error) {
 			c.answered.Store(int64(n))
 			return net.JoinHostPort(parts[0], parts[1]), nil
 		}
-		errs = append(errs, fmt.Errorf("Sentinel %s: %w", addr, err))
+		errs = append(errs, fmt.Errorf("sentinel %s: %w", addr, err))
 	}
 	return "", errors.Join(errs...)
 }

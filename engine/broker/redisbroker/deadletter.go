@@ -11,9 +11,10 @@ import (
 // field data and, where the dead letter has one, the field raw.
 //
 // One script writes it and acknowledges the entry that it replaces. In a cluster
-// that has the two keys in different slots it is written first and acknowledged
-// second: a connection that is lost in between leaves both, and the dead letter
-// may be written again.
+// that has the two keys in different slots, ownership is checked, the dead letter
+// written and the entry acknowledged one after the other: what is interrupted in
+// between may be written again, and so may an entry that another consumer claims
+// in between.
 func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error) {
 	queue := deadletter.QueueOf(m.member.Stream)
 	err = m.do(ctx, "dead-letter from", func() error {
@@ -38,7 +39,7 @@ func (m *membership) deadLetter(ctx context.Context, queue string, entries []dea
 		args = append(args, entry.ID, entry.Data, entry.Raw != nil, entry.Raw)
 	}
 	result, err := m.broker.run(ctx, deadLetterScript, []string{m.member.Stream, queue}, args...)
-	if says(err, "CROSSSLOT") {
+	if hasCode(err, "CROSSSLOT") {
 		m.split.Store(true)
 		return m.writeThenAck(ctx, queue, entries)
 	}

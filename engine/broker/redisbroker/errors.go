@@ -21,9 +21,9 @@ func (e serverError) Error() string { return string(e) }
 // RedisError marks it as the server's, as go-redis' own are.
 func (serverError) RedisError() {}
 
-// says reports whether the server refused with this code. In an error of a script
+// hasCode reports whether the server refused with this code. In an error of a script
 // on Redis 6.2 the code stands in the middle.
-func says(err error, code string) bool {
+func hasCode(err error, code string) bool {
 	var refusal redis.Error
 	return errors.As(err, &refusal) && strings.Contains(refusal.Error(), code)
 }
@@ -47,9 +47,9 @@ func (b *Broker) explain(ctx context.Context, err error, keys ...string) error {
 	switch {
 	case err == nil, errors.Is(err, consumergroup.ErrNoGroup), errors.Is(err, broker.ErrWrongType):
 		return err
-	case says(err, "NOGROUP"), says(err, "no such key"):
+	case hasCode(err, "NOGROUP"), hasCode(err, "no such key"):
 		return fmt.Errorf("%w: it was destroyed, or its stream was deleted or replaced: %w", consumergroup.ErrNoGroup, err)
-	case !says(err, "WRONGTYPE"):
+	case !hasCode(err, "WRONGTYPE"):
 		return err
 	}
 	for _, key := range keys {

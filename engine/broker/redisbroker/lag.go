@@ -36,6 +36,7 @@ type streamState struct {
 	first      message.EntryID // of the oldest entry there is; 0-0 in an empty stream
 	added      count           // entries-added: Redis 7
 	maxDeleted message.EntryID // max-deleted-entry-id: Redis 7; 0-0 where nothing was
+	entryBytes int64           // of the larger of the first and the last entry; 0 in an empty stream
 }
 
 // groupState is what XINFO GROUPS says of one group.

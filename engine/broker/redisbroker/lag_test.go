@@ -103,9 +103,11 @@ func TestNoMoreIsFetchedThanTheBoundsAllow(t *testing.T) {
 		"the age, nothing is left":     {inspectedGroup{}, 0, 1},
 		"all was seen":                 {inspectedGroup{behind: stretch{known: true, n: 3, whole: true}}, 50, 0},
 		"the server refused":           {inspectedGroup{refused: true}, 50, 0},
+		"what the bytes allow":         {inspectedGroup{stream: streamState{entryBytes: 200}}, 50, 5},
+		"a small lag of large entries": {inspectedGroup{certainty: plausible, lag: 5, stream: streamState{entryBytes: 200}}, 50, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := &inspection{source: &source{bounds: b}, left: c.left}
+			in := &inspection{source: &source{bounds: b}, left: c.left, bytes: 1000}
 			require.Equal(t, c.want, in.wanted(&c.group))
 		})
 	}

@@ -53,12 +53,12 @@ func (b *Broker) createGroup(ctx context.Context, m consumergroup.Member) error 
 	default:
 		err = b.commands.XGroupCreateMkStream(ctx, m.Stream, m.Group, "0").Err()
 	}
-	if says(err, "BUSYGROUP") {
+	if hasCode(err, "BUSYGROUP") {
 		return nil
 	}
 	// A server that is full, or denies XGROUP to this user, refuses before it
 	// finds that the group exists, which can still be read and drained.
-	if (says(err, "OOM") || says(err, "NOPERM")) && b.hasGroup(ctx, m) {
+	if (hasCode(err, "OOM") || hasCode(err, "NOPERM")) && b.hasGroup(ctx, m) {
 		return nil
 	}
 	return b.explain(ctx, err, m.Stream)

@@ -24,7 +24,7 @@ const (
 func (m *membership) Read(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
 	err = m.do(ctx, "read", func() error {
 		got, acked, err = m.read(ctx, r)
-		if says(err, "UNBLOCKED") {
+		if hasCode(err, "UNBLOCKED") {
 			// The key was deleted, or has moved to another node, while the read
 			// waited; reading again tells which. What was to be acknowledged is.
 			got, _, err = m.readNow(ctx, consumergroup.Read{Max: r.Max})
@@ -121,7 +121,7 @@ func (m *membership) readReply(ctx context.Context, from redis.UniversalClient, 
 		return nil, err
 	}
 	got, err := parseRead(m.member.Stream, buf)
-	if says(err, "READONLY") {
+	if hasCode(err, "READONLY") {
 		leaveReplica(ctx, from, m.member.Stream)
 	}
 	return got, err

@@ -78,7 +78,7 @@ func TestAReplyWithoutEntriesGivesNone(t *testing.T) {
 func TestAnErrorReplyIsTheServersError(t *testing.T) {
 	t.Parallel()
 	_, err := parseRead("s", []byte("-NOGROUP No such key\r\n"))
-	require.True(t, says(err, "NOGROUP"))
+	require.True(t, hasCode(err, "NOGROUP"))
 	require.EqualError(t, err, "NOGROUP No such key")
 }
 

@@ -2,7 +2,10 @@ package redisbroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -18,12 +21,15 @@ var refusals = []string{"READONLY", "NOREPLICAS", "MASTERDOWN", "LOADING", "MISC
 
 // refusalCode is the code of a refusal; "" for every other error and for none.
 func refusalCode(err error) string {
-	for _, code := range refusals {
-		if says(err, code) {
-			return code
-		}
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return ""
 	}
-	return ""
+	code, _, _ := strings.Cut(reply.Error(), " ")
+	if !slices.Contains(refusals, code) {
+		return ""
+	}
+	return code
 }
 
 // serving is what is known of whether the server lets entries be consumed.
@@ -72,9 +78,9 @@ func (b *Broker) noteInspection(ctx context.Context, err error) {
 	}
 	b.serving.mu.Lock()
 	defer b.serving.mu.Unlock()
-	switch {
-	case code == b.serving.reported:
-	case code == "":
+	switch code {
+	case b.serving.reported:
+	case "":
 		b.config.Logger.InfoContext(ctx, "entries can be consumed again")
 	default:
 		b.config.Logger.WarnContext(ctx, "the server refuses that entries are consumed", "reason", err.Error())
@@ -91,7 +97,7 @@ func (b *Broker) noteJoin(m consumergroup.Member, err error) {
 		if !b.serving.get(m).joined {
 			b.serving.set(m, memberState{joined: true})
 		}
-	case says(err, "NOPERM"):
+	case hasCode(err, "NOPERM"):
 		b.serving.set(m, memberState{denied: err})
 	}
 }
@@ -102,7 +108,7 @@ func (m *membership) noteRead(err error) {
 	case err == nil && m.refused.Load():
 		m.refused.Store(false)
 		m.broker.serving.set(m.member, memberState{joined: true})
-	case says(err, "NOPERM"):
+	case hasCode(err, "NOPERM"):
 		m.refused.Store(true)
 		m.broker.serving.set(m.member, memberState{joined: true, denied: err})
 	}
@@ -165,7 +171,7 @@ func (b *Broker) queueProbe(ctx context.Context, pipe redis.Pipeliner) *probe {
 // refusal is why entries cannot be consumed, once the probe's replies are there.
 func (p *probe) refusal() error {
 	for _, c := range p.acks {
-		if code := refusalCode(c.Err()); code != "" && !(c.foreign && code == "NOPERM") {
+		if code := refusalCode(c.Err()); code != "" && (!c.foreign || code != "NOPERM") {
 			return c.Err()
 		}
 	}

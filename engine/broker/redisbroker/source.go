@@ -19,6 +19,8 @@ import (
 // within its context's deadline: one pipeline for everything, and a second one
 // for what is behind or pending (more where entries have to be counted).
 //
+// The broker is up if entries can be consumed; see [Broker.Ping].
+//
 // A group that does not exist is left out, and so is a stream that does not; a
 // dead-letter queue that does not exist is empty. A key of another type is an
 // error: what it would have told is missing, all else is there.
@@ -38,9 +40,10 @@ type bounds struct {
 	page  int64 // in one command; also what a lag of Redis' own must be below to be checked
 	group int64 // of one group; beyond it the lag is a lower bound
 	total int64 // of all groups; beyond it no more is counted
+	bytes int64 // of all of them, as far as the size of the streams' first and last entry tells
 }
 
-var defaultBounds = bounds{page: 1000, group: 10_000, total: 100_000}
+var defaultBounds = bounds{page: 1000, group: 10_000, total: 100_000, bytes: 16 << 20}
 
 func (s *source) Name() string { return "broker:" + s.name }
 
@@ -66,6 +69,7 @@ type inspection struct {
 	server  collector.Broker
 	now     time.Time // by Redis' clock; zero: unknown
 	left    int64     // entries that may still be fetched
+	bytes   int64     // and bytes of them
 	lost    error     // why the connection is
 	errs    []error   // of single keys
 }
@@ -79,6 +83,7 @@ func newInspection(s *source) *inspection {
 		groups:  make(map[groupKey]*inspectedGroup),
 		server:  collector.Broker{Domain: s.domain, Name: s.name},
 		left:    s.bounds.total,
+		bytes:   s.bounds.bytes,
 	}
 	for _, w := range s.watched {
 		in.streams[w.Stream] = &inspectedStream{}
@@ -123,9 +128,9 @@ func connectionError(cmds []redis.Cmder, err error) error {
 // nothing wrong, and a lost connection is not an error of the key.
 func (in *inspection) noteError(key string, err error) {
 	switch {
-	case err == nil, in.lost != nil && errors.Is(err, in.lost), says(err, "no such key"), says(err, "NOGROUP"):
+	case err == nil, in.lost != nil && errors.Is(err, in.lost), hasCode(err, "no such key"), hasCode(err, "NOGROUP"):
 		return
-	case says(err, "WRONGTYPE"):
+	case hasCode(err, "WRONGTYPE"):
 		err = broker.ErrWrongType
 	}
 	in.errs = append(in.errs, fmt.Errorf("%q: %w", key, err))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,6 +236,34 @@ func TestALagFromAFalseNumberOfEntriesReadIsCountedOrNotCalledExact(t *testing.T
 	s.setEntriesRead("400-0", 300)
 	require.Equal(t, collector.Known(0), s.subscription("g").LagExact)
 	require.Equal(t, collector.Known(4700), s.subscription("g").Lag, "Redis' own figure, which may be false")
+}
+
+func TestLargeEntriesAreNotFetchedToBeCounted(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	s := &site{t, server.Client(t), open(t, server.URL), testserver.Name(t)}
+	s.group("g", "0")
+	large := strings.Repeat("x", 1<<20)
+	for range 60 {
+		s.do("XADD", s.stream, "*", "data", large)
+	}
+	s.read(10)
+	before := s.sent()
+	got := s.subscription("g")
+	require.Equal(t, collector.Known(50), got.Lag)
+	require.Equal(t, collector.Known(0), got.LagExact)
+	require.True(t, got.LagSeconds.Known)
+	require.Less(t, s.sent()-before, 8<<20, "the first and the last entry, and the first behind the group")
+}
+
+// sent is how many bytes the server has sent.
+func (s *site) sent() int {
+	s.Helper()
+	_, rest, _ := strings.Cut(s.redis.Info(s.Context(), "stats").Val(), "total_net_output_bytes:")
+	line, _, _ := strings.Cut(rest, "\r\n")
+	n, err := strconv.Atoi(line)
+	require.NoError(s, err)
+	return n
 }
 
 // behind counts the entries behind a group.

@@ -198,9 +198,9 @@ func TestSentinelThatKnowsNoSuchMasterIsNamed(t *testing.T) {
 	t.Parallel()
 	s := testserver.StartRedisSentinel(t)
 	err := open(t, "redis+sentinel://127.0.0.1:1,"+s.Sentinel.Addr+"/other").Ping(t.Context())
-	require.ErrorContains(t, err, `Sentinel 127.0.0.1:1: `)
+	require.ErrorContains(t, err, `sentinel 127.0.0.1:1: `)
 	require.ErrorContains(t, err, `connection refused`)
-	require.ErrorContains(t, err, `Sentinel `+s.Sentinel.Addr+`: knows no master "other"`)
+	require.ErrorContains(t, err, `sentinel `+s.Sentinel.Addr+`: knows no master "other"`)
 
 	roundTrip(t, open(t, "redis+sentinel://127.0.0.1:1,"+s.Sentinel.Addr+"/main/3"))
 	require.Contains(t, s.Master.Client(t).Info(t.Context(), "keyspace").Val(), "db3")

@@ -25,6 +25,9 @@ func parseStream(reply any) (s streamState, err error) {
 			s.added = integer(value)
 		case "first-entry":
 			s.first, err = firstOf(value)
+			s.entryBytes = max(s.entryBytes, sizeOf(value))
+		case "last-entry":
+			s.entryBytes = max(s.entryBytes, sizeOf(value))
 		}
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", name, err)
@@ -122,6 +125,19 @@ func firstOf(value any) (message.EntryID, error) {
 		return message.EntryID{}, fmt.Errorf("expected an entry, got %T", value)
 	}
 	return identifier(entry[0])
+}
+
+// sizeOf is how many bytes of text an entry holds.
+func sizeOf(value any) (n int64) {
+	switch v := value.(type) {
+	case string:
+		return int64(len(v))
+	case []any:
+		for _, part := range v {
+			n += sizeOf(part)
+		}
+	}
+	return n
 }
 
 func whole(found, wanted int, what string) error {

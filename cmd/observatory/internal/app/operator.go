@@ -66,16 +66,13 @@ func (o *Operator) Close() error {
 // catalog lists what an engine of the domain would run.
 func catalog(d *domain.Domain) ([]operate.Subscription, error) {
 	subscriptions, err := d.Subscriptions()
-	if err != nil {
-		return nil, err
-	}
 	var all []operate.Subscription
 	for _, s := range subscriptions {
-		listed := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type}
+		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type}
 		for _, setting := range s.Settings {
-			listed.Settings = append(listed.Settings, operate.Setting(setting))
+			entry.Settings = append(entry.Settings, operate.Setting(setting))
 		}
-		all = append(all, listed)
+		all = append(all, entry)
 	}
-	return all, nil
+	return all, err
 }
