@@ -2,6 +2,7 @@ package consumergroup
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 
@@ -56,8 +57,11 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 		}
 		f.entered++
 		e := &backing[i]
-		e.order, e.recorded = f.entered, d.Attempts+onRecord
-		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, d.Attempts+onRecord
+		e.order, e.recorded = f.entered, d.Attempts
+		if d.Attempts < math.MaxInt { // a mark, not a count
+			e.recorded += onRecord
+		}
+		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, e.recorded
 		f.entries[d.ID] = e
 		tasks = append(tasks, &e.task)
 	}

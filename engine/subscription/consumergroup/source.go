@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -96,28 +97,31 @@ type source struct {
 
 // position is the highest id that the group is known to have delivered.
 type position struct {
-	mu sync.Mutex
-	id message.EntryID
+	mu    sync.Mutex
+	id    message.EntryID
+	known bool // 0-0 is a position too: of a group that has delivered nothing
 }
 
 func (p *position) raise(id message.EntryID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.known = true
 	if id.Compare(p.id) > 0 {
 		p.id = id
 	}
 }
 
+// reset follows a group that was made again.
 func (p *position) reset(id message.EntryID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.id = id
+	p.id, p.known = id, true
 }
 
-func (p *position) get() message.EntryID {
+func (p *position) get() (id message.EntryID, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.id
+	return p.id, p.known
 }
 
 // Next implements [subscription.Intake].
@@ -264,7 +268,10 @@ func (s *source) rejoin(ctx context.Context, through *Membership) error {
 		return nil // another goroutine found it gone too
 	}
 	member := s.member
-	member.Resume, member.FromEnd = s.position.get(), false
+	var known bool
+	if member.Resume, known = s.position.get(); known {
+		member.FromEnd = false
+	}
 	m, err := s.broker.Join(ctx, member)
 	if err != nil {
 		return err
@@ -325,7 +332,7 @@ func (s *source) release(ctx context.Context, m Membership) error {
 	var entries []Entry
 	for _, t := range s.inflight.all() {
 		attempts := t.Attempts
-		if t.UnderWay {
+		if t.UnderWay && attempts < math.MaxInt {
 			attempts++
 		}
 		entries = append(entries, Entry{ID: t.Delivery.ID, Attempts: attempts})
