@@ -27,6 +27,14 @@ func TestWhateverGoesWrongEachMessageEndsOnceAndInOrder(t *testing.T) {
 	}
 }
 
+func TestWhateverGoesWrongEachMessageOfAnEventStoreEndsOnceAndInOrder(t *testing.T) {
+	for seed := range uint64(200) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inBubbleOver(t, newStoreKind, func(_ *testing.T, b *bench) { newModel(b, seed).run() })
+		})
+	}
+}
+
 // model knows what each message will do, and what came of it.
 type model struct {
 	*bench
@@ -102,6 +110,15 @@ func (m *model) add() {
 }
 
 func (m *model) fault() (repair func()) {
+	if k, ok := m.kind.(storeKind); ok {
+		set := func(n int) {
+			k.store.mu.Lock()
+			defer k.store.mu.Unlock()
+			k.store.faults = n
+		}
+		set(1 + m.random.IntN(4))
+		return func() { set(0) }
+	}
 	f := brokertest.Fault{
 		Method: pick(m, "Join", "Read", "Read", "Pending", "ClaimReleased", "Ack", "Attempt", "DeadLetter"),
 		Nth:    m.random.IntN(4), Times: 1 + m.random.IntN(3), ReplyLost: pick(m, true, false),
@@ -174,11 +191,14 @@ func (m *model) leave(f *fate, call string, cut error) error {
 
 // check holds what came of each message against what had to.
 func (m *model) check() {
-	require.Zero(m.t, m.pending())
-	require.Zero(m.t, m.figures().lag)
+	require.Zero(m.t, m.kind.unfinished(m.bench))
 	letters := make(map[string]int)
-	for _, l := range m.deadLetters() {
-		letters[l.Metadata.Headers.ID]++
+	if k, ok := m.kind.(storeKind); ok {
+		letters = k.store.exhausted
+	} else {
+		for _, l := range m.deadLetters() {
+			letters[l.Metadata.Headers.ID]++
+		}
 	}
 	calls := m.config.Retry.MaxAttempts
 	for id, f := range m.fates {
