@@ -210,6 +210,24 @@ func TestWhatIsInFlightForLongIsRenewed(t *testing.T) {
 	require.EqualValues(t, 1, counts, "renewing costs no attempt")
 }
 
+func TestWhatSomebodyHandsToThisConsumerIsHandled(t *testing.T) {
+	t.Parallel()
+	stream := testserver.Name(t)
+	r := newRig(t, testserver.Redis(t).URL)
+	ctx := t.Context()
+	s := r.subscribe(stream, "shop.Mailer", succeed)
+	s.ClaimIdle = time.Second
+	r.run(noHealth, s)
+	r.add(stream, "data", event("m-1"))
+	r.until("it is a member", func() bool { return len(r.calls()) == 1 })
+	own := r.own(stream, "shop.Mailer")
+	id := r.add(stream, "data", event("m-2"))
+	r.until("the next is done", func() bool { return len(r.calls()) == 2 && r.settled(stream, "shop.Mailer") })
+	require.NoError(t, r.client.Do(ctx, "XCLAIM", stream, "shop.Mailer", own, 0, id, "FORCE", "JUSTID").Err())
+	r.until("it is handled again", func() bool { return len(r.calls()) == 3 })
+	r.until("nothing is pending", func() bool { return r.settled(stream, "shop.Mailer") })
+}
+
 func TestAQueueOfAnotherTypeHoldsUpNoOtherAggregate(t *testing.T) {
 	t.Parallel()
 	stream := testserver.Name(t)

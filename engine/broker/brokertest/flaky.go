@@ -160,12 +160,16 @@ type page struct {
 	more bool
 }
 
-func (s *flakyMembership) Pending(ctx context.Context, after string, max int) ([]message.Delivery, bool, error) {
+func (s *flakyMembership) Pending(ctx context.Context, l consumergroup.List) ([]message.Delivery, string, error) {
+	type page struct {
+		got  []message.Delivery
+		next string
+	}
 	p, err := try(s.flaky, "Pending", func() (page, error) {
-		got, more, err := s.membership.Pending(ctx, after, max)
-		return page{got, more}, err
+		got, next, err := s.membership.Pending(ctx, l)
+		return page{got, next}, err
 	})
-	return p.got, p.more, err
+	return p.got, p.next, err
 }
 
 func (s *flakyMembership) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, bool, error) {

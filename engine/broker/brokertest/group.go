@@ -55,7 +55,7 @@ func goneSaysSo(t *testing.T, f *fixture, remove func() error) {
 	for name, operation := range map[string]func() error{
 		"read":           func() error { _, _, err := s.Read(ctx, consumergroup.Read{Max: 1}); return err },
 		"read and ack":   func() error { _, _, err := s.Read(ctx, consumergroup.Read{Max: 1, Acks: ids}); return err },
-		"pending":        func() error { _, _, err := s.Pending(ctx, "", 1); return err },
+		"pending":        func() error { _, _, err := s.Pending(ctx, consumergroup.List{Max: 1}); return err },
 		"claim released": func() error { _, _, err := s.ClaimReleased(ctx, 1); return err },
 		"ack":            func() error { return s.Ack(ctx, ids) },
 		"attempt":        func() error { _, err := s.Attempt(ctx, entriesWith(1, ids...)); return err },

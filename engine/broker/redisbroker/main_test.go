@@ -104,7 +104,7 @@ func read(t *testing.T, s consumergroup.Membership, n int) []message.Delivery {
 
 func pending(t *testing.T, s consumergroup.Membership) []message.Delivery {
 	t.Helper()
-	got, _, err := s.Pending(t.Context(), "", 100)
+	got, _, err := s.Pending(t.Context(), consumergroup.List{Max: 100})
 	require.NoError(t, err)
 	return got
 }

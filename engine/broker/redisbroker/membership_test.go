@@ -45,7 +45,7 @@ func TestAKeyThatTurnedIntoAnotherTypeFailsEveryOperation(t *testing.T) {
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	require.Empty(t, got)
 	require.False(t, acked)
-	_, _, err = s.Pending(t.Context(), "", 1)
+	_, _, err = s.Pending(t.Context(), consumergroup.List{Max: 1})
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	_, err = s.Renew(t.Context(), entries(1, id))
 	require.ErrorIs(t, err, broker.ErrWrongType)

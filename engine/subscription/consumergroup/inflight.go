@@ -68,6 +68,13 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 	return tasks
 }
 
+// has reports whether an entry is in the table.
+func (f *inflight) has(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.entries[id] != nil
+}
+
 // addHandled takes entries whose acknowledgement is all that is missing.
 func (f *inflight) addHandled(tasks []*subscription.Task) {
 	f.mu.Lock()

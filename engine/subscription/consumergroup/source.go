@@ -85,8 +85,9 @@ type source struct {
 	// certain.
 	doubted bool
 	relist  time.Time
-	listing bool   // the listing of this consumer's entries goes on
-	after   string // the last id listed
+	listing bool      // the listing of this consumer's entries goes on
+	after   string    // where it goes on
+	listed  time.Time // when it was through
 	claimed time.Time
 	full    bool // the last read was full: more is waiting
 
@@ -153,7 +154,8 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 		s.doubted, s.listing, s.after = true, true, ""
 	}
 	m := *s.membership.Load()
-	if !s.relist.IsZero() && !s.listing && time.Now().After(s.relist) {
+	again := !s.relist.IsZero() && time.Now().After(s.relist)
+	if !s.listing && (again || time.Since(s.listed) >= s.renewEvery) {
 		s.relist, s.listing, s.after = time.Time{}, true, ""
 	}
 	for s.listing && ctx.Err() == nil {
@@ -181,7 +183,7 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []*subscription.Task, err error) {
 	s.inflight.exchange.Lock()
 	defer s.inflight.exchange.Unlock()
-	own, more, err := m.Pending(ctx, s.after, max)
+	own, next, err := m.Pending(ctx, List{After: s.after, Max: max, Known: s.inflight.has})
 	if err != nil {
 		return nil, err
 	}
@@ -189,11 +191,8 @@ func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []
 	if len(unknown) > 0 {
 		s.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(unknown))
 	}
-	if len(own) > 0 {
-		s.after = own[len(own)-1].ID
-	}
-	if !more {
-		s.listing, s.doubted = false, false
+	if s.after = next; next == "" {
+		s.listing, s.doubted, s.listed = false, false, time.Now()
 	}
 	return unknown, nil
 }
