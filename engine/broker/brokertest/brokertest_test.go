@@ -101,7 +101,7 @@ func TestEveryMethodFailsOnDemand(t *testing.T) {
 		"Pending":       func(ctx context.Context) error { _, _, err := s.Pending(ctx, consumergroup.List{Max: 1}); return err },
 		"ClaimReleased": func(ctx context.Context) error { _, _, err := s.ClaimReleased(ctx, 1); return err },
 		"Renew":         func(ctx context.Context) error { _, err := s.Renew(ctx, entries); return err },
-		"Position":      func(ctx context.Context) error { _, err := s.Position(ctx); return err },
+		"Position":      func(ctx context.Context) error { _, _, err := s.Position(ctx); return err },
 		"Ack":           func(ctx context.Context) error { return s.Ack(ctx, []string{id}) },
 		"Attempt":       func(ctx context.Context) error { _, err := s.Attempt(ctx, entries); return err },
 		"Release":       func(ctx context.Context) error { _, err := s.Release(ctx, entries); return err },

@@ -46,7 +46,7 @@ func closedSaysSo(t *testing.T, f *fixture) {
 		"ack":            func() error { return s.Ack(ctx, ids) },
 		"attempt":        func() error { _, err := s.Attempt(ctx, entriesWith(1, ids...)); return err },
 		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
-		"position":       func() error { _, err := s.Position(ctx); return err },
+		"position":       func() error { _, _, err := s.Position(ctx); return err },
 		"release":        func() error { _, err := s.Release(ctx, entriesWith(1, ids...)); return err },
 	}
 	for name, operation := range operations {

@@ -200,8 +200,16 @@ func (s *flakyMembership) Renew(ctx context.Context, entries []consumergroup.Ent
 	return try(s.flaky, "Renew", func() ([]string, error) { return s.membership.Renew(ctx, entries) })
 }
 
-func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, error) {
-	return try(s.flaky, "Position", func() (message.EntryID, error) { return s.membership.Position(ctx) })
+func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, int, error) {
+	type state struct {
+		delivered message.EntryID
+		pending   int
+	}
+	st, err := try(s.flaky, "Position", func() (state, error) {
+		delivered, pending, err := s.membership.Position(ctx)
+		return state{delivered, pending}, err
+	})
+	return st.delivered, st.pending, err
 }
 
 func (s *flakyMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {

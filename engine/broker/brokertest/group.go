@@ -61,7 +61,7 @@ func goneSaysSo(t *testing.T, f *fixture, remove func() error) {
 		"attempt":        func() error { _, err := s.Attempt(ctx, entriesWith(1, ids...)); return err },
 		"release":        func() error { _, err := s.Release(ctx, entriesWith(1, ids...)); return err },
 		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
-		"position":       func() error { _, err := s.Position(ctx); return err },
+		"position":       func() error { _, _, err := s.Position(ctx); return err },
 	} {
 		require.ErrorIs(t, operation(), consumergroup.ErrNoGroup, name)
 	}

@@ -85,7 +85,7 @@ func (s membership) renew(t *testing.T, entries ...consumergroup.Entry) (lost []
 
 func (s membership) position(t *testing.T) string {
 	t.Helper()
-	position, err := s.Position(t.Context())
+	position, _, err := s.Position(t.Context())
 	require.NoError(t, err, "position")
 	return position.String()
 }

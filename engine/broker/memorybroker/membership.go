@@ -216,10 +216,10 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 	return lost, err
 }
 
-func (m *membership) Position(ctx context.Context) (position message.EntryID, err error) {
+func (m *membership) Position(ctx context.Context) (delivered message.EntryID, pending int, err error) {
 	err = m.do(ctx, "position on", func(g *group, _ *consumer) error {
-		position = g.delivered
+		delivered, pending = g.delivered, len(g.pending)
 		return nil
 	})
-	return position, err
+	return delivered, pending, err
 }

@@ -49,7 +49,7 @@ func TestAKeyThatTurnedIntoAnotherTypeFailsEveryOperation(t *testing.T) {
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	_, err = s.Renew(t.Context(), entries(1, id))
 	require.ErrorIs(t, err, broker.ErrWrongType)
-	_, err = s.Position(t.Context())
+	_, _, err = s.Position(t.Context())
 	require.ErrorIs(t, err, broker.ErrWrongType)
 	_, _, err = s.ClaimReleased(t.Context(), 1)
 	require.ErrorIs(t, err, broker.ErrWrongType)

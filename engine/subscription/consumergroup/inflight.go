@@ -75,6 +75,13 @@ func (f *inflight) has(id string) bool {
 	return f.entries[id] != nil
 }
 
+// size is how many entries are in the table.
+func (f *inflight) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.entries)
+}
+
 // addHandled takes entries whose acknowledgement is all that is missing.
 func (f *inflight) addHandled(tasks []*subscription.Task) {
 	f.mu.Lock()

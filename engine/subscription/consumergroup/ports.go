@@ -124,8 +124,9 @@ type Renewer interface {
 	// they are given, provided that its id is not above the group's position
 	// and its body exists. Everything else that is not this consumer's is lost.
 	Renew(ctx context.Context, entries []Entry) (lost []string, err error)
-	// Position is the id that the group has delivered last.
-	Position(ctx context.Context) (message.EntryID, error)
+	// Position is the id that the group has delivered last, and how many entries
+	// its consumers have pending together.
+	Position(ctx context.Context) (delivered message.EntryID, pending int, err error)
 }
 
 // Entry is an entry in flight and the attempts made for it.

@@ -77,6 +77,9 @@ type source struct {
 	// lastRead is when a read last worked, in nanoseconds since 1970: while
 	// reads work, the group exists.
 	lastRead atomic.Int64
+	// pendingOfOthers is how many entries the group's other consumers had when
+	// the group was looked at last.
+	pendingOfOthers atomic.Int64
 
 	// These belong to the goroutine that calls Next.
 
@@ -249,7 +252,7 @@ func (s *source) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if id, err := m.Position(ctx); err == nil {
+	if id, _, err := m.Position(ctx); err == nil {
 		s.position.raise(id)
 	}
 	s.lastRead.Store(time.Now().UnixNano())
@@ -275,13 +278,13 @@ func (s *source) rejoin(ctx context.Context, through *Membership) error {
 	if err != nil {
 		return err
 	}
-	id, err := m.Position(ctx)
+	id, _, err := m.Position(ctx)
 	if err == nil {
 		s.position.reset(id)
 	}
 	s.membership.Store(&m)
 	s.log.WarnContext(ctx, "consumer group was gone and was created again; what its other consumers had pending is not in it any more",
-		"position", id.String(), "last_known", member.Resume.String())
+		"position", id.String(), "last_known", member.Resume.String(), "pending_of_others", s.pendingOfOthers.Load())
 	return nil
 }
 
