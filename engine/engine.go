@@ -82,7 +82,7 @@ func (c Config) withDefaults() Config {
 //
 // It returns what failed: a port that is taken, handlers that did not stop,
 // entries that could not be released. It does not catch signals, and it does
-// not close brokers: whoever opened them does.
+// not close brokers: their opener does.
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.ran.CompareAndSwap(false, true) {
 		return ErrRunning

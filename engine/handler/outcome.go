@@ -28,7 +28,7 @@ const (
 	Postponed
 	// Down: what the handler depends on is down, whatever the message.
 	Down
-	// Skipped: nobody here handles this type.
+	// Skipped: no route handles this type.
 	Skipped
 )
 

@@ -40,7 +40,7 @@ type model struct {
 	*bench
 	random *rand.Rand
 	config subscription.Config
-	lost   int // replies of Adopt: what such a reply held may be called once more
+	lost   int // replies of ClaimReleased: what such a reply held may be called once more
 
 	guard  sync.Mutex
 	fates  map[string]*fate
@@ -80,7 +80,7 @@ func (m *model) run() {
 		for _, repair := range repairs {
 			repair()
 		}
-		m.pass(6 * time.Second) // the longest backoff: what is given up can be parked
+		m.pass(6 * time.Second) // the longest backoff: what is given up can be dead-lettered
 		if m.random.IntN(2) == 0 {
 			m.endWork()
 		}
@@ -192,19 +192,19 @@ func (m *model) leave(f *fate, call string, cut error) error {
 // check holds what came of each message against what had to.
 func (m *model) check() {
 	require.Zero(m.t, m.kind.unfinished(m.bench))
-	letters := make(map[string]int)
+	found := make(map[string]int)
 	if k, ok := m.kind.(storeKind); ok {
-		letters = k.store.exhausted
+		found = k.store.exhausted
 	} else {
 		for _, l := range m.deadLetters() {
-			letters[l.Metadata.Headers.ID]++
+			found[l.Metadata.Headers.ID]++
 		}
 	}
 	calls := m.config.Retry.MaxAttempts
 	for id, f := range m.fates {
-		require.Equal(m.t, 1, f.through+letters[id], "%s: handled %d times, %d dead letters", id, f.through, letters[id])
+		require.Equal(m.t, 1, f.through+found[id], "%s: handled %d times, %d dead found", id, f.through, found[id])
 		require.LessOrEqual(m.t, f.failed, calls+m.lost, "calls of %s", id)
-		if letters[id] == 1 && f.calls[0] != "reject" {
+		if found[id] == 1 && f.calls[0] != "reject" {
 			require.GreaterOrEqual(m.t, f.failed, calls, "%s was given up early", id)
 		}
 	}

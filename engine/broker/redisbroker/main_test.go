@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -27,21 +27,10 @@ func TestMain(m *testing.M) {
 // clientLog is what go-redis would have printed on standard error.
 var clientLog clientLogger
 
-type clientLogger struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+type clientLogger struct{ testlog.Output }
 
 func (l *clientLogger) Printf(_ context.Context, format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Fprintf(&l.text, format+"\n", args...)
-}
-
-func (l *clientLogger) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	fmt.Fprintf(l, format+"\n", args...)
 }
 
 // at is a config's URI that never changes.
