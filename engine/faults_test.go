@@ -281,7 +281,7 @@ func TestMoreThanAThousandReleasedEntriesComeInTheirOrderBeforeNewOnes(t *testin
 	var want []string
 	for i := range n {
 		want = append(want, fmt.Sprintf("m-%d", i))
-		r.add(stream, "data", event(want[i]))
+		r.add(stream, "data", strings.Replace(event(want[i]), `"stream": "shop::order-`+want[i], `"stream": "shop::order-a`, 1))
 	}
 	require.NoError(t, r.client.XReadGroup(ctx, &redis.XReadGroupArgs{
 		Group: "shop.Mailer", Consumer: "released", Streams: []string{stream, ">"}, Count: 2200,
@@ -290,7 +290,9 @@ func TestMoreThanAThousandReleasedEntriesComeInTheirOrderBeforeNewOnes(t *testin
 	s.MessagesPerTick = 1500
 	r.run(noHealth, s)
 	r.until("all are handled", func() bool { return len(r.calls()) == n })
-	require.Equal(t, want, r.ids())
+	for i, id := range r.ids() {
+		require.Equal(t, want[i], id, "call %d, of one aggregate", i)
+	}
 }
 
 // A link of 100 Mbit/s carries a batch of 100 entries of 1 MB in 8 s, and the
