@@ -283,9 +283,15 @@ func TestMoreThanAThousandReleasedEntriesComeInTheirOrderBeforeNewOnes(t *testin
 		want = append(want, fmt.Sprintf("m-%d", i))
 		r.add(stream, "data", strings.Replace(event(want[i]), `"stream": "shop::order-`+want[i], `"stream": "shop::order-a`, 1))
 	}
-	require.NoError(t, r.client.XReadGroup(ctx, &redis.XReadGroupArgs{
-		Group: "shop.Mailer", Consumer: "released", Streams: []string{stream, ">"}, Count: 2200,
-	}).Err())
+	read, err := r.client.XReadGroup(ctx, &redis.XReadGroupArgs{
+		Group: "shop.Mailer", Consumer: "former", Streams: []string{stream, ">"}, Count: 2200,
+	}).Result()
+	require.NoError(t, err)
+	release := []any{"XCLAIM", stream, "shop.Mailer", "released", 0}
+	for _, m := range read[0].Messages {
+		release = append(release, m.ID)
+	}
+	require.NoError(t, r.client.Do(ctx, append(release, "RETRYCOUNT", 0, "JUSTID")...).Err())
 	s := r.subscribe(stream, "shop.Mailer", succeed)
 	s.MessagesPerTick = 1500
 	r.run(noHealth, s)

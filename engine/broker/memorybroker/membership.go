@@ -123,6 +123,9 @@ func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.
 				attempts = math.MaxInt
 			}
 			got = append(got, p.delivery(m.member.Stream, attempts))
+			if p.count == 0 {
+				p.count = 1 // as a read leaves it
+			}
 		}
 		return nil
 	})

@@ -58,7 +58,9 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 		f.entered++
 		e := &backing[i]
 		e.order, e.recorded = f.entered, d.Attempts
-		if d.Attempts < math.MaxInt { // a mark, not a count
+		if d.Attempts == 0 {
+			e.recorded = 1 // as a read leaves it
+		} else if d.Attempts < math.MaxInt { // which is a mark, not a count
 			e.recorded += onRecord
 		}
 		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, e.recorded

@@ -69,8 +69,9 @@ type Reader interface {
 	// goes on; "" at its end.
 	Pending(ctx context.Context, l List) (got []message.Delivery, next string, err error)
 	// ClaimReleased takes over up to max entries that departing engines
-	// released, oldest first, at no cost to their delivery counts. more says
-	// that others are left.
+	// released, oldest first, at no cost to their delivery counts: one that was
+	// never attempted is then on record as a read leaves it, and needs no Attempt
+	// before its first call. more says that others are left.
 	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error)
 	// Bodies reads entries by their ids, in the order given; one whose body is
 	// gone has no fields.
