@@ -22,9 +22,9 @@ var ErrRunning = errors.New("engine: it runs already, or has run; build a new on
 
 // Engine runs subscriptions. It opens and closes nothing that it was given.
 type Engine struct {
-	cfg           Config
-	subscriptions []*subscription.Runner
-	log           *slog.Logger
+	cfg     Config
+	runners []*subscription.Runner
+	log     *slog.Logger
 
 	started      time.Time
 	ran          atomic.Bool
@@ -47,7 +47,7 @@ func New(c Config) (*Engine, error) {
 			errs = append(errs, err)
 			continue
 		}
-		e.subscriptions = append(e.subscriptions, s)
+		e.runners = append(e.runners, s)
 	}
 	errs = append(errs, e.observe(meter))
 	if err := errors.Join(errs...); err != nil {
@@ -82,7 +82,7 @@ func (c Config) withDefaults() Config {
 //
 // It returns what failed: a port that is taken, handlers that did not stop,
 // entries that could not be released. It does not catch signals, and it does
-// not close brokers: whoever opened them does.
+// not close brokers: their opener does.
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.ran.CompareAndSwap(false, true) {
 		return ErrRunning
@@ -111,7 +111,7 @@ func (e *Engine) supervise(ctx context.Context) error {
 	var errs []error
 	var grace <-chan time.Time
 	stop := ctx.Done()
-	for left := len(e.subscriptions); left > 0 || stop != nil; {
+	for left := len(e.runners); left > 0 || stop != nil; {
 		select {
 		case err := <-results:
 			left--
@@ -126,7 +126,13 @@ func (e *Engine) supervise(ctx context.Context) error {
 			grace = timer.C
 		case <-grace:
 			grace = nil
-			e.log.Warn("handlers are still under way; ending their contexts")
+			calls := 0
+			for _, r := range e.runners {
+				calls += r.Status().Calls
+			}
+			if calls > 0 {
+				e.log.Warn("handlers are still under way; ending their contexts", "calls", calls)
+			}
 			endWork()
 		}
 	}
@@ -136,9 +142,9 @@ func (e *Engine) supervise(ctx context.Context) error {
 // startAll runs each subscription in a goroutine of its own; each sends one
 // result.
 func (e *Engine) startAll(ctx, work context.Context) <-chan error {
-	results := make(chan error, len(e.subscriptions))
-	for _, s := range e.subscriptions {
-		go func() { results <- s.Run(ctx, work) }()
+	results := make(chan error, len(e.runners))
+	for _, r := range e.runners {
+		go func() { results <- r.Run(ctx, work) }()
 	}
 	return results
 }
@@ -169,7 +175,7 @@ type Status struct {
 // Status tells what the engine is doing.
 func (e *Engine) Status() Status {
 	s := Status{ShuttingDown: e.shuttingDown.Load(), Uptime: time.Since(e.started)}
-	for _, sub := range e.subscriptions {
+	for _, sub := range e.runners {
 		s.Subscriptions = append(s.Subscriptions, sub.Status())
 	}
 	return s

@@ -40,7 +40,7 @@ func (e *Engine) up() int64 {
 }
 
 func (e *Engine) active() (n int64) {
-	for _, s := range e.subscriptions {
+	for _, s := range e.runners {
 		if s.Status().Joined {
 			n++
 		}

@@ -10,7 +10,7 @@ func (e *Engine) serveHealth() (*health.Server, error) {
 	return health.Start(e.cfg.Health.Address, health.New(health.Config{
 		Alive:         e.Alive,
 		Checks:        e.cfg.Health.Checks,
-		Subscriptions: func() int { return len(e.subscriptions) },
+		Subscriptions: func() int { return len(e.runners) },
 		ShuttingDown:  e.shuttingDown.Load,
 	}), e.cfg.Logger)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -41,7 +42,7 @@ type rig struct {
 	client  *redis.Client
 	broker  *redisbroker.Broker
 	reader  *sdkmetric.ManualReader
-	logs    *logBook
+	logs    testlog.Output
 	stop    context.CancelFunc
 	ended   chan error
 	mu      sync.Mutex
@@ -54,7 +55,7 @@ func newRig(t *testing.T, url string) *rig {
 	options, err := redis.ParseURL(url)
 	require.NoError(t, err)
 	r := &rig{
-		t: t, client: redis.NewClient(options), logs: &logBook{},
+		t: t, client: redis.NewClient(options),
 		reader: sdkmetric.NewManualReader(), changed: make(chan struct{}, 1),
 	}
 	t.Cleanup(func() { _ = r.client.Close() })
@@ -66,7 +67,7 @@ func newRig(t *testing.T, url string) *rig {
 	return r
 }
 
-func (r *rig) logger() *slog.Logger { return slog.New(slog.NewTextHandler(r.logs, nil)) }
+func (r *rig) logger() *slog.Logger { return r.logs.Logger() }
 
 // subscribe is a subscription whose calls are kept.
 func (r *rig) subscribe(stream, group string, fn handler.Func) engine.Subscription {
@@ -192,26 +193,6 @@ func (r *rig) sum(name, status string) (total int64) {
 
 func succeed(context.Context, *message.Envelope) error { return nil }
 
-// logBook keeps what was logged.
-type logBook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logBook) count(part string) int { return strings.Count(l.String(), part) }
-
 // entry is one stream entry of a fixture.
 type entry struct {
 	Stream string
@@ -310,9 +291,9 @@ func TestMalformedEntriesAreDeadLetteredOnceEachAndAcknowledged(t *testing.T) {
 	r.until("everything settled", func() bool { return r.settled(stream, "domain.IntakeLog") })
 
 	require.Len(t, r.calls(), good)
-	letters := r.deadLetters(stream)
-	require.Len(t, letters, len(malformed), "once each")
-	for _, l := range letters {
+	found := r.deadLetters(stream)
+	require.Len(t, found, len(malformed), "once each")
+	for _, l := range found {
 		var body struct {
 			DLQ struct {
 				OriginalID    string `json:"original_id"`
@@ -380,7 +361,7 @@ func TestRedisDownAtTheStartAndGoneInBetweenLosesNothing(t *testing.T) {
 		}))
 	r.until("readiness says 503", func() bool { return probe(address, "/readyz") == http.StatusServiceUnavailable })
 	require.Equal(t, http.StatusOK, probe(address, "/livez"))
-	r.until("the log says it once", func() bool { return r.logs.count("cannot read") == 1 })
+	r.until("the log says it once", func() bool { return strings.Count(r.logs.String(), "cannot read") == 1 })
 
 	server.Start()
 	r.until("readiness says 200", func() bool { return probe(address, "/readyz") == http.StatusOK })
@@ -399,8 +380,8 @@ func TestRedisDownAtTheStartAndGoneInBetweenLosesNothing(t *testing.T) {
 	}
 	require.Len(t, done, 100)
 	require.Empty(t, r.deadLetters("shop::order"))
-	require.Equal(t, 2, r.logs.count("cannot read"), "one line a change of state")
-	require.Equal(t, 2, r.logs.count("reading again"))
+	require.Equal(t, 2, strings.Count(r.logs.String(), "cannot read"), "one line a change of state")
+	require.Equal(t, 2, strings.Count(r.logs.String(), "reading again"))
 }
 
 func (r *rig) publishMany(stream, name string, n int) {
@@ -490,7 +471,7 @@ func TestAConnectionThatOnlyTheServerBelievesInStrandsNothing(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Count(list, "flags=b")
 	}
-	for i := 0; r.logs.count("delivered and never seen") == 0; i++ {
+	for i := 0; strings.Count(r.logs.String(), "delivered and never seen") == 0; i++ {
 		r.until("a read waits", func() bool { return blocked() == 1 })
 		end := proxy.CutClients()
 		r.until("the engine reads anew", func() bool { return blocked() != 1 })
@@ -544,7 +525,7 @@ func TestARightThatIsMissingIsLoggedOnce(t *testing.T) {
 				return n
 			}
 			r.until("it was refused several times", func() bool { return refused() > 3 })
-			require.Equal(t, 1, r.logs.count(row.log), r.logs.String())
+			require.Equal(t, 1, strings.Count(r.logs.String(), row.log), r.logs.String())
 			require.NoError(t, client.Do(ctx, "ACL", "SETUSER", "app", "+@all").Err())
 			r.until("it goes on", func() bool { return r.settled("shop::order", "shop.Mailer") })
 			require.Len(t, r.calls(), 6)

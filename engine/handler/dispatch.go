@@ -12,8 +12,8 @@ import (
 // the order given, up to the first that fails.
 //
 // A type without a route is skipped, since a stream is shared by handlers with
-// different interests. A command without a route is rejected: no other handler will
-// handle it. A command past its deadline is skipped.
+// different interests. A command without a route is rejected: no other handler
+// will handle it. A command past its deadline is skipped.
 func Dispatch(kind Kind, routes []Route) Func {
 	t := newTable(routes)
 	if kind == KindCommand {

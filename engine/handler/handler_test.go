@@ -20,12 +20,12 @@ func envelope(typ string) *message.Envelope {
 	return &message.Envelope{Data: []byte(`{"n": 7}`), Metadata: message.Metadata{Headers: message.Headers{Type: typ}}}
 }
 
-func verdictOf(err error) handler.Outcome {
+func outcomeOf(err error) handler.Outcome {
 	v, _ := handler.OutcomeOf(err)
 	return v
 }
 
-func TestVerdictsAreToldByTheError(t *testing.T) {
+func TestTheErrorSaysTheOutcome(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		err  error
@@ -40,7 +40,7 @@ func TestVerdictsAreToldByTheError(t *testing.T) {
 		{fmt.Errorf("order 7: %w", handler.Reject(errBroken)), handler.Rejected},
 		{handler.Reject(nil), handler.Rejected},
 	} {
-		require.Equal(t, row.want, verdictOf(row.err), "%v", row.err)
+		require.Equal(t, row.want, outcomeOf(row.err), "%v", row.err)
 	}
 	require.ErrorIs(t, handler.Reject(errBroken), errBroken)
 	require.Equal(t, errBroken, handler.Cause(handler.Reject(errBroken)))
@@ -73,7 +73,7 @@ func TestTypedPayload(t *testing.T) {
 	m := envelope("A.v1")
 	m.Data = []byte(`{"n": "seven"}`)
 	err := route.Func(t.Context(), m)
-	require.Equal(t, handler.Rejected, verdictOf(err), "no later attempt can decode it")
+	require.Equal(t, handler.Rejected, outcomeOf(err), "no later attempt can decode it")
 	require.ErrorContains(t, err, "A.v1")
 }
 
@@ -91,7 +91,7 @@ func TestEventsRunTheirRoutesInOrderUpToTheFirstFailure(t *testing.T) {
 	})
 	require.ErrorIs(t, fn(t.Context(), envelope("A.v1")), errBroken)
 	require.Equal(t, []string{"first", "second"}, ran)
-	require.Equal(t, handler.Skipped, verdictOf(fn(t.Context(), envelope("C.v1"))))
+	require.Equal(t, handler.Skipped, outcomeOf(fn(t.Context(), envelope("C.v1"))))
 }
 
 func TestAnyTakesWhatHasNoRouteOfItsOwn(t *testing.T) {
@@ -111,12 +111,12 @@ func TestCommandNobodyHandlesIsRejectedAndALateOneSkipped(t *testing.T) {
 	fn := handler.Dispatch(handler.KindCommand, []handler.Route{
 		{Type: "Place.v1", Func: func(context.Context, *message.Envelope) error { return nil }},
 	})
-	require.Equal(t, handler.Rejected, verdictOf(fn(t.Context(), envelope("Cancel.v1"))))
+	require.Equal(t, handler.Rejected, outcomeOf(fn(t.Context(), envelope("Cancel.v1"))))
 	m := envelope("Place.v1")
 	m.Metadata.Headers.Deadline = time.Now().Add(time.Hour)
 	require.NoError(t, fn(t.Context(), m))
 	m.Metadata.Headers.Deadline = time.Now().Add(-time.Second)
-	require.Equal(t, handler.Skipped, verdictOf(fn(t.Context(), m)))
+	require.Equal(t, handler.Skipped, outcomeOf(fn(t.Context(), m)))
 }
 
 func TestPanicIsAnErrorWithItsStack(t *testing.T) {
@@ -126,7 +126,7 @@ func TestPanicIsAnErrorWithItsStack(t *testing.T) {
 	var crash *handler.PanicError
 	require.ErrorAs(t, err, &crash)
 	require.Contains(t, string(crash.Stack), "handler_test.go")
-	require.Equal(t, handler.Failed, verdictOf(err))
+	require.Equal(t, handler.Failed, outcomeOf(err))
 }
 
 func TestChainRunsTheFirstOutermost(t *testing.T) {

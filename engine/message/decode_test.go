@@ -123,8 +123,8 @@ func (o odd) differs(err error) bool {
 		return err != nil
 	}
 	handled := o.DeadLetters == 0 && !o.StillPending
-	parked := o.DeadLetters > 0
-	return err == nil && !handled || err != nil && !parked
+	deadLettered := o.DeadLetters > 0
+	return err == nil && !handled || err != nil && !deadLettered
 }
 
 // takenForEmpty: what a broker subscriber's entry cannot be read as, Protean

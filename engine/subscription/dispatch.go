@@ -130,6 +130,7 @@ func (d *dispatcher) drain(work context.Context, lost <-chan []*Task) (underWay 
 	ended := work.Done()
 	var grace, writing <-chan time.Time
 	for d.writeDeadLetters(); len(d.running) > 0 || d.givingUp.busy; d.writeDeadLetters() {
+		d.publishStatus()
 		if len(d.running) == 0 && writing == nil {
 			writing = time.After(closeTimeout)
 		}
@@ -463,6 +464,7 @@ func (d *dispatcher) inBackground(fn func(ctx context.Context) func()) {
 
 func (d *dispatcher) publishStatus() {
 	d.status.waiting.Store(int64(d.waiting.Len()))
+	d.status.calls.Store(int64(len(d.running)))
 	d.status.stuckCalls.Store(int64(d.stuck))
 	d.status.deadLettersWaiting.Store(int64(d.unwritten))
 	d.status.open.Store(int64(d.open))

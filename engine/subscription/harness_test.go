@@ -177,8 +177,8 @@ func cut(id string) (aggregate, n string, ok bool) {
 	return id, "", false
 }
 
-// pending is what is pending for anybody: entries that a look as the holder
-// `released` and a look at the group's figures find.
+// pending is what is pending, whichever consumer holds it, by the figures of the
+// group.
 func (b *bench) pending() int {
 	b.t.Helper()
 	return int(b.figures().pending)
@@ -197,22 +197,22 @@ func (b *bench) figures() figures {
 }
 
 // deadLetters are the entries of the dead-letter queue.
-func (b *bench) deadLetters() []letter {
+func (b *bench) deadLetters() []deadLetter {
 	b.t.Helper()
 	ctx := context.Background()
-	seat, err := b.broker.Broker.Join(ctx, consumergroup.Member{Stream: queue, Group: "look", Consumer: fmt.Sprint(time.Now())})
+	m, err := b.broker.Broker.Join(ctx, consumergroup.Member{Stream: queue, Group: "inspect", Consumer: fmt.Sprint(time.Now())})
 	require.NoError(b.t, err)
-	got, _, err := seat.Read(ctx, consumergroup.Read{Max: 1000})
+	got, _, err := m.Read(ctx, consumergroup.Read{Max: 1000})
 	require.NoError(b.t, err)
-	var letters []letter
+	var found []deadLetter
 	for _, d := range got {
-		letters = append(letters, readLetter(b.t, d))
+		found = append(found, readDeadLetter(b.t, d))
 	}
-	return letters
+	return found
 }
 
-// letter is a dead letter as a reader finds it.
-type letter struct {
+// deadLetter is a dead letter as a reader finds it.
+type deadLetter struct {
 	Metadata struct {
 		Headers struct{ ID string }
 	}
@@ -226,7 +226,7 @@ type letter struct {
 	Raw string `json:"-"`
 }
 
-func readLetter(t *testing.T, d message.Delivery) (l letter) {
+func readDeadLetter(t *testing.T, d message.Delivery) (l deadLetter) {
 	t.Helper()
 	data, ok := d.Data()
 	require.True(t, ok)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +56,56 @@ func (k groupKind) unfinished(b *bench) int {
 
 // storeKind is an event store. Its subscription reads the category of which the
 // tests publish streams.
-type storeKind struct{ store *memorystore.Store }
+type storeKind struct{ store *faultyStore }
+
+// faultyStore fails on demand, and remembers what was given up.
+type faultyStore struct {
+	*memorystore.Store
+
+	mu        sync.Mutex
+	faults    int // how many calls fail from now on
+	exhausted map[string]int
+}
+
+func newStoreKind() kind {
+	return storeKind{&faultyStore{Store: memorystore.New(), exhausted: make(map[string]int)}}
+}
+
+func (s *faultyStore) strike() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.faults == 0 {
+		return nil
+	}
+	s.faults--
+	return errBroken
+}
+
+func (s *faultyStore) ReadCategory(ctx context.Context, category string, after int64, max int) ([]message.Recorded, error) {
+	if err := s.strike(); err != nil {
+		return nil, err
+	}
+	return s.Store.ReadCategory(ctx, category, after, max)
+}
+
+func (s *faultyStore) ReadAt(ctx context.Context, category string, positions []int64) ([]message.Recorded, error) {
+	if err := s.strike(); err != nil {
+		return nil, err
+	}
+	return s.Store.ReadAt(ctx, category, positions)
+}
+
+func (s *faultyStore) SavePosition(ctx context.Context, subscription, category string, c catchup.Change) error {
+	if err := s.strike(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, f := range c.Exhausted {
+		s.exhausted[f.MessageID]++
+	}
+	s.mu.Unlock()
+	return s.Store.SavePosition(ctx, subscription, category, c)
+}
 
 func (k storeKind) open() subscription.Opener { return catchup.Over(k.store) }
 
@@ -70,7 +120,7 @@ func (k storeKind) publish(t *testing.T, text string) {
 func (k storeKind) unfinished(b *bench) int {
 	state, err := k.store.LoadPosition(context.Background(), group, stream)
 	require.NoError(b.t, err)
-	left, err := k.store.ReadCategory(context.Background(), stream, state.Position, 1<<20)
+	left, err := k.store.Store.ReadCategory(context.Background(), stream, state.Position, 1<<20)
 	require.NoError(b.t, err)
 	return len(left) + len(state.Failed)
 }
@@ -80,7 +130,7 @@ func overEachKind(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
 	for name, make := range map[string]func() kind{
 		"consumer group": func() kind { return groupKind{broker: brokertest.NewFlaky(memorybroker.New())} },
-		"event store":    func() kind { return storeKind{memorystore.New()} },
+		"event store":    newStoreKind,
 	} {
 		t.Run(name, func(t *testing.T) { inBubbleOver(t, make, test) })
 	}
@@ -196,7 +246,7 @@ func TestEachKindRunsHandlersSideBySide(t *testing.T) {
 }
 
 func TestAnEventStoresPositionMovesOnWhileAMessageWaits(t *testing.T) {
-	inBubbleOver(t, func() kind { return storeKind{memorystore.New()} }, func(t *testing.T, b *bench) {
+	inBubbleOver(t, newStoreKind, func(t *testing.T, b *bench) {
 		store := b.kind.(storeKind).store
 		b.run(config(), func(_ context.Context, m *message.Envelope) error {
 			if m.Metadata.Headers.ID == "a/1" {

@@ -49,10 +49,10 @@ func (m *slowMembership) Read(ctx context.Context, r consumergroup.Read) ([]mess
 	return got, acked && late == nil, late
 }
 
-func (m *slowMembership) Pending(ctx context.Context, after string, max int) ([]message.Delivery, bool, error) {
-	got, more, err := m.Membership.Pending(ctx, after, max)
+func (m *slowMembership) Pending(ctx context.Context, l consumergroup.List) ([]message.Delivery, string, error) {
+	got, next, err := m.Membership.Pending(ctx, l)
 	got, err = m.arrived(got, err)
-	return got, more, err
+	return got, next, err
 }
 
 func (m *slowMembership) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, bool, error) {

@@ -27,12 +27,20 @@ func TestWhateverGoesWrongEachMessageEndsOnceAndInOrder(t *testing.T) {
 	}
 }
 
+func TestWhateverGoesWrongEachMessageOfAnEventStoreEndsOnceAndInOrder(t *testing.T) {
+	for seed := range uint64(200) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inBubbleOver(t, newStoreKind, func(_ *testing.T, b *bench) { newModel(b, seed).run() })
+		})
+	}
+}
+
 // model knows what each message will do, and what came of it.
 type model struct {
 	*bench
 	random *rand.Rand
 	config subscription.Config
-	lost   int // replies of Adopt: what such a reply held may be called once more
+	lost   int // replies of ClaimReleased: what such a reply held may be called once more
 
 	guard  sync.Mutex
 	fates  map[string]*fate
@@ -72,7 +80,7 @@ func (m *model) run() {
 		for _, repair := range repairs {
 			repair()
 		}
-		m.pass(6 * time.Second) // the longest backoff: what is given up can be parked
+		m.pass(6 * time.Second) // the longest backoff: what is given up can be dead-lettered
 		if m.random.IntN(2) == 0 {
 			m.endWork()
 		}
@@ -102,6 +110,15 @@ func (m *model) add() {
 }
 
 func (m *model) fault() (repair func()) {
+	if k, ok := m.kind.(storeKind); ok {
+		set := func(n int) {
+			k.store.mu.Lock()
+			defer k.store.mu.Unlock()
+			k.store.faults = n
+		}
+		set(1 + m.random.IntN(4))
+		return func() { set(0) }
+	}
 	f := brokertest.Fault{
 		Method: pick(m, "Join", "Read", "Read", "Pending", "ClaimReleased", "Ack", "Attempt", "DeadLetter"),
 		Nth:    m.random.IntN(4), Times: 1 + m.random.IntN(3), ReplyLost: pick(m, true, false),
@@ -174,17 +191,20 @@ func (m *model) leave(f *fate, call string, cut error) error {
 
 // check holds what came of each message against what had to.
 func (m *model) check() {
-	require.Zero(m.t, m.pending())
-	require.Zero(m.t, m.figures().lag)
-	letters := make(map[string]int)
-	for _, l := range m.deadLetters() {
-		letters[l.Metadata.Headers.ID]++
+	require.Zero(m.t, m.kind.unfinished(m.bench))
+	found := make(map[string]int)
+	if k, ok := m.kind.(storeKind); ok {
+		found = k.store.exhausted
+	} else {
+		for _, l := range m.deadLetters() {
+			found[l.Metadata.Headers.ID]++
+		}
 	}
 	calls := m.config.Retry.MaxAttempts
 	for id, f := range m.fates {
-		require.Equal(m.t, 1, f.through+letters[id], "%s: handled %d times, %d dead letters", id, f.through, letters[id])
+		require.Equal(m.t, 1, f.through+found[id], "%s: handled %d times, %d dead found", id, f.through, found[id])
 		require.LessOrEqual(m.t, f.failed, calls+m.lost, "calls of %s", id)
-		if letters[id] == 1 && f.calls[0] != "reject" {
+		if found[id] == 1 && f.calls[0] != "reject" {
 			require.GreaterOrEqual(m.t, f.failed, calls, "%s was given up early", id)
 		}
 	}

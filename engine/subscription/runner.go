@@ -65,6 +65,7 @@ func (r *Runner) Status() Status {
 		Joined: r.status.joined.Load(), Gate: r.status.gate.reasons(),
 		Waiting:            int(r.status.waiting.Load()),
 		DeadLettersWaiting: int(r.status.deadLettersWaiting.Load()),
+		Calls:              int(r.status.calls.Load()),
 		StuckCalls:         int(r.status.stuckCalls.Load()),
 	}
 }

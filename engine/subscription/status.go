@@ -20,6 +20,8 @@ type Status struct {
 	Waiting int
 	// DeadLettersWaiting is how many dead letters could not be written yet.
 	DeadLettersWaiting int
+	// Calls is how many workers are at a handler now.
+	Calls int
 	// StuckCalls is how many calls run beyond their time-out.
 	StuckCalls int
 }
@@ -31,6 +33,7 @@ type status struct {
 	open               atomic.Int64
 	waiting            atomic.Int64
 	deadLettersWaiting atomic.Int64
+	calls              atomic.Int64
 	stuckCalls         atomic.Int64
 	registration       metric.Registration
 }

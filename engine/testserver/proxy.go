@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // FaultProxy forwards connections between a client and a server, and injects the
@@ -22,6 +23,7 @@ type FaultProxy struct {
 	down    bool
 	linger  chan struct{} // not nil while servers do not learn of closed clients
 	stalled chan struct{} // not nil while stalled; closed when that ends
+	rate    int           // bytes of replies that pass in a second on each connection; 0: all
 	drop    *drop         // the reply to lose next
 }
 
@@ -131,6 +133,24 @@ func (p *FaultProxy) Stall() {
 	}
 }
 
+// Throttle lets so many bytes of what servers reply pass in a second, on each
+// connection.
+func (p *FaultProxy) Throttle(bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytes
+}
+
+// pace waits as long as n bytes take.
+func (p *FaultProxy) pace(n int) {
+	p.mu.Lock()
+	rate := p.rate
+	p.mu.Unlock()
+	if rate > 0 {
+		time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+	}
+}
+
 // Flow ends Stall: what was held back goes on.
 func (p *FaultProxy) Flow() {
 	p.mu.Lock()
@@ -230,6 +250,7 @@ func (l *link) replies() {
 	for {
 		n, err := l.server.Read(buf)
 		l.proxy.wait()
+		l.proxy.pace(n)
 		if n > 0 && l.lost() {
 			return
 		}

@@ -98,10 +98,10 @@ func TestEveryMethodFailsOnDemand(t *testing.T) {
 			require.False(t, acked)
 			return err
 		},
-		"Pending":       func(ctx context.Context) error { _, _, err := s.Pending(ctx, "", 1); return err },
+		"Pending":       func(ctx context.Context) error { _, _, err := s.Pending(ctx, consumergroup.List{Max: 1}); return err },
 		"ClaimReleased": func(ctx context.Context) error { _, _, err := s.ClaimReleased(ctx, 1); return err },
 		"Renew":         func(ctx context.Context) error { _, err := s.Renew(ctx, entries); return err },
-		"Position":      func(ctx context.Context) error { _, err := s.Position(ctx); return err },
+		"Position":      func(ctx context.Context) error { _, _, err := s.Position(ctx); return err },
 		"Ack":           func(ctx context.Context) error { return s.Ack(ctx, []string{id}) },
 		"Attempt":       func(ctx context.Context) error { _, err := s.Attempt(ctx, entries); return err },
 		"Release":       func(ctx context.Context) error { _, err := s.Release(ctx, entries); return err },
@@ -113,7 +113,7 @@ func TestEveryMethodFailsOnDemand(t *testing.T) {
 		f.Inject(brokertest.Fault{Method: method})
 		require.ErrorIs(t, call(t.Context()), brokertest.ErrInjected, method)
 	}
-	pending, _, err := s.Pending(t.Context(), "", 10)
+	pending, _, err := s.Pending(t.Context(), consumergroup.List{Max: 10})
 	require.NoError(t, err)
 	require.Len(t, pending, 1)
 }
@@ -131,7 +131,7 @@ func TestALostReplyLeavesItsEntriesPending(t *testing.T) {
 	require.False(t, acked)
 	require.Empty(t, got)
 
-	pending, _, err := s.Pending(t.Context(), "", 10)
+	pending, _, err := s.Pending(t.Context(), consumergroup.List{Max: 10})
 	require.NoError(t, err)
 	require.Len(t, pending, 1)
 	require.Equal(t, id, pending[0].ID)

@@ -41,12 +41,12 @@ func closedSaysSo(t *testing.T, f *fixture) {
 			return err
 		},
 		"read":           func() error { _, _, err := s.Read(ctx, consumergroup.Read{Max: 1}); return err },
-		"pending":        func() error { _, _, err := s.Pending(ctx, "", 1); return err },
+		"pending":        func() error { _, _, err := s.Pending(ctx, consumergroup.List{Max: 1}); return err },
 		"claim released": func() error { _, _, err := s.ClaimReleased(ctx, 1); return err },
 		"ack":            func() error { return s.Ack(ctx, ids) },
 		"attempt":        func() error { _, err := s.Attempt(ctx, entriesWith(1, ids...)); return err },
 		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
-		"position":       func() error { _, err := s.Position(ctx); return err },
+		"position":       func() error { _, _, err := s.Position(ctx); return err },
 		"release":        func() error { _, err := s.Release(ctx, entriesWith(1, ids...)); return err },
 	}
 	for name, operation := range operations {

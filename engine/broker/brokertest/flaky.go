@@ -160,12 +160,16 @@ type page struct {
 	more bool
 }
 
-func (s *flakyMembership) Pending(ctx context.Context, after string, max int) ([]message.Delivery, bool, error) {
+func (s *flakyMembership) Pending(ctx context.Context, l consumergroup.List) ([]message.Delivery, string, error) {
+	type page struct {
+		got  []message.Delivery
+		next string
+	}
 	p, err := try(s.flaky, "Pending", func() (page, error) {
-		got, more, err := s.membership.Pending(ctx, after, max)
-		return page{got, more}, err
+		got, next, err := s.membership.Pending(ctx, l)
+		return page{got, next}, err
 	})
-	return p.got, p.more, err
+	return p.got, p.next, err
 }
 
 func (s *flakyMembership) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, bool, error) {
@@ -196,8 +200,16 @@ func (s *flakyMembership) Renew(ctx context.Context, entries []consumergroup.Ent
 	return try(s.flaky, "Renew", func() ([]string, error) { return s.membership.Renew(ctx, entries) })
 }
 
-func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, error) {
-	return try(s.flaky, "Position", func() (message.EntryID, error) { return s.membership.Position(ctx) })
+func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, int, error) {
+	type state struct {
+		delivered message.EntryID
+		pending   int
+	}
+	st, err := try(s.flaky, "Position", func() (state, error) {
+		delivered, pending, err := s.membership.Position(ctx)
+		return state{delivered, pending}, err
+	})
+	return st.delivered, st.pending, err
 }
 
 func (s *flakyMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {

@@ -22,14 +22,23 @@ func (s membership) read(t *testing.T, n int) []message.Delivery {
 	return got
 }
 
+// pending lists all, page by page.
 func (s membership) pending(t *testing.T) []message.Delivery {
 	t.Helper()
-	return s.pendingAfter(t, "", 100)
+	var all []message.Delivery
+	for after := ""; ; {
+		got, next, err := s.Pending(t.Context(), consumergroup.List{After: after, Max: 100})
+		require.NoError(t, err, "pending")
+		all = append(all, got...)
+		if after = next; next == "" {
+			return all
+		}
+	}
 }
 
 func (s membership) pendingAfter(t *testing.T, after string, n int) []message.Delivery {
 	t.Helper()
-	got, _, err := s.Pending(t.Context(), after, n)
+	got, _, err := s.Pending(t.Context(), consumergroup.List{After: after, Max: n})
 	require.NoError(t, err, "pending")
 	return got
 }
@@ -76,7 +85,7 @@ func (s membership) renew(t *testing.T, entries ...consumergroup.Entry) (lost []
 
 func (s membership) position(t *testing.T) string {
 	t.Helper()
-	position, err := s.Position(t.Context())
+	position, _, err := s.Position(t.Context())
 	require.NoError(t, err, "position")
 	return position.String()
 }

@@ -8,12 +8,14 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 var pendingTests = []test{
 	{"pending/lists bodies, oldest first", broker.ConsumerGroups, pendingWhole},
 	{"pending/is paged by id", broker.ConsumerGroups, pendingPaged},
 	{"pending/says whether the list goes on", broker.ConsumerGroups, pendingSaysMore},
+	{"pending/leaves out what is known", broker.ConsumerGroups, pendingUnknown},
 	{"pending/a delivery count out of reach costs its entry only", broker.ConsumerGroups, byHand(pendingOutOfReach)},
 	{"pending/lists one's own only", broker.ConsumerGroups, pendingOwn},
 	{"pending/costs nothing", broker.ConsumerGroups, pendingFree},
@@ -50,15 +52,29 @@ func pendingSaysMore(t *testing.T, f *fixture) {
 	ids := f.publish(t, 3)
 	s.read(t, 3)
 	for max, want := range map[int]bool{1: true, 2: true, 3: false, 4: false} {
-		got, more, err := s.Pending(t.Context(), "", max)
+		got, next, err := s.Pending(t.Context(), consumergroup.List{Max: max})
 		require.NoError(t, err)
 		require.Equal(t, ids[:min(max, 3)], idsOf(got))
-		require.Equal(t, want, more, "max %d", max)
+		require.Equal(t, want, next != "", "max %d", max)
 	}
-	got, more, err := s.Pending(t.Context(), ids[0], 1)
+	got, next, err := s.Pending(t.Context(), consumergroup.List{After: ids[0], Max: 1})
 	require.NoError(t, err)
 	require.Equal(t, ids[1:2], idsOf(got))
-	require.True(t, more)
+	require.Equal(t, ids[1], next)
+}
+
+func pendingUnknown(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	ids := f.publish(t, 12)
+	s.read(t, 12)
+	known := func(id string) bool { return id != ids[3] && id != ids[7] && id != ids[11] }
+	got, next, err := s.Pending(t.Context(), consumergroup.List{Max: 2, Known: known})
+	require.NoError(t, err)
+	require.Equal(t, []string{ids[3], ids[7]}, idsOf(got))
+	got, next, err = s.Pending(t.Context(), consumergroup.List{After: next, Max: 2, Known: known})
+	require.NoError(t, err)
+	require.Equal(t, []string{ids[11]}, idsOf(got))
+	require.Empty(t, next)
 }
 
 // outOfReach is the delivery count by which others mark an entry as poison.

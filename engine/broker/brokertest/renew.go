@@ -98,6 +98,6 @@ func renewMany(t *testing.T, f *fixture) {
 	require.Len(t, ids, n)
 	require.NoError(t, f.operator.DeleteConsumer(t.Context(), f.stream, "g", "c"))
 	require.Empty(t, s.renew(t, entriesWith(1, ids...)...))
-	require.Equal(t, ids, idsOf(s.pendingAfter(t, "", n)))
+	require.Equal(t, ids, idsOf(s.pending(t)))
 	require.Empty(t, s.renew(t, entriesWith(1, ids...)...))
 }

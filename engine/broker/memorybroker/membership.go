@@ -78,20 +78,29 @@ func (m *membership) readWaiting(ctx context.Context, n int, wait time.Duration)
 	}
 }
 
-func (m *membership) Pending(ctx context.Context, after string, max int) (got []message.Delivery, more bool, err error) {
+func (m *membership) Pending(ctx context.Context, l consumergroup.List) (got []message.Delivery, next string, err error) {
 	err = m.do(ctx, "list pending entries of", func(g *group, c *consumer) error {
-		from, err := parseID(after)
+		from, err := parseID(l.After)
 		if err != nil {
 			return err
 		}
-		var owned []*pending
-		owned, more = g.owned(c, from, max)
+		if l.Max < 1 {
+			return nil
+		}
+		owned, _ := g.owned(c, from, math.MaxInt)
 		for _, p := range owned {
-			got = append(got, p.delivery(m.member.Stream, attemptsOf(p.count)))
+			switch {
+			case l.Known != nil && l.Known(p.text):
+			case len(got) == l.Max:
+				next = got[l.Max-1].ID
+				return nil
+			default:
+				got = append(got, p.delivery(m.member.Stream, attemptsOf(p.count)))
+			}
 		}
 		return nil
 	})
-	return got, more, err
+	return got, next, err
 }
 
 // attemptsOf is the attempts that a delivery count proves. The count is written
@@ -114,6 +123,9 @@ func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.
 				attempts = math.MaxInt
 			}
 			got = append(got, p.delivery(m.member.Stream, attempts))
+			if p.count == 0 {
+				p.count = 1 // as a read leaves it
+			}
 		}
 		return nil
 	})
@@ -207,10 +219,10 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 	return lost, err
 }
 
-func (m *membership) Position(ctx context.Context) (position message.EntryID, err error) {
+func (m *membership) Position(ctx context.Context) (delivered message.EntryID, pending int, err error) {
 	err = m.do(ctx, "position on", func(g *group, _ *consumer) error {
-		position = g.delivered
+		delivered, pending = g.delivered, len(g.pending)
 		return nil
 	})
-	return position, err
+	return delivered, pending, err
 }

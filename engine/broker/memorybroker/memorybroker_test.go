@@ -153,7 +153,7 @@ func TestAMemberNeedsItsNames(t *testing.T) {
 func TestAnIDThatIsNoneIsAnError(t *testing.T) {
 	s := join(t, memorybroker.New(), "c")
 	for _, text := range []string{"x", "1", "1-", "-1", "1-2-3", "99999999999999999999-1"} {
-		_, _, err := s.Pending(t.Context(), text, 1)
+		_, _, err := s.Pending(t.Context(), consumergroup.List{After: text, Max: 1})
 		require.ErrorContains(t, err, fmt.Sprintf("%q is not an entry id", text))
 	}
 }

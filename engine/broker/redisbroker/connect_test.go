@@ -42,7 +42,7 @@ func roundTrip(t *testing.T, b *redisbroker.Broker) {
 	require.Equal(t, ids, idsOf(read(t, s, 10)))
 	_, err := s.Renew(t.Context(), entries(1, ids...))
 	require.NoError(t, err)
-	position, err := s.Position(t.Context())
+	position, _, err := s.Position(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, ids[2], position.String())
 	_, err = s.Attempt(t.Context(), entries(2, ids...))

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -27,21 +26,10 @@ func TestMain(m *testing.M) {
 // clientLog is what go-redis would have printed on standard error.
 var clientLog clientLogger
 
-type clientLogger struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+type clientLogger struct{ testlog.Output }
 
 func (l *clientLogger) Printf(_ context.Context, format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Fprintf(&l.text, format+"\n", args...)
-}
-
-func (l *clientLogger) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	fmt.Fprintf(l, format+"\n", args...)
 }
 
 // at is a config's URI that never changes.
@@ -104,7 +92,7 @@ func read(t *testing.T, s consumergroup.Membership, n int) []message.Delivery {
 
 func pending(t *testing.T, s consumergroup.Membership) []message.Delivery {
 	t.Helper()
-	got, _, err := s.Pending(t.Context(), "", 100)
+	got, _, err := s.Pending(t.Context(), consumergroup.List{Max: 100})
 	require.NoError(t, err)
 	return got
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // maxCount bounds the delivery counts that are taken for attempts. No process
@@ -15,17 +17,18 @@ const maxCount = 1 << 53
 
 // Pending implements [consumergroup.Reader]. An entry's Attempts are its
 // delivery count less one: a count of 1 is the read itself, and of n attempts the
-// last was recorded but may not have been made.
-func (m *membership) Pending(ctx context.Context, after string, max int) (got []message.Delivery, more bool, err error) {
+// last was recorded but may not have been made. Only unknown entries cost the
+// transfer of a body.
+func (m *membership) Pending(ctx context.Context, l consumergroup.List) (got []message.Delivery, next string, err error) {
 	err = m.do(ctx, "list pending entries of", func() error {
-		if max < 1 {
+		if l.Max < 1 {
 			return nil
 		}
 		start := "-"
-		if after != "" {
-			start = "(" + after
+		if l.After != "" {
+			start = "(" + l.After
 		}
-		list := newRawCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, start, "+", max+1, m.member.Consumer)
+		list := newRawCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, start, "+", maxBatch, m.member.Consumer)
 		_ = m.broker.commands.Process(ctx, list)
 		buf, err := reply(ctx, m.broker.commands, list)
 		if err != nil {
@@ -34,15 +37,22 @@ func (m *membership) Pending(ctx context.Context, after string, max int) (got []
 		if got, err = parsePending(m.member.Stream, buf); err != nil {
 			return err
 		}
-		if more = len(got) > max; more {
-			got = got[:max]
+		if len(got) == maxBatch {
+			next = got[maxBatch-1].ID
+		}
+		if l.Known != nil {
+			got = slices.DeleteFunc(got, func(d message.Delivery) bool { return l.Known(d.ID) })
+		}
+		if len(got) > l.Max {
+			got = got[:l.Max]
+			next = got[l.Max-1].ID
 		}
 		return m.readBodies(ctx, got)
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
-	return got, more, nil
+	return got, next, nil
 }
 
 // readBodies fills in the fields of entries, in one round trip: reading the

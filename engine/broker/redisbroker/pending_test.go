@@ -22,7 +22,7 @@ func TestAReplyThatDoesNotCompleteInTimeIsATimeout(t *testing.T) {
 	for name, operation := range map[string]func() error{
 		"read":           func() error { _, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1}); return err },
 		"read, waiting":  func() error { _, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1, Block: maxWait}); return err },
-		"pending":        func() error { _, _, err := s.Pending(t.Context(), "", 1); return err },
+		"pending":        func() error { _, _, err := s.Pending(t.Context(), consumergroup.List{Max: 1}); return err },
 		"claim released": func() error { _, _, err := s.ClaimReleased(t.Context(), 1); return err },
 	} {
 		err := operation()
@@ -47,15 +47,15 @@ func TestAPageFetchesNoMoreBodiesThanItHas(t *testing.T) {
 		return calls[1]
 	}
 
-	got, more, err := s.Pending(t.Context(), "", 3)
+	got, next, err := s.Pending(t.Context(), consumergroup.List{Max: 3})
 	require.NoError(t, err)
 	require.Equal(t, ids[:3], idsOf(got))
-	require.True(t, more)
+	require.Equal(t, ids[2], next)
 	require.Equal(t, "3", fetched())
 
 	_, err = s.Release(t.Context(), entries(1, ids...))
 	require.NoError(t, err)
-	got, more, err = s.ClaimReleased(t.Context(), 4)
+	got, more, err := s.ClaimReleased(t.Context(), 4)
 	require.NoError(t, err)
 	require.Equal(t, ids[:4], idsOf(got))
 	require.True(t, more)

@@ -65,7 +65,7 @@ func (m *membership) renew(ctx context.Context, entries []consumergroup.Entry) (
 }
 
 // Position implements [consumergroup.Renewer].
-func (m *membership) Position(ctx context.Context) (position message.EntryID, err error) {
+func (m *membership) Position(ctx context.Context) (delivered message.EntryID, pending int, err error) {
 	err = m.do(ctx, "position on", func() error {
 		list := newCommand(ctx, "XINFO", "GROUPS", m.member.Stream)
 		if err := send(ctx, m.broker.commands, list); err != nil {
@@ -79,8 +79,8 @@ func (m *membership) Position(ctx context.Context) (position message.EntryID, er
 		if !exists {
 			return consumergroup.ErrNoGroup
 		}
-		position = group.delivered
+		delivered, pending = group.delivered, int(group.pending)
 		return nil
 	})
-	return position, err
+	return delivered, pending, err
 }

@@ -43,52 +43,46 @@ func (s *source) advance() {
 
 // Attempt implements [subscription.Settlement].
 func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost []*subscription.Task, err error) {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	var c Change
-	s.mu.Lock()
-	for _, t := range tasks {
-		m := s.inflight[t.Delivery.Position]
-		m.failed.Attempts = t.Attempts
-		c.Failed = append(c.Failed, m.failed)
-	}
-	s.mu.Unlock()
-	if err := s.store.SavePosition(ctx, s.name, s.category, c); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range tasks {
-		s.inflight[t.Delivery.Position].recorded = true
-	}
-	s.advance()
-	return nil, nil
+	return nil, s.write(ctx, tasks,
+		func(c *Change, f Failed) { c.Failed = append(c.Failed, f) },
+		func(m *mark) { m.recorded = true })
 }
 
 // GiveUp implements [subscription.Settlement]: an event store is append-only, so
 // the message stays where it is, and its position is written down as exhausted.
 func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) (lost []*subscription.Task, err error) {
+	return nil, s.write(ctx, tasks,
+		func(c *Change, f Failed) { c.Exhausted = append(c.Exhausted, f) },
+		func(m *mark) {
+			m.settled = true
+			delete(s.inflight, m.failed.Position)
+		})
+}
+
+// write saves what is known of tasks, and then moves the position on.
+func (s *source) write(ctx context.Context, tasks []*subscription.Task, add func(*Change, Failed), then func(*mark)) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	var c Change
+	marks := make([]*mark, len(tasks))
 	s.mu.Lock()
-	for _, t := range tasks {
+	for i, t := range tasks {
 		m := s.inflight[t.Delivery.Position]
 		m.failed.Attempts = t.Attempts
-		c.Exhausted = append(c.Exhausted, m.failed)
+		add(&c, m.failed)
+		marks[i] = m
 	}
 	s.mu.Unlock()
 	if err := s.store.SavePosition(ctx, s.name, s.category, c); err != nil {
-		return nil, err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range tasks {
-		s.inflight[t.Delivery.Position].settled = true
-		delete(s.inflight, t.Delivery.Position)
+	for _, m := range marks {
+		then(m)
 	}
 	s.advance()
-	return nil, nil
+	return nil
 }
 
 // Upkeep implements [subscription.Intake]: it saves the position.

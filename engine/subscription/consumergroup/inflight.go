@@ -2,6 +2,7 @@ package consumergroup
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 
@@ -56,12 +57,31 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 		}
 		f.entered++
 		e := &backing[i]
-		e.order, e.recorded = f.entered, d.Attempts+onRecord
-		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, d.Attempts+onRecord
+		e.order, e.recorded = f.entered, d.Attempts
+		if d.Attempts == 0 {
+			e.recorded = 1 // as a read leaves it
+		} else if d.Attempts < math.MaxInt { // which is a mark, not a count
+			e.recorded += onRecord
+		}
+		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, e.recorded
 		f.entries[d.ID] = e
 		tasks = append(tasks, &e.task)
 	}
 	return tasks
+}
+
+// has reports whether an entry is in the table.
+func (f *inflight) has(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.entries[id] != nil
+}
+
+// size is how many entries are in the table.
+func (f *inflight) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.entries)
 }
 
 // addHandled takes entries whose acknowledgement is all that is missing.

@@ -63,14 +63,15 @@ type Reader interface {
 	// where nothing came. acked reports whether r.Acks were acknowledged, also
 	// when err is not nil.
 	Read(ctx context.Context, r Read) (got []message.Delivery, acked bool, err error)
-	// Pending lists this consumer's own pending entries, bodies and attempts
-	// included, oldest first, after the id `after` ("" for the first), up to
-	// max. It changes no delivery count. more says that the list goes on, after
-	// the last id of got.
-	Pending(ctx context.Context, after string, max int) (got []message.Delivery, more bool, err error)
+	// Pending lists this consumer's own pending entries, oldest first, and
+	// returns up to l.Max of those that are not known, with their bodies and
+	// attempts. It changes no delivery count. next is the id after which the list
+	// goes on; "" at its end.
+	Pending(ctx context.Context, l List) (got []message.Delivery, next string, err error)
 	// ClaimReleased takes over up to max entries that departing engines
-	// released, oldest first, at no cost to their delivery counts. more says
-	// that others are left.
+	// released, oldest first, at no cost to their delivery counts: one that was
+	// never attempted is then on record as a read leaves it, and needs no Attempt
+	// before its first call. more says that others are left.
 	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error)
 	// Bodies reads entries by their ids, in the order given; one whose body is
 	// gone has no fields.
@@ -82,6 +83,16 @@ type Read struct {
 	Max   int
 	Block time.Duration
 	Acks  []string
+}
+
+// List says which pending entries to list.
+type List struct {
+	// After is the id after which the list begins; "" for the first.
+	After string
+	Max   int
+	// Known reports whether an entry is known and may be left out; nil knows
+	// none.
+	Known func(id string) bool
 }
 
 // Settler ends what Reader began. An entry that this consumer does not own any
@@ -114,8 +125,9 @@ type Renewer interface {
 	// they are given, provided that its id is not above the group's position
 	// and its body exists. Everything else that is not this consumer's is lost.
 	Renew(ctx context.Context, entries []Entry) (lost []string, err error)
-	// Position is the id that the group has delivered last.
-	Position(ctx context.Context) (message.EntryID, error)
+	// Position is the id that the group has delivered last, and how many entries
+	// its consumers have pending together.
+	Position(ctx context.Context) (delivered message.EntryID, pending int, err error)
 }
 
 // Entry is an entry in flight and the attempts made for it.

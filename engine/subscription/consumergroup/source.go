@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,9 @@ type source struct {
 	// lastRead is when a read last worked, in nanoseconds since 1970: while
 	// reads work, the group exists.
 	lastRead atomic.Int64
+	// pendingOfOthers is how many entries the group's other consumers had when
+	// the group was looked at last.
+	pendingOfOthers atomic.Int64
 
 	// These belong to the goroutine that calls Next.
 
@@ -84,8 +88,9 @@ type source struct {
 	// certain.
 	doubted bool
 	relist  time.Time
-	listing bool   // the listing of this consumer's entries goes on
-	after   string // the last id listed
+	listing bool      // the listing of this consumer's entries goes on
+	after   string    // where it goes on
+	listed  time.Time // when it was through
 	claimed time.Time
 	full    bool // the last read was full: more is waiting
 
@@ -96,28 +101,31 @@ type source struct {
 
 // position is the highest id that the group is known to have delivered.
 type position struct {
-	mu sync.Mutex
-	id message.EntryID
+	mu    sync.Mutex
+	id    message.EntryID
+	known bool // 0-0 is a position too: of a group that has delivered nothing
 }
 
 func (p *position) raise(id message.EntryID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.known = true
 	if id.Compare(p.id) > 0 {
 		p.id = id
 	}
 }
 
+// reset follows a group that was made again.
 func (p *position) reset(id message.EntryID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.id = id
+	p.id, p.known = id, true
 }
 
-func (p *position) get() message.EntryID {
+func (p *position) get() (id message.EntryID, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.id
+	return p.id, p.known
 }
 
 // Next implements [subscription.Intake].
@@ -149,7 +157,8 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 		s.doubted, s.listing, s.after = true, true, ""
 	}
 	m := *s.membership.Load()
-	if !s.relist.IsZero() && !s.listing && time.Now().After(s.relist) {
+	again := !s.relist.IsZero() && time.Now().After(s.relist)
+	if !s.listing && (again || time.Since(s.listed) >= s.renewEvery) {
 		s.relist, s.listing, s.after = time.Time{}, true, ""
 	}
 	for s.listing && ctx.Err() == nil {
@@ -177,7 +186,7 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []*subscription.Task, err error) {
 	s.inflight.exchange.Lock()
 	defer s.inflight.exchange.Unlock()
-	own, more, err := m.Pending(ctx, s.after, max)
+	own, next, err := m.Pending(ctx, List{After: s.after, Max: max, Known: s.inflight.has})
 	if err != nil {
 		return nil, err
 	}
@@ -185,11 +194,8 @@ func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []
 	if len(unknown) > 0 {
 		s.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(unknown))
 	}
-	if len(own) > 0 {
-		s.after = own[len(own)-1].ID
-	}
-	if !more {
-		s.listing, s.doubted = false, false
+	if s.after = next; next == "" {
+		s.listing, s.doubted, s.listed = false, false, time.Now()
 	}
 	return unknown, nil
 }
@@ -246,7 +252,7 @@ func (s *source) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if id, err := m.Position(ctx); err == nil {
+	if id, _, err := m.Position(ctx); err == nil {
 		s.position.raise(id)
 	}
 	s.lastRead.Store(time.Now().UnixNano())
@@ -264,18 +270,21 @@ func (s *source) rejoin(ctx context.Context, through *Membership) error {
 		return nil // another goroutine found it gone too
 	}
 	member := s.member
-	member.Resume, member.FromEnd = s.position.get(), false
+	var known bool
+	if member.Resume, known = s.position.get(); known {
+		member.FromEnd = false
+	}
 	m, err := s.broker.Join(ctx, member)
 	if err != nil {
 		return err
 	}
-	id, err := m.Position(ctx)
+	id, _, err := m.Position(ctx)
 	if err == nil {
 		s.position.reset(id)
 	}
 	s.membership.Store(&m)
 	s.log.WarnContext(ctx, "consumer group was gone and was created again; what its other consumers had pending is not in it any more",
-		"position", id.String(), "last_known", member.Resume.String())
+		"position", id.String(), "last_known", member.Resume.String(), "pending_of_others", s.pendingOfOthers.Load())
 	return nil
 }
 
@@ -325,7 +334,7 @@ func (s *source) release(ctx context.Context, m Membership) error {
 	var entries []Entry
 	for _, t := range s.inflight.all() {
 		attempts := t.Attempts
-		if t.UnderWay {
+		if t.UnderWay && attempts < math.MaxInt {
 			attempts++
 		}
 		entries = append(entries, Entry{ID: t.Delivery.ID, Attempts: attempts})

@@ -86,9 +86,10 @@ func (s *source) keep(ctx context.Context, lost chan<- []*subscription.Task) {
 // again, and claims back what is in flight.
 func (s *source) checkGroup(ctx context.Context, lost chan<- []*subscription.Task) {
 	m := s.membership.Load()
-	id, err := (*m).Position(ctx)
+	id, pending, err := (*m).Position(ctx)
 	if err == nil {
 		s.position.raise(id)
+		s.pendingOfOthers.Store(int64(max(pending-s.inflight.size(), 0)))
 	}
 	if !isGone(err) || s.rejoin(ctx, m) != nil {
 		return // Next reports what is wrong with the broker

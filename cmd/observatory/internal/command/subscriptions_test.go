@@ -55,7 +55,7 @@ func TestSubscriptionsOfOneHandlerShowItsSettings(t *testing.T) {
 	r := observatory("subscriptions", "Mailer", "--config", path)
 	require.Equal(t, exitDone, r.code, r.stderr)
 	require.Regexp(t, `(?m)^ +SETTING +VALUE +ORIGIN$`, r.stdout)
-	require.Regexp(t, `(?m)^ +max_retries +7 `, r.stdout)
+	require.Regexp(t, `(?m)^ +max_retries +7 +\[observatory\.handlers\.Mailer\]`, r.stdout)
 	require.NotContains(t, r.stdout, "Report")
 
 	r = observatory("subscriptions", "--settings", "--config", path)
