@@ -2,8 +2,6 @@
 // queue of a stream in place of a message that is given up.
 package deadletter
 
-import "time"
-
 // Suffix is what a stream's dead-letter queue adds to the stream's name.
 const Suffix = ":dlq"
 
@@ -22,17 +20,4 @@ type Entry struct {
 	// Raw is the value of the field `raw`; nil writes no such field. It holds
 	// what could not be kept in Data.
 	Raw []byte
-}
-
-// Metadata is the `_dlq_metadata` object of a dead letter.
-type Metadata struct {
-	OriginalStream string
-	OriginalID     string
-	ConsumerGroup  string
-	Consumer       string
-	FailedAt       time.Time
-	// RetryCount is the number of attempts made.
-	RetryCount int
-	// FailureReason is the error's type and text.
-	FailureReason string
 }

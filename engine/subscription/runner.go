@@ -15,9 +15,6 @@ import (
 	"github.com/observatory-go/observatory/engine/retry"
 )
 
-// closeTimeout bounds what a stopping subscription still writes.
-const closeTimeout = 3 * time.Second
-
 // Environment is what a subscription shares with the others of its process.
 type Environment struct {
 	Meter  metric.Meter

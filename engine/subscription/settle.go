@@ -162,20 +162,6 @@ func (d *dispatcher) wait(t *Task, delay time.Duration) {
 // unloadAfter is the shortest wait for which a body is dropped and read again.
 const unloadAfter = time.Second
 
-// load counts the body's bytes against the budget.
-func (t *Task) load(b *Budget) {
-	for _, f := range t.Delivery.Fields {
-		t.size += len(f.Name) + len(f.Value)
-	}
-	b.add(t.size)
-}
-
-// unload gives the body's bytes back to the budget.
-func (t *Task) unload(b *Budget) {
-	b.add(-t.size)
-	t.size = 0
-}
-
 // step runs a batch of a background step, if there is one and none is under way.
 // do runs in the background and returns what the dispatcher does then.
 func (d *dispatcher) step(s *step, do func(ctx context.Context, tasks []*Task) (then func())) {

@@ -4,17 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
-	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -97,35 +94,6 @@ type source struct {
 	added   chan struct{} // there is something to acknowledge
 	reclaim chan struct{} // the group was made again
 	waiting atomic.Bool   // Next waits for entries and takes no acknowledgements
-}
-
-// position is the highest id that the group is known to have delivered.
-type position struct {
-	mu    sync.Mutex
-	id    message.EntryID
-	known bool // 0-0 is a position too: of a group that has delivered nothing
-}
-
-func (p *position) raise(id message.EntryID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.known = true
-	if id.Compare(p.id) > 0 {
-		p.id = id
-	}
-}
-
-// reset follows a group that was made again.
-func (p *position) reset(id message.EntryID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.id, p.known = id, true
-}
-
-func (p *position) get() (id message.EntryID, known bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.id, p.known
 }
 
 // Next implements [subscription.Intake].
@@ -240,112 +208,6 @@ func (s *source) Reload(ctx context.Context, tasks []*subscription.Task) error {
 	}
 	for i, d := range got {
 		tasks[i].Delivery.Fields = d.Fields
-	}
-	return nil
-}
-
-// join makes the group where it does not exist.
-func (s *source) join(ctx context.Context) error {
-	s.joining.Lock()
-	defer s.joining.Unlock()
-	m, err := s.broker.Join(ctx, s.member)
-	if err != nil {
-		return err
-	}
-	if id, _, err := m.Position(ctx); err == nil {
-		s.position.raise(id)
-	}
-	s.lastRead.Store(time.Now().UnixNano())
-	s.membership.Store(&m)
-	return nil
-}
-
-// rejoin makes a group again that was found gone through a membership, at the
-// position up to which it is known to have delivered. What is in flight is to be
-// claimed back then.
-func (s *source) rejoin(ctx context.Context, through *Membership) error {
-	s.joining.Lock()
-	defer s.joining.Unlock()
-	if s.membership.Load() != through {
-		return nil // another goroutine found it gone too
-	}
-	member := s.member
-	var known bool
-	if member.Resume, known = s.position.get(); known {
-		member.FromEnd = false
-	}
-	m, err := s.broker.Join(ctx, member)
-	if err != nil {
-		return err
-	}
-	id, _, err := m.Position(ctx)
-	if err == nil {
-		s.position.reset(id)
-	}
-	s.membership.Store(&m)
-	s.log.WarnContext(ctx, "consumer group was gone and was created again; what its other consumers had pending is not in it any more",
-		"position", id.String(), "last_known", member.Resume.String(), "pending_of_others", s.pendingOfOthers.Load())
-	return nil
-}
-
-// Close implements [subscription.Intake].
-func (s *source) Close(ctx context.Context) error {
-	if s.membership.Load() == nil {
-		return nil
-	}
-	m := *s.membership.Load()
-	return errors.Join(
-		insist(ctx, s.flush),
-		insist(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
-		insist(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
-}
-
-// insist tries until fn succeeds or ctx ends, since nothing is tried afterwards.
-func insist(ctx context.Context, fn func(context.Context) error) error {
-	var backoff retry.Backoff
-	for {
-		err := fn(ctx)
-		if err == nil || !retry.Sleep(ctx, backoff.Next()) {
-			return err
-		}
-	}
-}
-
-// listRest enters, to be released, what a lost reply has left behind.
-func (s *source) listRest(ctx context.Context, m Membership) error {
-	const page = 100
-	if !s.doubted {
-		return nil
-	}
-	s.listing, s.after = true, ""
-	for s.listing {
-		if _, err := s.listOwn(ctx, m, page); isGone(err) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// release gives back what is held: what was not finished, and what was finished
-// and could not be acknowledged, which is then handled again rather than never.
-func (s *source) release(ctx context.Context, m Membership) error {
-	var entries []Entry
-	for _, t := range s.inflight.all() {
-		attempts := t.Attempts
-		if t.UnderWay && attempts < math.MaxInt {
-			attempts++
-		}
-		entries = append(entries, Entry{ID: t.Delivery.ID, Attempts: attempts})
-	}
-	if len(entries) == 0 {
-		return nil
-	}
-	s.log.Info("releasing what was not finished", "entries", len(entries))
-	if _, err := m.Release(ctx, entries); err != nil && !isGone(err) {
-		return fmt.Errorf("%d entries of %q could not be released and stay pending for consumer %q: %w",
-			len(entries), s.member.Stream, s.member.Consumer, err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package consumergroup
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/retry"
@@ -10,9 +9,6 @@ import (
 )
 
 const (
-	// ackDelay is the longest that a handled message waits for its
-	// acknowledgement while the broker answers: what a crash repeats at most.
-	ackDelay = 50 * time.Millisecond
 	// checkEvery is how often, while nothing is read, the group's existence is
 	// checked.
 	checkEvery = time.Second
@@ -66,12 +62,6 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 	}
 }
 
-// linger leaves Next time to take the acknowledgements along, unless it waits
-// for entries, on an idle stream.
-func (s *source) linger(ctx context.Context) bool {
-	return s.waiting.Load() || retry.Sleep(ctx, ackDelay)
-}
-
 // keep renews what is in flight.
 func (s *source) keep(ctx context.Context, lost chan<- []*subscription.Task) {
 	s.checkGroup(ctx, lost)
@@ -79,22 +69,6 @@ func (s *source) keep(ctx context.Context, lost chan<- []*subscription.Task) {
 	if err != nil && ctx.Err() == nil {
 		s.log.WarnContext(ctx, "cannot renew what is in flight; trying again", "error", err)
 	}
-	report(ctx, lost, gone)
-}
-
-// checkGroup learns the group's position. Where the group is gone it makes it
-// again, and claims back what is in flight.
-func (s *source) checkGroup(ctx context.Context, lost chan<- []*subscription.Task) {
-	m := s.membership.Load()
-	id, pending, err := (*m).Position(ctx)
-	if err == nil {
-		s.position.raise(id)
-		s.pendingOfOthers.Store(int64(max(pending-s.inflight.size(), 0)))
-	}
-	if !isGone(err) || s.rejoin(ctx, m) != nil {
-		return // Next reports what is wrong with the broker
-	}
-	gone, _ := s.renew(ctx)
 	report(ctx, lost, gone)
 }
 
@@ -122,5 +96,3 @@ func (s *source) renew(ctx context.Context) (lost []*subscription.Task, err erro
 	ids, err := (*s.membership.Load()).Renew(ctx, entries)
 	return s.inflight.remove(ids), err
 }
-
-func isGone(err error) bool { return errors.Is(err, ErrNoGroup) }

@@ -1,0 +1,72 @@
+package consumergroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/observatory-go/observatory/engine/retry"
+)
+
+// Close implements [subscription.Intake].
+func (s *source) Close(ctx context.Context) error {
+	if s.membership.Load() == nil {
+		return nil
+	}
+	m := *s.membership.Load()
+	return errors.Join(
+		insist(ctx, s.flush),
+		insist(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
+		insist(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
+}
+
+// insist tries until fn succeeds or ctx ends, since nothing is tried afterwards.
+func insist(ctx context.Context, fn func(context.Context) error) error {
+	var backoff retry.Backoff
+	for {
+		err := fn(ctx)
+		if err == nil || !retry.Sleep(ctx, backoff.Next()) {
+			return err
+		}
+	}
+}
+
+// listRest enters, to be released, what a lost reply has left behind.
+func (s *source) listRest(ctx context.Context, m Membership) error {
+	const page = 100
+	if !s.doubted {
+		return nil
+	}
+	s.listing, s.after = true, ""
+	for s.listing {
+		if _, err := s.listOwn(ctx, m, page); isGone(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release gives back what is held: what was not finished, and what was finished
+// and could not be acknowledged, which is then handled again rather than never.
+func (s *source) release(ctx context.Context, m Membership) error {
+	var entries []Entry
+	for _, t := range s.inflight.all() {
+		attempts := t.Attempts
+		if t.UnderWay && attempts < math.MaxInt {
+			attempts++
+		}
+		entries = append(entries, Entry{ID: t.Delivery.ID, Attempts: attempts})
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	s.log.Info("releasing what was not finished", "entries", len(entries))
+	if _, err := m.Release(ctx, entries); err != nil && !isGone(err) {
+		return fmt.Errorf("%d entries of %q could not be released and stay pending for consumer %q: %w",
+			len(entries), s.member.Stream, s.member.Consumer, err)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package subscription
+
+import (
+	"time"
+
+	"github.com/observatory-go/observatory/engine/retry"
+)
+
+// The waits between probes of a target that is down.
+const (
+	firstProbe = 500 * time.Millisecond
+	lastProbe  = 15 * time.Second
+	// maxExcuses is how often a message may find the target down while others
+	// are answered, before that counts as the message's own failure.
+	maxExcuses = 3
+)
+
+// outage is what is known of the target. While it is down, one message at a
+// time is tried, with backoff.
+type outage struct {
+	gate  *gate
+	since time.Time
+	probe time.Time // when the next probe is due
+	wait  retry.Backoff
+}
+
+func newOutage(g *gate) outage {
+	return outage{gate: g, wait: retry.Backoff{First: firstProbe, Last: lastProbe}}
+}
+
+func (o *outage) down() bool { return o.gate.is(TargetDown) }
+
+// failed notes that a call begun at started found the target down. It reports
+// whether that is news. A call that began before the outage is no probe.
+func (o *outage) failed(started, now time.Time) (news bool) {
+	if o.down() && started.Before(o.since) {
+		return false
+	}
+	if news = !o.down(); news {
+		o.since = now
+		o.wait.Reset()
+		o.gate.set(TargetDown, true)
+	}
+	o.probe = now.Add(o.wait.Next())
+	return news
+}
+
+// answered notes that a call begun at started got an answer. It reports whether
+// that ends an outage. An answer to a call that began before the target went
+// down says nothing.
+func (o *outage) answered(started time.Time) (ended bool) {
+	if !o.down() || started.Before(o.since) {
+		return false
+	}
+	o.gate.set(TargetDown, false)
+	return true
+}
