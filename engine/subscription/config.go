@@ -33,7 +33,8 @@ type Config struct {
 	BlockingTimeout time.Duration
 	// Retry says whether and when a failed message is called again.
 	Retry retry.Policy
-	// DeadLetters parks what is given up on; without it, it is discarded.
+	// DeadLetters keeps what is given up in the stream's dead-letter queue; without
+	// it, it is discarded.
 	DeadLetters bool
 	// OriginStream, if set, keeps only messages whose origin stream is of this
 	// category; others are acknowledged and counted as skipped.

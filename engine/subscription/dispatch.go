@@ -75,7 +75,7 @@ type step struct {
 	failing bool // what the log last said
 }
 
-func newDispatcher(r *Runner, settling context.Context) *dispatcher {
+func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 	_, unloads := r.source.(Reloader)
 	return &dispatcher{
 		cfg: r.cfg, source: r.source, budget: r.budget, instruments: r.instruments, status: &r.status, log: r.log,

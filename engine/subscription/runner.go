@@ -91,7 +91,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	// Writing outlives both reading and handling.
 	settling, endSettling := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSettling()
-	d := newDispatcher(r, settling)
+	d := newDispatcher(settling, r)
 	batches := make(chan []*Task) // unbuffered: what is sent is the dispatcher's
 	lost := make(chan []*Task)
 

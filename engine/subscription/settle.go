@@ -179,14 +179,12 @@ func (d *dispatcher) step(s *step, do func(ctx context.Context, tasks []*Task) (
 	})
 }
 
-// report logs when a step begins to fail, and when it works again.
-func (d *dispatcher) report(s *step, err error, failing, working string) {
-	if err != nil && !s.failing {
-		d.log.Error(failing, "error", err)
-	} else if err == nil && s.failing {
-		d.log.Info(working)
-	}
+// noteFailure notes how a step went, and reports whether it begins to fail or
+// works again.
+func (s *step) noteFailure(err error) (fails, works bool) {
+	was := s.failing
 	s.failing = err != nil
+	return s.failing && !was, was && !s.failing
 }
 
 // record puts coming attempts on record before they are made: one that ends the
@@ -195,7 +193,11 @@ func (d *dispatcher) record() {
 	d.step(&d.recording, func(ctx context.Context, tasks []*Task) func() {
 		lost, err := d.source.Attempt(ctx, tasks)
 		return func() {
-			d.report(&d.recording, err, "cannot record attempts; what failed waits until it works", "recording attempts again")
+			if fails, works := d.recording.noteFailure(err); fails {
+				d.log.Error("cannot record attempts; what failed waits until it works", "error", err)
+			} else if works {
+				d.log.Info("recording attempts again")
+			}
 			d.lose(lost)
 			for _, t := range tasks {
 				switch {
@@ -217,7 +219,11 @@ func (d *dispatcher) reload() {
 	d.step(&d.reloading, func(ctx context.Context, tasks []*Task) func() {
 		err := d.source.(Reloader).Reload(ctx, tasks)
 		return func() {
-			d.report(&d.reloading, err, "cannot read the bodies of waiting messages again; they wait until it works", "reading bodies again")
+			if fails, works := d.reloading.noteFailure(err); fails {
+				d.log.Error("cannot read the bodies of waiting messages again; they wait until it works", "error", err)
+			} else if works {
+				d.log.Info("reading bodies again")
+			}
 			for _, t := range tasks {
 				switch {
 				case t.lost:
@@ -293,8 +299,11 @@ func (d *dispatcher) writeDeadLetters() {
 
 // gaveUp files what came of writing dead letters.
 func (d *dispatcher) gaveUp(tasks, lost []*Task, failed map[*Task]error, last error) {
-	d.report(&d.givingUp, last, "cannot write dead letters; each holds up the later messages of its own key until it works",
-		"dead letters are written again")
+	if fails, works := d.givingUp.noteFailure(last); fails {
+		d.log.Error("cannot write dead letters; each holds up the later messages of its own key until it works", "error", last)
+	} else if works {
+		d.log.Info("dead letters are written again")
+	}
 	d.lose(lost)
 	for _, t := range tasks {
 		_, again := failed[t]

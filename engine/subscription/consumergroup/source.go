@@ -74,8 +74,8 @@ type source struct {
 	// lastRead is when a read last worked, in nanoseconds since 1970: while
 	// reads work, the group exists.
 	lastRead atomic.Int64
-	// pendingOfOthers is how many entries the group's other consumers had when
-	// the group was looked at last.
+	// pendingOfOthers is how many entries the group's other consumers had pending
+	// when that was last asked.
 	pendingOfOthers atomic.Int64
 
 	// These belong to the goroutine that calls Next.
