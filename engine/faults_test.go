@@ -322,3 +322,54 @@ func TestABatchThatIsSlowerThanTheSocketTimeoutIsReadInParts(t *testing.T) {
 	r.until("all are handled", func() bool { return len(r.calls()) >= n })
 	require.Len(t, r.calls(), n, "each once")
 }
+
+func TestARejectedMessageWhoseGroupIsDestroyedMeanwhileIsDeadLettered(t *testing.T) {
+	t.Parallel()
+	stream := testserver.Name(t)
+	r := newRig(t, testserver.Redis(t).URL)
+	r.run(noHealth, r.subscribe(stream, "shop.Mailer", func(ctx context.Context, _ *message.Envelope) error {
+		require.NoError(t, r.client.XGroupDestroy(ctx, stream, "shop.Mailer").Err())
+		return handler.Reject(errNotYet)
+	}))
+	for n := range 5 {
+		r.add(stream, "data", event(fmt.Sprintf("m-%d", n)))
+		r.until("its dead letter is written", func() bool { return len(r.deadLetters(stream)) == n+1 })
+	}
+	r.until("each is counted", func() bool { return r.sum("protean.subscription.dlq_routed", "") == 5 })
+}
+
+func TestARejectedMessageThatMayNotBeAcknowledgedHasNoSecondDeadLetter(t *testing.T) {
+	t.Parallel()
+	stream := testserver.Name(t)
+	server := testserver.Redis(t)
+	admin := newRig(t, server.URL)
+	ctx := t.Context()
+	require.NoError(t, admin.client.Do(ctx, "ACL", "SETUSER", stream, "on", ">pw", "~*", "+@all", "-xack").Err())
+	t.Cleanup(func() { admin.client.Do(context.Background(), "ACL", "DELUSER", stream) })
+	r := newRig(t, fmt.Sprintf("redis://%s:pw@%s", stream, server.Addr))
+	r.run(noHealth, r.subscribe(stream, "shop.Mailer", func(context.Context, *message.Envelope) error { return handler.Reject(errNotYet) }))
+	admin.add(stream, "data", event("m-1"))
+	r.until("it cannot be written", func() bool { return strings.Contains(r.logs.String(), "cannot write dead letters") })
+	require.Empty(t, admin.deadLetters(stream))
+	require.NoError(t, admin.client.Do(ctx, "ACL", "SETUSER", stream, "+xack").Err())
+	r.until("it is written", func() bool { return r.sum("protean.subscription.dlq_routed", "") == 1 })
+	require.Len(t, admin.deadLetters(stream), 1)
+}
+
+// brokenError is an error whose methods panic on a nil pointer.
+type brokenError struct{ inner error }
+
+func (e *brokenError) Error() string { return e.inner.Error() }
+func (e *brokenError) Unwrap() error { return e.inner }
+
+func TestAnErrorThatPanicsIsAFailure(t *testing.T) {
+	t.Parallel()
+	stream := testserver.Name(t)
+	r := newRig(t, testserver.Redis(t).URL)
+	r.run(noHealth, r.subscribe(stream, "shop.Mailer", func(context.Context, *message.Envelope) error {
+		var none *brokenError
+		return none
+	}))
+	r.add(stream, "data", event("m-1"))
+	r.until("it is dead-lettered", func() bool { return len(r.deadLetters(stream)) == 1 })
+}

@@ -114,6 +114,9 @@ func (c Config) Validate() error {
 	if c.BlockingTimeout < 0 {
 		bad("BlockingTimeout must be positive, got %s", c.BlockingTimeout)
 	}
+	if c.ClaimIdle < 0 {
+		bad("ClaimIdle must be positive, got %s", c.ClaimIdle)
+	}
 	if c.HandlerTimeout < 0 {
 		bad("HandlerTimeout must be positive, got %s", c.HandlerTimeout)
 	}

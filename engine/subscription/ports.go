@@ -112,7 +112,16 @@ type Task struct {
 	call      *callContext
 	firstCall callContext
 	overdue   atomic.Bool
+	taken     atomic.Bool
 }
+
+// MarkLost notes that another process has the message now. The source calls it,
+// before it reports the task as lost.
+func (t *Task) MarkLost() { t.taken.Store(true) }
+
+// IsLost reports whether MarkLost was called. It may be called from any
+// goroutine.
+func (t *Task) IsLost() bool { return t.taken.Load() }
 
 // stage is what is to be done with a task.
 type stage uint8

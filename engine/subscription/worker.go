@@ -3,6 +3,7 @@ package subscription
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -84,7 +85,7 @@ func (w *worker) call(base context.Context, t *Task, started time.Time) time.Tim
 	err := w.fn(ctx, &t.envelope)
 	ended := time.Now()
 
-	t.outcome, t.after = handler.OutcomeOf(err)
+	t.outcome, t.after, err = outcomeOf(err)
 	// A call that failed because the engine waits no longer is no failure of the
 	// message, which is released as if it had not been called.
 	t.notRun = t.outcome == handler.Failed && base.Err() != nil
@@ -95,6 +96,21 @@ func (w *worker) call(base context.Context, t *Task, started time.Time) time.Tim
 	w.observe(ctx, t) // before the end: an exemplar looks up the context's values
 	t.call.end(callReturned)
 	return ended
+}
+
+// outcomeOf reads the outcome out of a handler's error. The error's own methods
+// are the handler's code too: one that panics is a failure.
+func outcomeOf(err error) (o handler.Outcome, after time.Duration, told error) {
+	defer func() {
+		if v := recover(); v != nil {
+			o, told = handler.Failed, &handler.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	o, after = handler.OutcomeOf(err)
+	if o != handler.Done {
+		_ = err.Error()
+	}
+	return o, after, err
 }
 
 func skip(tasks []*Task) {

@@ -2,9 +2,14 @@ package redisbroker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // DeadLetter implements [consumergroup.Settler]. Its entry in the queue has the
@@ -39,11 +44,14 @@ func (m *membership) deadLetter(ctx context.Context, queue string, entries []dea
 		args = append(args, entry.ID, entry.Data, entry.Raw != nil, entry.Raw)
 	}
 	result, err := m.broker.run(ctx, deadLetterScript, []string{m.member.Stream, queue}, args...)
-	if hasCode(err, "CROSSSLOT") {
+	var refusal redis.Error
+	switch {
+	case hasCode(err, "CROSSSLOT"):
 		m.split.Store(true)
 		return m.writeThenAck(ctx, queue, entries)
-	}
-	if err != nil {
+	case len(entries) == 1 && errors.As(err, &refusal):
+		return nil, fmt.Errorf("%w: %w", consumergroup.ErrRefused, err)
+	case err != nil:
 		return nil, err
 	}
 	return result.StringSlice()

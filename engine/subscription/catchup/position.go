@@ -51,7 +51,7 @@ func (s *source) save(ctx context.Context) error {
 	// The position is that which all of this leads to; it moves only when the
 	// change is written.
 	for _, m := range written {
-		m.recorded = true
+		m.recorded, m.written = true, true
 	}
 	s.advance()
 	if s.position > s.saved {

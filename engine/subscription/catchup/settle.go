@@ -13,7 +13,7 @@ func (s *source) Done(tasks []*subscription.Task) {
 	for _, t := range tasks {
 		m := s.inflight[t.Delivery.Position]
 		m.settled = true
-		if m.recorded {
+		if m.written {
 			s.resolved = append(s.resolved, m.failed)
 		}
 		delete(s.inflight, t.Delivery.Position)
@@ -24,7 +24,10 @@ func (s *source) Done(tasks []*subscription.Task) {
 // Attempt implements [subscription.Settlement].
 func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost []*subscription.Task, err error) {
 	return nil, s.write(ctx, tasks,
-		func(c *Change, f Failed) { c.Failed = append(c.Failed, f) },
+		func(c *Change, f Failed) {
+			f.Attempts++ // the coming one
+			c.Failed = append(c.Failed, f)
+		},
 		func(m *mark) { m.recorded = true })
 }
 
@@ -50,6 +53,7 @@ func (s *source) write(ctx context.Context, tasks []*subscription.Task, add func
 		m := s.inflight[t.Delivery.Position]
 		m.failed.Attempts = t.Attempts
 		add(&c, m.failed)
+		m.written = true
 		marks[i] = m
 	}
 	s.mu.Unlock()

@@ -3,10 +3,12 @@ package catchup
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -38,6 +40,10 @@ type source struct {
 	loaded   bool
 	recovery []Failed // failed positions of an earlier run, to be read again
 	read     int64    // the position read last
+	// ahead are failed positions above the saved one, left by a process that did
+	// not stop in order: they come with the recovery, and not again when they are
+	// read.
+	ahead map[int64]bool
 
 	// saving is held while a change is put together and written, so that changes
 	// reach the store in the order in which they came about.
@@ -57,8 +63,9 @@ type mark struct {
 	failed  Failed
 	since   time.Time
 	settled bool
-	// recorded says that the store has a failed position for it.
-	recorded bool
+	// recorded says that the store has a failed position for it, and written that
+	// it may have one: a reply was lost.
+	recorded, written bool
 }
 
 // Next implements [subscription.Intake].
@@ -69,6 +76,12 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 			return nil, err
 		}
 		s.loaded, s.recovery, s.read = true, state.Failed, state.Position
+		s.ahead = make(map[int64]bool)
+		for _, f := range state.Failed {
+			if f.Position > state.Position {
+				s.ahead[f.Position] = true
+			}
+		}
 		s.mu.Lock()
 		s.position, s.saved = state.Position, state.Position
 		s.mu.Unlock()
@@ -86,6 +99,7 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 		return nil, err
 	}
 	s.read = got[len(got)-1].GlobalPosition
+	got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
 	return s.enter(got, nil), nil
 }
 
@@ -137,7 +151,7 @@ func (s *source) enter(got []message.Recorded, failed map[int64]Failed) []*subsc
 		if !again {
 			t.Recorded = 1
 		}
-		marks[i] = mark{task: t, failed: f, since: now, recorded: again}
+		marks[i] = mark{task: t, failed: f, since: now, recorded: again, written: again}
 		s.inflight[r.GlobalPosition] = &marks[i]
 		if !again {
 			s.order = append(s.order, &marks[i])
@@ -163,5 +177,11 @@ func (s *source) Close(ctx context.Context) error {
 		m.recorded = false
 	}
 	s.mu.Unlock()
-	return s.save(ctx)
+	var backoff retry.Backoff
+	for {
+		err := s.save(ctx)
+		if err == nil || !retry.Sleep(ctx, backoff.Next()) {
+			return err
+		}
+	}
 }

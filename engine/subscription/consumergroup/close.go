@@ -35,9 +35,6 @@ func insist(ctx context.Context, fn func(context.Context) error) error {
 // listRest enters, to be released, what a lost reply has left behind.
 func (s *source) listRest(ctx context.Context, m Membership) error {
 	const page = 100
-	if !s.doubted {
-		return nil
-	}
 	s.listing, s.after = true, ""
 	for s.listing {
 		if _, err := s.listOwn(ctx, m, page); isGone(err) {

@@ -114,7 +114,7 @@ func (f *inflight) putBackHandled(ids []string) {
 	f.handled = append(ids, f.handled...)
 }
 
-// remove takes entries out of the table and returns their tasks.
+// remove takes entries out of the table that are lost, and returns their tasks.
 func (f *inflight) remove(ids []string) []*subscription.Task {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,6 +123,7 @@ func (f *inflight) remove(ids []string) []*subscription.Task {
 		if e := f.entries[id]; e != nil {
 			delete(f.entries, id)
 			delete(f.unsure, id)
+			e.task.MarkLost()
 			tasks = append(tasks, &e.task)
 		}
 	}
@@ -143,17 +144,30 @@ func (f *inflight) strike(ids []string) {
 	}
 }
 
-// doubt marks entries whose dead letter may have been written.
-func (f *inflight) doubt(ids []string) {
+// setUnsure marks entries whose dead letter may have been written, or takes the
+// mark away.
+func (f *inflight) setUnsure(ids []string, unsure bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
-		f.unsure[id] = true
+		if unsure {
+			f.unsure[id] = true
+		} else {
+			delete(f.unsure, id)
+		}
 	}
 }
 
-// inDoubt are those of the entries whose dead letter may have been written.
-func (f *inflight) inDoubt(ids []string) map[string]bool {
+// forgetUnsure takes all marks away: in a group that was made again nothing shows
+// whether a dead letter was written, and a second one is better than none.
+func (f *inflight) forgetUnsure() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.unsure)
+}
+
+// areUnsure are those of the entries whose dead letter may have been written.
+func (f *inflight) areUnsure(ids []string) map[string]bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := make(map[string]bool)

@@ -14,6 +14,10 @@ import (
 // restored without it. [Broker.Join] makes it again.
 var ErrNoGroup = errors.New("consumer group does not exist")
 
+// ErrRefused is wrapped by an error of DeadLetter that is the broker's own answer
+// to an entry that stands alone: nothing was written.
+var ErrRefused = errors.New("refused")
+
 // Broker is what a broker with consumer groups owes to a subscription.
 type Broker interface {
 	// Join creates the group, and its stream, where they do not exist, and

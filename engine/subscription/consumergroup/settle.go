@@ -2,6 +2,7 @@ package consumergroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,9 +46,11 @@ func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*sub
 				FailureReason:  fmt.Sprintf("%T: %v", t.Err, t.Err), // as the original writes it
 			})
 		}
-		unsure := s.inflight.inDoubt(ids)
+		unsure := s.inflight.areUnsure(ids)
 		if lost, err = m.DeadLetter(ctx, entries); err != nil {
-			s.inflight.doubt(ids)
+			// With its group an entry is gone from the pending list whether its
+			// dead letter was written or not: a second one is better than none.
+			s.inflight.setUnsure(ids, !isGone(err) && !errors.Is(err, ErrRefused))
 			return nil, err
 		}
 		// What an earlier try may have written, and is no longer pending here, it
@@ -60,18 +63,32 @@ func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*sub
 
 // settle calls do with the tasks. What do finds lost may have been dropped with
 // this consumer or its group: it is claimed back where that is so, and tried
-// once more. It returns all tasks that are lost.
+// once more. A task that is not in the table any more is decided: it is lost, or
+// an earlier try has done its work. settle returns all tasks that are lost.
 func (s *source) settle(ctx context.Context, tasks []*subscription.Task,
 	do func(Membership, []*subscription.Task) (lost []string, err error),
 ) (lost []*subscription.Task, err error) {
-	for range 2 {
+	for range 3 {
+		var open []*subscription.Task
+		for _, t := range tasks {
+			if t.IsLost() {
+				if !slices.Contains(lost, t) {
+					lost = append(lost, t)
+				}
+			} else if s.inflight.has(t.Delivery.ID) {
+				open = append(open, t)
+			}
+		}
+		if len(open) == 0 {
+			return lost, nil
+		}
 		m := s.membership.Load()
 		s.inflight.exchange.RLock()
-		ids, err := do(*m, tasks)
+		ids, err := do(*m, open)
 		s.inflight.exchange.RUnlock()
 		if isGone(err) {
 			if err = s.rejoin(ctx, m); err == nil {
-				ids = idsOf(tasks)
+				ids = idsOf(open)
 			}
 		}
 		if err != nil || len(ids) == 0 {
@@ -82,12 +99,7 @@ func (s *source) settle(ctx context.Context, tasks []*subscription.Task,
 		if err != nil {
 			return lost, err
 		}
-		tasks = slices.DeleteFunc(slices.Clone(tasks), func(t *subscription.Task) bool {
-			return !slices.Contains(ids, t.Delivery.ID) || slices.Contains(gone, t)
-		})
-		if len(tasks) == 0 {
-			return lost, nil
-		}
+		tasks = slices.DeleteFunc(open, func(t *subscription.Task) bool { return !slices.Contains(ids, t.Delivery.ID) })
 	}
 	return lost, fmt.Errorf("%d entries of %q were dropped from the group again and again", len(tasks), s.member.Stream)
 }

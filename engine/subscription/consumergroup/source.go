@@ -80,10 +80,7 @@ type source struct {
 
 	// These belong to the goroutine that calls Next.
 
-	// doubted says that a reply was lost since this consumer's entries were last
-	// listed, and relist when a read that the server did not give up is over for
-	// certain.
-	doubted bool
+	// relist is when a read that the server did not give up is over for certain.
 	relist  time.Time
 	listing bool      // the listing of this consumer's entries goes on
 	after   string    // where it goes on
@@ -109,7 +106,7 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 		// The lost reply may have delivered entries that only a listing finds. A
 		// server goes on for a while with a read whose client is gone, so they
 		// are listed once more later.
-		s.doubted, s.listing, s.after = true, true, ""
+		s.listing, s.after = true, ""
 		s.relist = time.Now().Add(2 * longestBlock)
 	}
 	return tasks, err
@@ -122,7 +119,7 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 		if err := s.join(ctx); err != nil {
 			return nil, err
 		}
-		s.doubted, s.listing, s.after = true, true, ""
+		s.listing, s.after = true, ""
 	}
 	m := *s.membership.Load()
 	again := !s.relist.IsZero() && time.Now().After(s.relist)
@@ -163,7 +160,7 @@ func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []
 		s.log.WarnContext(ctx, "found entries that were delivered and never seen", "entries", len(unknown))
 	}
 	if s.after = next; next == "" {
-		s.listing, s.doubted, s.listed = false, false, time.Now()
+		s.listing, s.listed = false, time.Now()
 	}
 	return unknown, nil
 }

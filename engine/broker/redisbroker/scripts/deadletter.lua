@@ -5,6 +5,7 @@
 --          of its dead letter, whether that has raw bytes (1 or 0), and those
 -- Returns  the ids that this consumer does not own
 local stream, queue, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+redis.call('XACK', stream, group, '0-0') -- fails where the second step would, before the first
 local lost = {}
 for i = 3, #ARGV, 4 do
   local id, data, has_raw, raw = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
