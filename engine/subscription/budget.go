@@ -1,6 +1,13 @@
 package subscription
 
-import "sync/atomic"
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/message"
+)
 
 // DefaultMaxInflightBytes is the budget of a process by default.
 const DefaultMaxInflightBytes = 256 << 20
@@ -39,4 +46,18 @@ func (t *Task) load(b *Budget) {
 func (t *Task) unload(b *Budget) {
 	b.add(-t.size)
 	t.size = 0
+}
+
+// longWait is the shortest wait for which a message gets a body of its own, or
+// none where the budget is short: until then it shares its memory with all that
+// the same read returned.
+const longWait = time.Second
+
+// cloneFields copies the values into memory of their own.
+func cloneFields(fields []message.Field) []message.Field {
+	cloned := slices.Clone(fields)
+	for i := range cloned {
+		cloned[i].Value = bytes.Clone(cloned[i].Value)
+	}
+	return cloned
 }

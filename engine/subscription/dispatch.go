@@ -178,19 +178,21 @@ func poison(attempts int) error {
 // what its order is kept by. Entries of foreign shape belong to no aggregate:
 // their stream is the whole stream, which none shall hold up.
 func (d *dispatcher) decode(t *Task) (err error) {
+	var e message.Envelope
 	switch d.cfg.Format {
 	case handler.FormatFields:
-		t.envelope, err = message.FromFields(t.Delivery)
+		e, err = message.FromFields(t.Delivery)
 	case handler.FormatObject:
-		t.envelope, err = message.FromObject(t.Delivery)
+		e, err = message.FromObject(t.Delivery)
 	default:
-		if t.envelope, err = message.FromDelivery(t.Delivery); err == nil && !d.cfg.SkipChecksums {
-			err = t.envelope.Verify()
+		if e, err = message.FromDelivery(t.Delivery); err == nil && !d.cfg.SkipChecksums {
+			err = e.Verify()
 		}
 	}
 	if err != nil {
 		return err
 	}
+	t.envelope = &e
 	switch d.cfg.Order {
 	case OrderNone:
 	case OrderStream:

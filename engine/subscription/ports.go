@@ -86,9 +86,9 @@ type Task struct {
 	// UnderWay says, at Close, that a call has not returned.
 	UnderWay bool
 
-	envelope message.Envelope
-	size     int    // bytes of the body, counted against the budget
-	key      string // what the message's order is kept by; empty where none is
+	envelope *message.Envelope // nil until it is decoded, and where that fails
+	size     int               // bytes of the body, counted against the budget
+	key      string            // what the message's order is kept by; empty where none is
 	stage    stage
 	holds    bool // later tasks of its key wait for this one
 	follows  bool // it is in a run behind the task that holds its key

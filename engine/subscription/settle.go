@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/observatory-go/observatory/engine/handler"
-	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/retry"
 )
 
@@ -102,6 +101,7 @@ func (d *dispatcher) flushDone() {
 func (d *dispatcher) free(t *Task) {
 	t.stage = settled
 	t.unload(d.budget)
+	t.Delivery.Fields, t.envelope = nil, nil // their memory is shared by all that one read returned
 	d.open--
 	if d.cfg.Concurrency == 1 {
 		d.first = append(d.first, d.keys.free(t)...)
@@ -151,16 +151,18 @@ func (d *dispatcher) wait(t *Task, delay time.Duration) {
 		return
 	}
 	t.due = time.Now().Add(delay)
-	if d.unloads && t.stage == toCall && delay >= unloadAfter && d.budget.isShort() {
-		t.unload(d.budget)
+	if t.stage == toCall && delay >= longWait {
 		d.keys.detach(t)
-		t.Delivery.Fields, t.envelope, t.unloaded = nil, message.Envelope{}, true
+		if d.unloads && d.budget.isShort() {
+			t.unload(d.budget)
+			t.Delivery.Fields, t.envelope, t.unloaded = nil, nil, true
+		} else {
+			t.Delivery.Fields = cloneFields(t.Delivery.Fields)
+			_ = d.decode(t) // as before
+		}
 	}
 	d.waiting.add(t)
 }
-
-// unloadAfter is the shortest wait for which a body is dropped and read again.
-const unloadAfter = time.Second
 
 // step runs a batch of a background step, if there is one and none is under way.
 // do runs in the background and returns what the dispatcher does then.
@@ -338,6 +340,9 @@ func (d *dispatcher) gaveUp(tasks, lost []*Task, failed map[*Task]error, last er
 
 // of names a task in the log.
 func (d *dispatcher) of(t *Task) slog.Attr {
+	if t.envelope == nil {
+		return slog.Group("message", "entry", t.Delivery.ID)
+	}
 	h := &t.envelope.Metadata.Headers
 	return slog.Group("message", "entry", t.Delivery.ID, "id", h.ID, "type", h.Type)
 }

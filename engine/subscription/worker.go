@@ -81,8 +81,8 @@ func (w *worker) call(base context.Context, t *Task, started time.Time) time.Tim
 	deadline := started.Add(w.timeout)
 	t.call.begin(base, deadline)
 	t.envelope.Source.Attempt = t.Attempts + 1
-	ctx := handler.WithTrace(t.call, &t.envelope)
-	err := w.fn(ctx, &t.envelope)
+	ctx := handler.WithTrace(t.call, t.envelope)
+	err := w.fn(ctx, t.envelope)
 	ended := time.Now()
 
 	t.outcome, t.after, err = outcomeOf(err)
