@@ -248,6 +248,7 @@ func TestAQueueOfAnotherTypeHoldsUpNoOtherAggregate(t *testing.T) {
 	require.Equal(t, 1, e.Status().Subscriptions[0].DeadLettersWaiting)
 	require.Equal(t, 1, strings.Count(r.logs.String(), "cannot write dead letters"))
 	require.Contains(t, r.logs.String(), deadletter.QueueOf(stream), "the log names the cause")
+	require.NoError(t, r.client.XGroupDelConsumer(ctx, stream, "shop.Mailer", r.own(stream, "shop.Mailer")).Err())
 	require.NoError(t, r.client.Del(ctx, deadletter.QueueOf(stream)).Err())
 	r.until("the dead letter is written", func() bool { return len(r.deadLetters(stream)) == 1 })
 	r.until("nothing is pending", func() bool { return r.settled(stream, "shop.Mailer") })

@@ -26,6 +26,9 @@ func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry)
 		for batch := range slices.Chunk(entries, maxBodies) {
 			more, err := m.deadLetter(ctx, queue, batch)
 			lost = append(lost, more...)
+			if errors.Is(err, consumergroup.ErrRefused) {
+				return fmt.Errorf("%w: %w", consumergroup.ErrRefused, m.broker.explain(ctx, err, m.member.Stream, queue))
+			}
 			if err != nil {
 				return m.broker.explain(ctx, err, m.member.Stream, queue)
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// Store is what an event store owes to a subscription.
+// Store is what an event store offers to a subscription.
 type Store interface {
 	Log
 	Positions

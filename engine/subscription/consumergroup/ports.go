@@ -18,7 +18,7 @@ var ErrNoGroup = errors.New("consumer group does not exist")
 // to an entry that stands alone: nothing was written.
 var ErrRefused = errors.New("refused")
 
-// Broker is what a broker with consumer groups owes to a subscription.
+// Broker is what a broker with consumer groups offers to a subscription.
 type Broker interface {
 	// Join creates the group, and its stream, where they do not exist, and
 	// returns this consumer's membership. Joining twice is harmless. It fails
@@ -119,7 +119,7 @@ type Settler interface {
 
 // Renewer keeps what is in flight.
 type Renewer interface {
-	// Renew makes entries that are still this consumer's look young, and changes
+	// Renew resets the idle time of entries that are still this consumer's, and changes
 	// no delivery count. The entries are given in the order in which they were
 	// delivered to this consumer.
 	//

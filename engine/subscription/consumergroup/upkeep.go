@@ -83,7 +83,7 @@ func report(ctx context.Context, lost chan<- []*subscription.Task, gone []*subsc
 	}
 }
 
-// renew makes what is in flight look young, claims back what was dropped with
+// renew resets the idle time of what is in flight, claims back what was dropped with
 // this consumer or its group, and returns what is lost. The table is closed for
 // its round trip.
 func (s *source) renew(ctx context.Context) (lost []*subscription.Task, err error) {
