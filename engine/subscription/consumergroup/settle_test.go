@@ -28,9 +28,9 @@ type fake struct {
 func (f *fake) Join(context.Context, consumergroup.Member) (consumergroup.Membership, error) {
 	return f, nil
 }
-func (f *fake) Read(ctx context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
-	f.mu.Lock()
 
+func (f *fake) Read(_ context.Context, r consumergroup.Read) ([]message.Delivery, bool, error) {
+	f.mu.Lock()
 	seen := f.read
 	f.read = true
 	f.mu.Unlock()
@@ -47,12 +47,15 @@ func (f *fake) Read(ctx context.Context, r consumergroup.Read) ([]message.Delive
 	}
 	return got, true, nil
 }
+
 func (f *fake) Pending(context.Context, consumergroup.List) ([]message.Delivery, string, error) {
 	return nil, "", nil
 }
+
 func (f *fake) ClaimReleased(context.Context, int) ([]message.Delivery, bool, error) {
 	return nil, false, nil
 }
+
 func (f *fake) Bodies(context.Context, []string) ([]message.Delivery, error) { return nil, nil }
 func (f *fake) Ack(context.Context, []string) error                          { return nil }
 func (f *fake) lost(ids []string) (lost []string) {
@@ -63,17 +66,20 @@ func (f *fake) lost(ids []string) (lost []string) {
 	}
 	return lost
 }
+
 func ids(es []consumergroup.Entry) (ids []string) {
 	for _, e := range es {
 		ids = append(ids, e.ID)
 	}
 	return ids
 }
+
 func (f *fake) Attempt(_ context.Context, es []consumergroup.Entry) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.lost(ids(es)), nil
 }
+
 func (f *fake) Release(context.Context, []consumergroup.Entry) ([]string, error) { return nil, nil }
 func (f *fake) DeadLetter(_ context.Context, es []deadletter.Entry) (lost []string, err error) {
 	f.mu.Lock()
@@ -88,6 +94,7 @@ func (f *fake) DeadLetter(_ context.Context, es []deadletter.Entry) (lost []stri
 	}
 	return lost, nil
 }
+
 func (f *fake) Renew(_ context.Context, es []consumergroup.Entry) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,6 +104,7 @@ func (f *fake) Renew(_ context.Context, es []consumergroup.Entry) ([]string, err
 	}
 	return f.lost(ids(es)), nil
 }
+
 func (f *fake) Position(context.Context) (message.EntryID, int, error) {
 	return message.EntryID{}, 0, nil
 }
