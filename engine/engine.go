@@ -49,8 +49,10 @@ func New(c Config) (*Engine, error) {
 		}
 		e.runners = append(e.runners, s)
 	}
-	errs = append(errs, e.observe(meter))
 	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := e.observe(meter); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -1,13 +1,6 @@
 package subscription
 
-import (
-	"bytes"
-	"slices"
-	"sync/atomic"
-	"time"
-
-	"github.com/observatory-go/observatory/engine/message"
-)
+import "sync/atomic"
 
 // DefaultMaxInflightBytes is the budget of a process by default.
 const DefaultMaxInflightBytes = 256 << 20
@@ -27,37 +20,22 @@ func NewBudget(limit int64) *Budget {
 	return &Budget{limit: limit}
 }
 
-// Used is how many bytes are in flight.
-func (b *Budget) Used() int64 { return b.used.Load() }
-
-func (b *Budget) add(bytes int) { b.used.Add(int64(bytes)) }
-func (b *Budget) left() int64   { return b.limit - b.used.Load() }
-func (b *Budget) isShort() bool { return b.used.Load() > b.limit/2 }
-
-// load counts the body's bytes against the budget.
-func (t *Task) load(b *Budget) {
-	for _, f := range t.Delivery.Fields {
-		t.size += len(f.Name) + len(f.Value)
-	}
-	b.add(t.size)
+// share is what one subscription uses of the budget.
+type share struct {
+	of   *Budget
+	used atomic.Int64
 }
 
-// unload gives the body's bytes back to the budget.
-func (t *Task) unload(b *Budget) {
-	b.add(-t.size)
-	t.size = 0
+func (s *share) add(bytes int) {
+	s.used.Add(int64(bytes))
+	s.of.used.Add(int64(bytes))
 }
 
-// longWait is the shortest wait for which a message gets a body of its own, or
-// none where the budget is short: until then it shares its memory with all that
-// the same read returned.
-const longWait = time.Second
+// left is how many bytes the budget has room for.
+func (s *share) left() int64 { return s.of.limit - s.of.used.Load() }
 
-// cloneFields copies the values into memory of their own.
-func cloneFields(fields []message.Field) []message.Field {
-	cloned := slices.Clone(fields)
-	for i := range cloned {
-		cloned[i].Value = bytes.Clone(cloned[i].Value)
-	}
-	return cloned
-}
+// isShort reports whether what waits should be kept out of memory.
+func (s *share) isShort() bool { return s.of.used.Load() > s.of.limit/2 }
+
+// giveBack ends the share: nothing of the subscription is in flight any more.
+func (s *share) giveBack() { s.of.used.Add(-s.used.Swap(0)) }

@@ -10,9 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/observatory-go/observatory/engine/handler"
-	"github.com/observatory-go/observatory/engine/message"
 )
 
 const (
@@ -25,6 +22,8 @@ const (
 	// collectEvery is how often the finished tasks of a run under way are
 	// settled.
 	collectEvery = 25 * time.Millisecond
+	// cancelGrace is how long a stop waits for handlers whose context has ended.
+	cancelGrace = time.Second
 )
 
 // dispatcher decides which task is called when, and settles what comes back.
@@ -32,10 +31,11 @@ const (
 type dispatcher struct {
 	cfg         Config
 	source      Source
-	budget      *Budget
+	share       *share
 	instruments *instruments
 	status      *status
 	log         *slog.Logger
+	events      limitedLog // what happens to single messages
 	began       time.Time
 
 	// Tasks to be called: those of first come before those of ready. A task is
@@ -54,42 +54,39 @@ type dispatcher struct {
 	runs     chan *run
 	finished chan *run
 
-	// Background steps talk to the source; each takes one batch at a time.
+	// What needs the source before it can go on; see background.go.
 	recording  step // puts coming attempts on record
 	givingUp   step // writes dead letters
 	reloading  step // reads bodies again
-	unwritten  int  // dead letters that could not be written yet
-	stuck      int  // calls beyond their time-out
-	unloads    bool // the source can read bodies again
-	results    chan func()
+	results    chan result
 	over       chan struct{} // closed when results are no longer taken
 	settling   context.Context
 	background sync.WaitGroup
-	stopping   atomic.Bool
-}
 
-// step is something done to tasks in the background, a batch at a time.
-type step struct {
-	tasks   []*Task
-	busy    bool
-	failing bool // what the log last said
+	unwritten int  // dead letters that could not be written yet
+	stuck     int  // calls beyond their time-out
+	reloads   bool // the source can read bodies again
+	stopping  atomic.Bool
 }
 
 func newDispatcher(settling context.Context, r *Runner) *dispatcher {
-	_, unloads := r.source.(Reloader)
-	return &dispatcher{
-		cfg: r.cfg, source: r.source, budget: r.budget, instruments: r.instruments, status: &r.status, log: r.log,
-		began: time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
+	_, reloads := r.source.(Reloader)
+	d := &dispatcher{
+		cfg: r.cfg, source: r.source, share: &r.share, instruments: r.instruments, status: &r.status, log: r.log,
+		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
+		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
 		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency),
-		unloads: unloads, results: make(chan func()), over: make(chan struct{}), settling: settling,
+		reloads: reloads, results: make(chan result), over: make(chan struct{}), settling: settling,
 	}
+	d.initSteps()
+	return d
 }
 
 // run dispatches until ctx ends, and then until the handlers under way have
 // returned; those get until work ends. It returns the tasks whose handlers did
 // not return.
-func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task) (underWay []*Task) {
+func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task, noRoom <-chan struct{}) (underWay []*Task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -108,14 +105,71 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 			d.finish(r)
 		case tasks := <-lost:
 			d.lose(tasks)
-		case apply := <-d.results:
-			apply()
+		case r := <-d.results:
+			d.end(r)
+		case <-noRoom:
+			d.unloadWaiting()
 		case <-timer.C:
 			d.wake()
 			d.collectRunning()
 		}
 	}
 	return d.drain(work, lost)
+}
+
+// drain waits for the handlers under way. No call is started any more.
+func (d *dispatcher) drain(work context.Context, lost <-chan []*Task) (underWay []*Task) {
+	d.stopping.Store(true)
+	close(d.runs)
+	collect := time.NewTicker(collectEvery)
+	defer collect.Stop()
+	ended := work.Done()
+	var grace <-chan time.Time
+	for len(d.running) > 0 {
+		d.begin(&d.givingUp, len(d.givingUp.tasks))
+		d.publishStatus()
+		select {
+		case r := <-d.finished:
+			d.finish(r)
+		case tasks := <-lost:
+			d.lose(tasks)
+		case r := <-d.results:
+			d.end(r)
+		case <-collect.C:
+			d.collectRunning()
+		case <-ended:
+			ended, grace = nil, time.After(cancelGrace)
+		case <-grace:
+			d.collectRunning()
+			for r := range d.running {
+				t := r.tasks[r.current.Load()]
+				t.UnderWay = true
+				underWay = append(underWay, t)
+			}
+			return underWay
+		}
+	}
+	return nil
+}
+
+// writeRest writes the dead letters of the last calls until ctx ends. None that
+// failed is tried again: its message is given back.
+func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
+	d.begin(&d.givingUp, len(d.givingUp.tasks))
+	for d.givingUp.busy {
+		select {
+		case r := <-d.results:
+			d.end(r)
+		case tasks := <-lost:
+			d.lose(tasks)
+		case <-ctx.Done():
+			d.events.flush(time.Now(), true)
+			return
+		}
+		d.begin(&d.givingUp, len(d.givingUp.tasks))
+	}
+	d.events.flush(time.Now(), true)
+	d.publishStatus()
 }
 
 // wantsBatch says whether a batch may be taken: all that may be called is under
@@ -132,7 +186,7 @@ func (d *dispatcher) wantsBatch() bool {
 	return len(d.first)+len(d.ready) == 0 && d.idle > 0
 }
 
-// accept decodes a batch and lines it up.
+// accept lines a batch up.
 func (d *dispatcher) accept(tasks []*Task) {
 	d.open += len(tasks)
 	var counts counts
@@ -146,15 +200,15 @@ func (d *dispatcher) accept(tasks []*Task) {
 			d.ghost(t)
 			continue
 		}
-		if err := d.decode(t); err != nil {
-			d.giveUp(t, err)
+		if t.Err != nil { // it cannot be decoded
+			d.giveUp(t, t.Err)
 			continue
 		}
 		if t.Attempts > max(d.cfg.Retry.MaxAttempts, 1) {
 			d.giveUp(t, poison(t.Attempts))
 			continue
 		}
-		if d.isForeign(t) {
+		if t.isForeign(&d.cfg) {
 			counts.skipped++
 			d.handled(t)
 			continue
@@ -172,44 +226,6 @@ func poison(attempts int) error {
 		return errors.New("its delivery count marks it as one that must not be attempted")
 	}
 	return fmt.Errorf("attempted %d times by processes that did not finish it", attempts)
-}
-
-// decode reads a message in the subscription's format, verifies it, and finds
-// what its order is kept by. Entries of foreign shape belong to no aggregate:
-// their stream is the whole stream, which none shall hold up.
-func (d *dispatcher) decode(t *Task) (err error) {
-	var e message.Envelope
-	switch d.cfg.Format {
-	case handler.FormatFields:
-		e, err = message.FromFields(t.Delivery)
-	case handler.FormatObject:
-		e, err = message.FromObject(t.Delivery)
-	default:
-		if e, err = message.FromDelivery(t.Delivery); err == nil && !d.cfg.SkipChecksums {
-			err = e.Verify()
-		}
-	}
-	if err != nil {
-		return err
-	}
-	t.envelope = &e
-	switch d.cfg.Order {
-	case OrderNone:
-	case OrderStream:
-		if t.envelope.Metadata.Domain.Kind != message.KindBroker {
-			t.key = t.envelope.Metadata.Headers.Stream
-		}
-	default:
-		t.key, _ = message.FieldText(t.envelope.Data, d.cfg.Order)
-	}
-	return nil
-}
-
-// isForeign says whether the message's origin is another than the one this
-// subscription is limited to.
-func (d *dispatcher) isForeign(t *Task) bool {
-	want := d.cfg.OriginStream
-	return want != "" && message.Category(t.envelope.Metadata.Domain.OriginStream) != want
 }
 
 // start gives tasks to idle workers, and what cannot be called yet to the
@@ -231,9 +247,9 @@ func (d *dispatcher) start() {
 		d.idle--
 		d.runs <- r
 	}
-	d.record()
-	d.writeDeadLetters()
-	d.reload()
+	d.begin(&d.recording, len(d.recording.tasks))
+	d.begin(&d.givingUp, len(d.givingUp.tasks))
+	d.begin(&d.reloading, d.reloadable())
 }
 
 // take picks the tasks of the next run. A single worker gets all that may be
@@ -342,7 +358,7 @@ func (d *dispatcher) collectRunning() {
 		}
 		if t := r.tasks[current]; !t.overdue.Swap(true) {
 			d.stuck++
-			d.log.Error("handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
+			d.events.write(slog.LevelError, "handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
 				d.of(t), "timeout", d.cfg.HandlerTimeout.String())
 		}
 	}
@@ -375,6 +391,7 @@ func (d *dispatcher) collect(r *run, end int) {
 // wake lines up what is due.
 func (d *dispatcher) wake() {
 	now := time.Now()
+	d.events.flush(now, false)
 	for d.waiting.Len() > 0 && !d.waiting.first().due.After(now) {
 		t := d.waiting.next()
 		if t.stage == toGiveUp {
@@ -395,6 +412,9 @@ func (d *dispatcher) untilNext() time.Duration {
 	if len(d.running) > 0 {
 		next = collectEvery
 	}
+	if end := d.events.next(); !end.IsZero() {
+		next = min(next, time.Until(end))
+	}
 	if d.waiting.Len() > 0 {
 		next = min(next, time.Until(d.waiting.first().due))
 	}
@@ -406,18 +426,6 @@ func (d *dispatcher) untilNext() time.Duration {
 		}
 	}
 	return max(next, 0)
-}
-
-// inBackground runs fn beside the dispatcher; the function that it returns is
-// run by the dispatcher.
-func (d *dispatcher) inBackground(fn func(ctx context.Context) func()) {
-	d.background.Go(func() {
-		apply := fn(d.settling)
-		select {
-		case d.results <- apply:
-		case <-d.over:
-		}
-	})
 }
 
 func (d *dispatcher) publishStatus() {

@@ -3,6 +3,8 @@ package subscription_test
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,4 +172,31 @@ func TestAStopRightAfterALostReplyLeavesNoHole(t *testing.T) {
 		require.Equal(t, []string{"a/1"}, b.ids())
 		require.Zero(t, b.pending())
 	})
+}
+
+func TestAHandlerThatEndsItsGoroutineFails(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency = n
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
+					if strings.HasPrefix(m.Metadata.Headers.ID, "bad") {
+						runtime.Goexit()
+					}
+					return nil
+				})
+				b.publish("bad1/1", "bad2/1", "bad3/1", "bad4/1", "bad5/1", "bad1/2", "a/1", "b/1")
+				b.pass(time.Minute)
+				b.publish("c/1")
+				b.pass(time.Minute)
+				require.EqualValues(t, 3, b.count("protean.subscription.messages_processed", "ok"))
+				dead := b.deadLetters()
+				require.Len(t, dead, 6)
+				require.Contains(t, dead[0].DLQ.FailureReason, "Goexit")
+				require.Equal(t, 3, dead[0].DLQ.RetryCount)
+				require.Zero(t, b.pending())
+			})
+		})
+	}
 }

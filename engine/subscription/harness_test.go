@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -24,6 +23,7 @@ import (
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/engine/testlog"
 )
 
 const (
@@ -41,6 +41,7 @@ type bench struct {
 	reader  *sdkmetric.ManualReader
 	runner  *subscription.Runner
 	budget  *subscription.Budget // nil: the default
+	log     testlog.Output
 	stop    context.CancelFunc
 	endWork context.CancelFunc
 	ended   chan error
@@ -97,7 +98,7 @@ func (b *bench) run(c subscription.Config, fn handler.Func) {
 		return fn(ctx, m)
 	}
 	var err error
-	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: meter, Logger: slog.New(slog.DiscardHandler), Budget: b.budget})
+	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: meter, Logger: b.log.Logger(), Budget: b.budget})
 	require.NoError(b.t, err)
 	var ctx, work context.Context
 	ctx, b.stop = context.WithCancel(context.Background())

@@ -40,9 +40,8 @@ type instruments struct {
 	ok, failed, foreign metric.MeasurementOption
 }
 
-// newInstruments creates the instruments of the subscription and its observed
-// gauges.
-func newInstruments(m metric.Meter, c Config, s *status) (*instruments, error) {
+// newInstruments creates the counters and histograms of the subscription.
+func newInstruments(m metric.Meter, c Config) (*instruments, error) {
 	i := &instruments{}
 	var errs []error
 	check := func(name string, err error) {
@@ -68,7 +67,6 @@ func newInstruments(m metric.Meter, c Config, s *status) (*instruments, error) {
 	i.lost = counter("protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand.")
 	i.duration = histogram("protean.subscription.processing_duration", "Time that one call of the handler took.", durationBuckets)
 	i.endToEnd = histogram("protean.subscription.end_to_end", "Time from the event to the end of its handling.", endToEndBuckets)
-	check("gauges", observe(m, c, s))
 	i.label(c)
 	i.startAtZero()
 	return i, errors.Join(errs...)
@@ -136,8 +134,9 @@ func (i *instruments) ghost()      { i.ghosts.Add(context.Background(), 1, i.lab
 func (i *instruments) lose()       { i.lost.Add(context.Background(), 1, i.labels) }
 func (i *instruments) deadLetter() { i.dlqRouted.Add(context.Background(), 1, i.labels) }
 
-// observe registers the gauges that are read from the status at each scrape.
-func observe(m metric.Meter, c Config, s *status) error {
+// observe registers the gauges that are read from the status at each scrape,
+// until they are unregistered.
+func observe(m metric.Meter, c Config, s *status) (metric.Registration, error) {
 	labels := metric.WithAttributeSet(attribute.NewSet(attributes(c)...))
 	gauges := []struct {
 		name, unit, help string
@@ -177,18 +176,16 @@ func observe(m metric.Meter, c Config, s *status) error {
 	for i, g := range gauges {
 		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.help))
 		if err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
+			return nil, fmt.Errorf("%s: %w", g.name, err)
 		}
 		instruments[i], observables[i] = gauge, gauge
 	}
-	var err error
-	s.registration, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	return m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for i, g := range gauges {
 			o.ObserveInt64(instruments[i], g.read(), g.labels)
 		}
 		return nil
 	}, observables...)
-	return err
 }
 
 func closedFor(s *status, why GateReason) func() int64 {

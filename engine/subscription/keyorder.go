@@ -1,10 +1,6 @@
 package subscription
 
-import (
-	"container/heap"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // keyOrder keeps the order of messages with the same key: while a task holds a
 // key, later tasks of the key queue behind it. The tasks without a key have no
@@ -65,6 +61,14 @@ func (k keyOrder) followers(t *Task, n int) []*Task {
 	return q.tasks[q.head:end]
 }
 
+// queued are the tasks behind t.
+func (k keyOrder) queued(t *Task) []*Task {
+	if q := k[t.key]; t.holds && q != nil {
+		return q.tasks[q.head:]
+	}
+	return nil
+}
+
 // next passes the key on to the task behind t and returns that one; nil where
 // there is none, and the key is free.
 func (k keyOrder) next(t *Task) *Task {
@@ -112,36 +116,4 @@ func (k keyOrder) detach(t *Task) {
 	delete(k, t.key)
 	t.key = strings.Clone(t.key)
 	k[t.key] = q
-}
-
-// waitlist are tasks by the time at which they go on.
-type waitlist []*Task
-
-func (w waitlist) Len() int           { return len(w) }
-func (w waitlist) Less(i, j int) bool { return w[i].due.Before(w[j].due) }
-func (w waitlist) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *waitlist) Push(x any)        { *w = append(*w, x.(*Task)) }
-func (w *waitlist) Pop() any {
-	old := *w
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*w = old[:len(old)-1]
-	return t
-}
-
-func (w *waitlist) add(t *Task) { heap.Push(w, t) }
-func (w *waitlist) next() *Task { return heap.Pop(w).(*Task) }
-func (w waitlist) first() *Task { return w[0] }
-
-// remove takes out the tasks that match.
-func (w *waitlist) remove(match func(*Task) bool) (removed []*Task) {
-	*w = slices.DeleteFunc(*w, func(t *Task) bool {
-		if match(t) {
-			removed = append(removed, t)
-			return true
-		}
-		return false
-	})
-	heap.Init(w)
-	return removed
 }

@@ -197,3 +197,51 @@ func TestAMessageWhoseBodyCannotBeReadAgainYetWaits(t *testing.T) {
 		require.Len(t, b.ids(), 2, "called again, once the body could be read")
 	})
 }
+
+func TestWhatQueuesBehindAWaitingMessageNeedsNoMemory(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.budget = subscription.NewBudget(200_000)
+				c := config()
+				c.Concurrency = n
+				var hot []string
+				for i := range 80 {
+					hot = append(hot, fmt.Sprintf("hot/%d", i))
+					b.publishText(large(t, hot[i]))
+				}
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
+					if m.Metadata.Headers.ID == "hot/0" && b.nth(m) == 1 {
+						return handler.RetryAfter(time.Hour)
+					}
+					return nil
+				})
+				for i := range 50 {
+					b.publishText(large(t, fmt.Sprintf("s%d/1", i)))
+				}
+				b.pass(30 * time.Minute)
+				require.Len(t, b.ids(), 51, "the first of the hot key, and all of the other keys")
+				require.LessOrEqual(t, b.budget.Used(), int64(200_000))
+				b.pass(time.Hour)
+				require.Len(t, b.ids(), 131)
+				require.Equal(t, hot, b.ids()[51:], "in order, read again")
+				require.Zero(t, b.pending())
+				require.Zero(t, b.budget.Used())
+			})
+		})
+	}
+}
+
+func TestAStopGivesTheBudgetBackForWhatItDidNotFinish(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(0)
+		b.run(config(), func(context.Context, *message.Envelope) error { return handler.RetryAfter(time.Hour) })
+		for i := range 20 {
+			b.publishText(large(t, fmt.Sprintf("s%d/1", i)))
+		}
+		b.pass(time.Minute)
+		require.Positive(t, b.budget.Used())
+		require.NoError(t, b.halt())
+		require.Zero(t, b.budget.Used())
+	})
+}

@@ -10,9 +10,9 @@ import (
 const (
 	firstProbe = 500 * time.Millisecond
 	lastProbe  = 15 * time.Second
-	// maxExcuses is how often a message may find the target down while others
+	// maxDownAlone is how often a message may find the target down while others
 	// are answered, before that counts as the message's own failure.
-	maxExcuses = 3
+	maxDownAlone = 3
 )
 
 // outage is what is known of the target. While it is down, one message at a
@@ -31,18 +31,18 @@ func newOutage(g *gate) outage {
 func (o *outage) down() bool { return o.gate.is(TargetDown) }
 
 // failed notes that a call begun at started found the target down. It reports
-// whether that is news. A call that began before the outage is no probe.
-func (o *outage) failed(started, now time.Time) (news bool) {
+// whether the outage begins. A call that began before the outage is no probe.
+func (o *outage) failed(started, now time.Time) (begins bool) {
 	if o.down() && started.Before(o.since) {
 		return false
 	}
-	if news = !o.down(); news {
+	if begins = !o.down(); begins {
 		o.since = now
 		o.wait.Reset()
 		o.gate.set(TargetDown, true)
 	}
 	o.probe = now.Add(o.wait.Next())
-	return news
+	return begins
 }
 
 // answered notes that a call begun at started got an answer. It reports whether

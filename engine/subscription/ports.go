@@ -4,11 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
-	"time"
-
-	"github.com/observatory-go/observatory/engine/handler"
-	"github.com/observatory-go/observatory/engine/message"
 )
 
 // ErrLost is the cause of a handler's context that ended because its message
@@ -65,84 +60,4 @@ type Reloader interface {
 	// Reload fills in the fields of each task's delivery. A body that is gone
 	// is left empty.
 	Reload(ctx context.Context, tasks []*Task) error
-}
-
-// Task is one message in flight. The source makes it; until it is done, given
-// up, lost or closed it belongs to the dispatcher, apart from the fields that
-// say otherwise.
-type Task struct {
-	// Delivery is what the source got.
-	Delivery message.Delivery
-	// Attempts counts the calls of the handler that were made, by this process
-	// and those before it.
-	Attempts int
-	// Recorded is the number of attempts that the source has on record. Where
-	// it is Attempts+1 or more the coming call needs no Attempt. The source sets
-	// it when it makes the task; from then on the dispatcher does.
-	Recorded int
-	// Err is why the message is given up, and FailedAt when that was decided.
-	Err      error
-	FailedAt time.Time
-	// UnderWay says, at Close, that a call has not returned.
-	UnderWay bool
-
-	envelope *message.Envelope // nil until it is decoded, and where that fails
-	size     int               // bytes of the body, counted against the budget
-	key      string            // what the message's order is kept by; empty where none is
-	stage    stage
-	holds    bool // later tasks of its key wait for this one
-	follows  bool // it is in a run behind the task that holds its key
-	lost     bool
-	unloaded bool // its body was dropped while it waits
-
-	due           time.Time // when a waiting task goes on
-	excuses       int       // times that the target was down for this message and then answered another
-	excuseCounted bool      // the last call is counted in excuses
-	giveUps       int       // failed tries to give it up
-
-	// What the last call came to. The worker writes it, the dispatcher reads it
-	// when the task is its own again.
-	started time.Time
-	took    time.Duration
-	err     error
-	outcome handler.Outcome
-	after   time.Duration // of a message that is postponed
-	notRun  bool          // the worker did not call it, or cut it off
-
-	call      *callContext
-	firstCall callContext
-	overdue   atomic.Bool
-	taken     atomic.Bool
-}
-
-// MarkLost notes that another process has the message now. The source calls it,
-// before it reports the task as lost.
-func (t *Task) MarkLost() { t.taken.Store(true) }
-
-// IsLost reports whether MarkLost was called. It may be called from any
-// goroutine.
-func (t *Task) IsLost() bool { return t.taken.Load() }
-
-// stage is what is to be done with a task.
-type stage uint8
-
-const (
-	toCall stage = iota
-	toGiveUp
-	settled
-)
-
-// Overdue reports whether the task's call has run beyond its time-out. Such a
-// task is not renewed. It may be called from any goroutine.
-func (t *Task) Overdue() bool { return t.overdue.Load() }
-
-// foundDown says that the task's last call found the target down.
-func (t *Task) foundDown() bool { return t.outcome == handler.Down }
-
-// foundDownAt is when that call began; zero where it did not.
-func (t *Task) foundDownAt() time.Time {
-	if !t.foundDown() {
-		return time.Time{}
-	}
-	return t.started
 }

@@ -12,8 +12,11 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/observatory-go/observatory/engine/handler"
-	"github.com/observatory-go/observatory/engine/retry"
 )
+
+// closeTimeout bounds what a stopping subscription still writes after its last
+// call: the one deadline of dead letters, acknowledgements and giving back.
+const closeTimeout = 5 * time.Second
 
 // Environment is what a subscription shares with the others of its process.
 type Environment struct {
@@ -29,8 +32,9 @@ type Runner struct {
 	source Source
 	fn     handler.Func
 	log    *slog.Logger
-	budget *Budget
+	share  share
 
+	meter       metric.Meter
 	instruments *instruments
 	status      status
 }
@@ -46,10 +50,10 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 	}
 	log := env.Logger.With("component", "subscription", "handler", ShortName(c.Handler), "stream", c.Stream, "group", c.Group)
 	r := &Runner{
-		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget,
+		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, share: share{of: env.Budget}, meter: env.Meter,
 	}
 	var err error
-	if r.instruments, err = newInstruments(env.Meter, c, &r.status); err != nil {
+	if r.instruments, err = newInstruments(env.Meter, c); err != nil {
 		return nil, fmt.Errorf("subscription %q on %q: %w", c.Handler, c.Stream, err)
 	}
 	return r, nil
@@ -87,26 +91,34 @@ func (e *StuckError) Error() string {
 // It returns a *StuckError for handlers that ignored the end of their context,
 // and what went wrong while giving back.
 func (r *Runner) Run(ctx, work context.Context) error {
-	defer func() { _ = r.status.registration.Unregister() }()
+	gauges, err := observe(r.meter, r.cfg, &r.status)
+	if err != nil {
+		return fmt.Errorf("subscription %q on %q: gauges: %w", r.cfg.Handler, r.cfg.Stream, err)
+	}
+	defer func() { _ = gauges.Unregister() }()
 	// Writing outlives both reading and handling.
 	settling, endSettling := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSettling()
 	d := newDispatcher(settling, r)
 	batches := make(chan []*Task) // unbuffered: what is sent is the dispatcher's
 	lost := make(chan []*Task)
+	noRoom := make(chan struct{}, 1)
 
 	var sourceUsers, workers sync.WaitGroup
-	sourceUsers.Go(func() { r.feed(ctx, batches) })
+	sourceUsers.Go(func() { r.feed(ctx, batches, noRoom) })
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
 	for range r.cfg.Concurrency {
 		w := &worker{
 			fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.instruments.called, began: d.began,
-			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping,
+			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, group: &workers,
 		}
-		workers.Go(func() { w.loop(work) })
+		w.start(work, nil)
 	}
 
-	underWay := d.run(ctx, work, batches, lost)
+	underWay := d.run(ctx, work, batches, lost, noRoom)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	d.writeRest(closing, lost)
 	close(d.over)
 	endSettling()
 	sourceUsers.Wait()
@@ -114,13 +126,8 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	if len(underWay) == 0 {
 		workers.Wait()
 	}
-
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	err := r.source.Close(closing)
-	for _, t := range underWay {
-		r.budget.add(-t.size)
-	}
+	err = r.source.Close(closing)
+	r.share.giveBack()
 	if len(underWay) > 0 {
 		err = errors.Join(err, r.stuckError(underWay))
 	}
@@ -134,54 +141,3 @@ func (r *Runner) stuckError(underWay []*Task) error {
 	}
 	return e
 }
-
-// feed reads batches and offers them, one at a time, until ctx ends. While a
-// batch is not taken none is read. What is not taken at the end the source
-// still knows, and gives back.
-func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
-	size := newReadSize(r.cfg.MessagesPerTick, r.budget)
-	var backoff retry.Backoff
-	failing := false
-	for ctx.Err() == nil {
-		n := size.next(r.status.open.Load() == 0)
-		if n < 1 {
-			retry.Sleep(ctx, budgetPause)
-			continue
-		}
-		tasks, err := r.source.Next(ctx, n)
-		for _, t := range tasks {
-			t.load(r.budget)
-		}
-		size.observe(tasks, err)
-		if err == nil || len(tasks) > 0 {
-			r.status.joined.Store(true)
-		}
-		if len(tasks) > 0 {
-			select {
-			case batches <- tasks:
-			case <-ctx.Done():
-			}
-		}
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			if !failing {
-				r.log.ErrorContext(ctx, "cannot read; trying again until it works", "error", err)
-			}
-			failing = true
-			retry.Sleep(ctx, backoff.Next())
-			continue
-		case failing:
-			failing = false
-			r.log.Info("reading again")
-		}
-		backoff.Reset()
-		if r.cfg.TickInterval > 0 {
-			retry.Sleep(ctx, r.cfg.TickInterval)
-		}
-	}
-}
-
-// budgetPause is how long a subscription that has no room in the budget waits
-// before it looks again.
-const budgetPause = 50 * time.Millisecond

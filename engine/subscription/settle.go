@@ -1,15 +1,17 @@
 package subscription
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/handler"
-	"github.com/observatory-go/observatory/engine/retry"
 )
+
+// longWait is the shortest wait for which a message gets a body of its own, or
+// none where the budget is short.
+const longWait = time.Second
 
 // counts are the outcomes of a batch.
 type counts struct{ ok, failed, skipped, retries int64 }
@@ -36,7 +38,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		counts.failed++
 		t.Attempts++
 		if crash, ok := errors.AsType[*handler.PanicError](t.err); ok {
-			d.log.Error("handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
+			d.events.write(slog.LevelError, "handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
 		}
 		delay, again := d.cfg.Retry.Next(t.Attempts)
 		if !again {
@@ -44,7 +46,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 			return
 		}
 		counts.retries++
-		d.log.Warn("handler failed; trying again", d.of(t), "attempts", t.Attempts, "in", delay.String(), "error", handler.Cause(t.err))
+		d.events.write(slog.LevelWarn, "handler failed; trying again", d.of(t), "attempts", t.Attempts, "in", delay.String(), "error", handler.Cause(t.err))
 		d.wait(t, delay)
 	}
 }
@@ -57,26 +59,26 @@ func (d *dispatcher) observeTarget(t *Task) {
 	case t.outcome != handler.Down:
 		if d.outage.answered(t.started) {
 			d.log.Info("target answers again")
-			d.countExcuses(t)
+			d.countDownAlone(t)
 		}
-	case t.excuses >= maxExcuses:
+	case t.downAlone >= maxDownAlone:
 		t.outcome = handler.Failed
 	default:
-		t.excuseCounted = false
+		t.downAloneCounted = false
 		if d.outage.failed(t.started, time.Now()) {
 			d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
 		}
 	}
 }
 
-// countExcuses notes, once for each call that had found the target down, that
+// countDownAlone notes, once for each call that had found the target down, that
 // it now answered another message.
-func (d *dispatcher) countExcuses(answered *Task) {
+func (d *dispatcher) countDownAlone(answered *Task) {
 	for _, tasks := range [][]*Task{d.waiting, d.first, d.ready} {
 		for _, t := range tasks {
-			if t.foundDown() && !t.excuseCounted && t != answered {
-				t.excuseCounted = true
-				t.excuses++
+			if t.foundDown() && !t.downAloneCounted && t != answered {
+				t.downAloneCounted = true
+				t.downAlone++
 			}
 		}
 	}
@@ -100,8 +102,7 @@ func (d *dispatcher) flushDone() {
 // free ends a task: what queued behind it may go on.
 func (d *dispatcher) free(t *Task) {
 	t.stage = settled
-	t.unload(d.budget)
-	t.Delivery.Fields, t.envelope = nil, nil // their memory is shared by all that one read returned
+	t.unload(d.share)
 	d.open--
 	if d.cfg.Concurrency == 1 {
 		d.first = append(d.first, d.keys.free(t)...)
@@ -113,7 +114,7 @@ func (d *dispatcher) free(t *Task) {
 // ghost ends an entry whose body was deleted or trimmed while it was pending.
 func (d *dispatcher) ghost(t *Task) {
 	d.instruments.ghost()
-	d.log.Warn("entry has no body any more; acknowledging it", d.of(t))
+	d.events.write(slog.LevelWarn, "entry has no body any more; acknowledging it", d.of(t))
 	d.handled(t)
 }
 
@@ -140,7 +141,7 @@ func (d *dispatcher) drop(t *Task) {
 		d.unwritten--
 	}
 	d.instruments.lose()
-	d.log.Warn("entry is not this consumer's any more: another took it over, or it was acknowledged or removed by hand", d.of(t))
+	d.events.write(slog.LevelWarn, "entry is not this consumer's any more: another took it over, or it was acknowledged or removed by hand", d.of(t))
 	d.free(t)
 }
 
@@ -153,100 +154,39 @@ func (d *dispatcher) wait(t *Task, delay time.Duration) {
 	t.due = time.Now().Add(delay)
 	if t.stage == toCall && delay >= longWait {
 		d.keys.detach(t)
-		if d.unloads && d.budget.isShort() {
-			t.unload(d.budget)
-			t.Delivery.Fields, t.envelope, t.unloaded = nil, nil, true
-		} else {
-			t.Delivery.Fields = cloneFields(t.Delivery.Fields)
-			_ = d.decode(t) // as before
+		switch {
+		case t.unloaded:
+		case d.reloads && d.share.isShort():
+			t.unload(d.share)
+		default:
+			t.detach(&d.cfg)
 		}
 	}
 	d.waiting.add(t)
 }
 
-// step runs a batch of a background step, if there is one and none is under way.
-// do runs in the background and returns what the dispatcher does then.
-func (d *dispatcher) step(s *step, do func(ctx context.Context, tasks []*Task) (then func())) {
-	if s.busy || len(s.tasks) == 0 {
+// unloadWaiting drops the bodies of what waits long for its next attempt, and of
+// what queues behind it: the budget has no room, and reading stops. A dead letter
+// that waits keeps its body, since the entry may be trimmed meanwhile.
+func (d *dispatcher) unloadWaiting() {
+	if !d.reloads || !d.share.isShort() {
 		return
 	}
-	tasks := s.tasks
-	s.tasks, s.busy = nil, true
-	d.inBackground(func(ctx context.Context) func() {
-		then := do(ctx, tasks)
-		return func() {
-			s.busy = false
-			then()
+	soon := time.Now().Add(longWait)
+	for _, t := range d.waiting {
+		if t.due.Before(soon) {
+			continue
 		}
-	})
-}
-
-// noteFailure notes how a step went, and reports whether it begins to fail or
-// works again.
-func (s *step) noteFailure(err error) (fails, works bool) {
-	was := s.failing
-	s.failing = err != nil
-	return s.failing && !was, was && !s.failing
-}
-
-// record puts coming attempts on record before they are made: one that ends the
-// process must count.
-func (d *dispatcher) record() {
-	d.step(&d.recording, func(ctx context.Context, tasks []*Task) func() {
-		lost, err := d.source.Attempt(ctx, tasks)
-		return func() {
-			if fails, works := d.recording.noteFailure(err); fails {
-				d.log.Error("cannot record attempts; what failed waits until it works", "error", err)
-			} else if works {
-				d.log.Info("recording attempts again")
-			}
-			d.lose(lost)
-			for _, t := range tasks {
-				switch {
-				case t.lost:
-					d.drop(t)
-				case err != nil:
-					d.wait(t, max(d.cfg.Retry.Delay, time.Second))
-				default:
-					t.Recorded = t.Attempts + 1
-					d.first = append(d.first, t)
-				}
+		if t.stage == toCall {
+			t.unload(d.share)
+		}
+		for _, f := range d.keys.queued(t) {
+			if !f.follows && f.stage == toCall {
+				f.key = t.key // whose text has memory of its own
+				f.unload(d.share)
 			}
 		}
-	})
-}
-
-// reload reads the bodies of tasks that are due and whose bodies were dropped.
-func (d *dispatcher) reload() {
-	d.step(&d.reloading, func(ctx context.Context, tasks []*Task) func() {
-		err := d.source.(Reloader).Reload(ctx, tasks)
-		return func() {
-			if fails, works := d.reloading.noteFailure(err); fails {
-				d.log.Error("cannot read the bodies of waiting messages again; they wait until it works", "error", err)
-			} else if works {
-				d.log.Info("reading bodies again")
-			}
-			for _, t := range tasks {
-				switch {
-				case t.lost:
-					d.drop(t)
-				case err != nil:
-					d.wait(t, time.Second)
-				case t.Delivery.Gone():
-					d.ghost(t)
-				default:
-					t.load(d.budget)
-					t.unloaded = false
-					if err := d.decode(t); err != nil {
-						d.giveUp(t, err)
-						continue
-					}
-					d.first = append(d.first, t)
-				}
-			}
-			d.flushDone()
-		}
-	})
+	}
 }
 
 // giveUp ends a task that cannot be handled. Until the source has written that
@@ -255,86 +195,6 @@ func (d *dispatcher) giveUp(t *Task, cause error) {
 	t.stage, t.Err, t.FailedAt = toGiveUp, cause, time.Now()
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)
-	}
-}
-
-// writeDeadLetters gives tasks up. Those that failed before are written one by
-// one, so that one that cannot be written holds up no other.
-func (d *dispatcher) writeDeadLetters() {
-	d.step(&d.givingUp, func(ctx context.Context, tasks []*Task) func() {
-		var fresh, repeated []*Task
-		for _, t := range tasks {
-			if t.giveUps == 0 {
-				fresh = append(fresh, t)
-			} else {
-				repeated = append(repeated, t)
-			}
-		}
-		failed := make(map[*Task]error)
-		var lost []*Task
-		write := func(batch []*Task) error {
-			gone, err := d.source.GiveUp(ctx, batch)
-			lost = append(lost, gone...)
-			for _, t := range batch {
-				if err != nil {
-					failed[t] = err
-				}
-			}
-			return err
-		}
-		var err error
-		if len(fresh) > 0 {
-			err = write(fresh)
-		}
-		for i, t := range repeated {
-			if isTimeout(err) || d.stopping.Load() { // each of the others would wait as long
-				for _, t := range repeated[i:] {
-					failed[t] = err
-				}
-				break
-			}
-			err = write([]*Task{t})
-		}
-		return func() { d.gaveUp(tasks, lost, failed, err) }
-	})
-}
-
-// gaveUp files what came of writing dead letters.
-func (d *dispatcher) gaveUp(tasks, lost []*Task, failed map[*Task]error, last error) {
-	if fails, works := d.givingUp.noteFailure(last); fails {
-		d.log.Error("cannot write dead letters; each holds up the later messages of its own key until it works", "error", last)
-	} else if works {
-		d.log.Info("dead letters are written again")
-	}
-	d.lose(lost)
-	for _, t := range tasks {
-		_, again := failed[t]
-		switch {
-		case t.lost:
-			d.drop(t)
-		case again && d.stopping.Load():
-			// It is given back instead.
-		case again:
-			if t.giveUps++; t.giveUps == 1 {
-				d.unwritten++
-			}
-			var backoff retry.Backoff
-			for range min(t.giveUps, 10) {
-				backoff.Next()
-			}
-			d.wait(t, backoff.Next())
-		default:
-			if t.giveUps > 0 {
-				d.unwritten--
-			}
-			if d.cfg.DeadLetters {
-				d.instruments.deadLetter()
-				d.log.Error("dead-lettered", d.of(t), "attempts", t.Attempts, "reason", t.Err)
-			} else {
-				d.log.Error("message given up; no dead letter is kept of it", d.of(t), "attempts", t.Attempts, "reason", t.Err)
-			}
-			d.free(t)
-		}
 	}
 }
 

@@ -2,8 +2,6 @@ package subscription
 
 import (
 	"sync/atomic"
-
-	"go.opentelemetry.io/otel/metric"
 )
 
 // Status is what a subscription is doing.
@@ -35,5 +33,4 @@ type status struct {
 	deadLettersWaiting atomic.Int64
 	calls              atomic.Int64
 	stuckCalls         atomic.Int64
-	registration       metric.Registration
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,11 +19,21 @@ type run struct {
 	// before it are the dispatcher's again.
 	current   atomic.Int64
 	callBegan atomic.Int64
-	// collected is how many the dispatcher has taken back, and back are those
-	// of them that were not called.
-	collected int
-	back      []*Task
+
+	// These are the worker's.
+
+	next int             // the index of the task to go on with
+	down bool            // the target was found down: the rest is not called
+	held map[string]bool // keys whose later tasks wait until one before them is settled
+
+	// These are the dispatcher's.
+
+	collected int     // how many it has taken back
+	back      []*Task // those of them that were not called
 }
+
+// errGoexit is the failure of a handler that ended its goroutine.
+var errGoexit = errors.New("handler called runtime.Goexit (as FailNow of a test does) and did not return")
 
 // worker calls the handler. A handler that never returns costs its worker, and
 // nothing else: its run is no longer waited for once over is closed.
@@ -35,40 +46,50 @@ type worker struct {
 	finished chan<- *run
 	over     <-chan struct{}
 	stopping *atomic.Bool
+	group    *sync.WaitGroup
 }
 
-// loop works until runs is closed. The handlers' contexts descend from base.
-func (w *worker) loop(base context.Context) {
-	for r := range w.runs {
-		w.work(base, r)
-	}
-}
-
-func (w *worker) work(base context.Context, r *run) {
-	var failed map[string]bool // keys whose later tasks wait until the failed one is settled
-	now := time.Now()
-	for i, t := range r.tasks {
-		if w.stopping.Load() {
-			skip(r.tasks[i:])
-			break
+// start works in a goroutine of its own until runs is closed, beginning with the
+// rest of a run, where one is given. The handlers' contexts descend from base.
+func (w *worker) start(base context.Context, rest *run) {
+	w.group.Go(func() {
+		r, ok := rest, true
+		defer func() {
+			if r != nil { // the handler ended this goroutine
+				t := r.tasks[r.next]
+				w.returned(handler.WithTrace(t.call, t.envelope), r, time.Now(), errGoexit)
+				w.start(base, r)
+			}
+		}()
+		if r == nil {
+			r, ok = <-w.runs
 		}
-		if t.call.isLost() || failed[t.key] {
+		for ; ok; r, ok = <-w.runs {
+			w.work(base, r)
+		}
+	})
+}
+
+// work calls the handler for the tasks of a run, from its next on, and hands the
+// run back.
+func (w *worker) work(base context.Context, r *run) {
+	now := time.Now()
+	for r.next < len(r.tasks) {
+		t := r.tasks[r.next]
+		if r.down || w.stopping.Load() || t.call.isLost() || r.held[t.key] {
 			t.notRun = true
+			r.next++
 			continue
 		}
 		r.callBegan.Store(int64(now.Sub(w.began)))
-		r.current.Store(int64(i))
-		now = w.call(base, t, now)
-		if t.outcome == handler.Down {
-			skip(r.tasks[i+1:])
-			break
-		}
-		if t.key != "" && t.outcome != handler.Done && t.outcome != handler.Skipped {
-			if failed == nil {
-				failed = make(map[string]bool)
-			}
-			failed[t.key] = true
-		}
+		r.current.Store(int64(r.next))
+		t.started = now
+		t.call.begin(base, now.Add(w.timeout))
+		t.envelope.Source.Attempt = t.Attempts + 1
+		ctx := handler.WithTrace(t.call, t.envelope)
+		err := w.fn(ctx, t.envelope)
+		now = time.Now()
+		w.returned(ctx, r, now, err)
 	}
 	select {
 	case w.finished <- r:
@@ -76,26 +97,33 @@ func (w *worker) work(base context.Context, r *run) {
 	}
 }
 
-// call calls the handler and returns the time at which it returned.
-func (w *worker) call(base context.Context, t *Task, started time.Time) time.Time {
-	deadline := started.Add(w.timeout)
-	t.call.begin(base, deadline)
-	t.envelope.Source.Attempt = t.Attempts + 1
-	ctx := handler.WithTrace(t.call, t.envelope)
-	err := w.fn(ctx, t.envelope)
-	ended := time.Now()
-
+// returned notes what the call under way came to.
+func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error) {
+	t := r.tasks[r.next]
 	t.outcome, t.after, err = outcomeOf(err)
 	// A call that failed because the engine waits no longer is no failure of the
 	// message, which is released as if it had not been called.
-	t.notRun = t.outcome == handler.Failed && base.Err() != nil
-	if t.outcome == handler.Failed && !ended.Before(deadline) && !errors.Is(err, ErrHandlerTimeout) {
+	t.notRun = t.outcome == handler.Failed && t.call.base.Err() != nil
+	if t.outcome == handler.Failed && !now.Before(t.call.deadline) && !errors.Is(err, ErrHandlerTimeout) {
 		err = errors.Join(ErrHandlerTimeout, err)
 	}
-	t.err, t.started, t.took = err, started, ended.Sub(started)
+	t.err, t.took = err, now.Sub(t.started)
 	w.observe(ctx, t) // before the end: an exemplar looks up the context's values
 	t.call.end(callReturned)
-	return ended
+	r.next++
+	switch t.outcome {
+	case handler.Done, handler.Skipped:
+	case handler.Down:
+		r.down = true
+	default:
+		if t.key == "" {
+			break
+		}
+		if r.held == nil {
+			r.held = make(map[string]bool)
+		}
+		r.held[t.key] = true
+	}
 }
 
 // outcomeOf reads the outcome out of a handler's error. The error's own methods
@@ -111,10 +139,4 @@ func outcomeOf(err error) (o handler.Outcome, after time.Duration, told error) {
 		_ = err.Error()
 	}
 	return o, after, err
-}
-
-func skip(tasks []*Task) {
-	for _, t := range tasks {
-		t.notRun = true
-	}
 }

@@ -1,0 +1,156 @@
+package subscription
+
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+// Task is one message in flight. The source makes it; until it is done, given
+// up, lost or closed it belongs to the dispatcher, apart from the fields that
+// say otherwise.
+type Task struct {
+	// Delivery is what the source got.
+	Delivery message.Delivery
+	// Attempts counts the calls of the handler that were made, by this process
+	// and those before it.
+	Attempts int
+	// Recorded is the number of attempts that the source has on record. Where
+	// it is Attempts+1 or more the coming call needs no Attempt. The source sets
+	// it when it makes the task; from then on the dispatcher does.
+	Recorded int
+	// Err is why the message is given up, and FailedAt when that was decided.
+	Err      error
+	FailedAt time.Time
+	// UnderWay says, at Close, that a call has not returned.
+	UnderWay bool
+
+	envelope *message.Envelope // nil until it is decoded, and where that fails
+	size     int               // bytes of the body, counted against the budget unless it is unloaded
+	key      string            // what the message's order is kept by; empty where none is
+	stage    stage
+	holds    bool // later tasks of its key wait for this one
+	follows  bool // it is in a run behind the task that holds its key
+	lost     bool
+	unloaded bool // its body was dropped: it is read again before the next call
+
+	due              time.Time // when a waiting task goes on
+	downAlone        int       // times that the target was down for this message and then answered another
+	downAloneCounted bool      // the last call is counted in downAlone
+	giveUps          int       // failed tries to give it up
+
+	// What the last call came to. The worker writes it, the dispatcher reads it
+	// when the task is its own again.
+	started time.Time
+	took    time.Duration
+	err     error
+	outcome handler.Outcome
+	after   time.Duration // of a message that is postponed
+	notRun  bool          // the worker did not call it, or cut it off
+
+	call      *callContext
+	firstCall callContext
+	overdue   atomic.Bool
+	taken     atomic.Bool
+}
+
+// MarkLost notes that another process has the message now. The source calls it,
+// before it reports the task as lost.
+func (t *Task) MarkLost() { t.taken.Store(true) }
+
+// IsLost reports whether MarkLost was called. It may be called from any
+// goroutine.
+func (t *Task) IsLost() bool { return t.taken.Load() }
+
+// stage is what is to be done with a task.
+type stage uint8
+
+const (
+	toCall stage = iota
+	toGiveUp
+	settled
+)
+
+// Overdue reports whether the task's call has run beyond its time-out. Such a
+// task is not renewed. It may be called from any goroutine.
+func (t *Task) Overdue() bool { return t.overdue.Load() }
+
+// foundDown says that the task's last call found the target down.
+func (t *Task) foundDown() bool { return t.outcome == handler.Down }
+
+// foundDownAt is when that call began; zero where it did not.
+func (t *Task) foundDownAt() time.Time {
+	if !t.foundDown() {
+		return time.Time{}
+	}
+	return t.started
+}
+
+// decode reads the message in the subscription's format, verifies it, and finds
+// what its order is kept by. Entries of foreign shape belong to no aggregate:
+// their stream is the whole stream, which none shall hold up.
+func (t *Task) decode(c *Config) (err error) {
+	var e message.Envelope
+	switch c.Format {
+	case handler.FormatFields:
+		e, err = message.FromFields(t.Delivery)
+	case handler.FormatObject:
+		e, err = message.FromObject(t.Delivery)
+	default:
+		if e, err = message.FromDelivery(t.Delivery); err == nil && !c.SkipChecksums {
+			err = e.Verify()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.envelope = &e
+	switch c.Order {
+	case OrderNone:
+	case OrderStream:
+		if e.Metadata.Domain.Kind != message.KindBroker {
+			t.key = e.Metadata.Headers.Stream
+		}
+	default:
+		t.key, _ = message.FieldText(e.Data, c.Order)
+	}
+	return nil
+}
+
+// isForeign reports whether the message's origin is another than the one that
+// the subscription is limited to.
+func (t *Task) isForeign(c *Config) bool {
+	return c.OriginStream != "" && message.Category(t.envelope.Metadata.Domain.OriginStream) != c.OriginStream
+}
+
+// load counts the bytes of a body that was read against the budget.
+func (t *Task) load(s *share) {
+	t.size, t.unloaded = 0, false
+	for _, f := range t.Delivery.Fields {
+		t.size += len(f.Name) + len(f.Value)
+	}
+	s.add(t.size)
+}
+
+// unload drops the body, and gives its bytes back to the budget. What is left of
+// the memory is shared by all that the same read returned.
+func (t *Task) unload(s *share) {
+	if !t.unloaded {
+		s.add(-t.size)
+	}
+	t.Delivery.Fields, t.envelope, t.unloaded = nil, nil, true
+}
+
+// detach gives the body memory of its own: until then it shares that of all that
+// the same read returned.
+func (t *Task) detach(c *Config) {
+	t.Delivery.Fields = slices.Clone(t.Delivery.Fields)
+	for i := range t.Delivery.Fields {
+		t.Delivery.Fields[i].Value = bytes.Clone(t.Delivery.Fields[i].Value)
+	}
+	_ = t.decode(c) // as before
+}
