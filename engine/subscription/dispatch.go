@@ -186,7 +186,7 @@ func (d *dispatcher) wantsBatch() bool {
 	return len(d.first)+len(d.ready) == 0 && d.idle > 0
 }
 
-// accept lines a batch up.
+// accept decodes a batch and lines it up.
 func (d *dispatcher) accept(tasks []*Task) {
 	d.open += len(tasks)
 	var counts counts
@@ -200,8 +200,8 @@ func (d *dispatcher) accept(tasks []*Task) {
 			d.ghost(t)
 			continue
 		}
-		if t.Err != nil { // it cannot be decoded
-			d.giveUp(t, t.Err)
+		if err := t.decode(&d.cfg); err != nil {
+			d.giveUp(t, err)
 			continue
 		}
 		if t.Attempts > max(d.cfg.Retry.MaxAttempts, 1) {

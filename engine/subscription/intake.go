@@ -17,9 +17,9 @@ const (
 	budgetPause = 50 * time.Millisecond
 )
 
-// feed reads batches, decodes them and offers them, one at a time, until ctx
-// ends. While a batch is not taken none is read. What is not taken at the end the
-// source still knows, and gives back. Where the budget has no room it says so.
+// feed reads batches and offers them, one at a time, until ctx ends. While a
+// batch is not taken none is read. What is not taken at the end the source still
+// knows, and gives back. Where the budget has no room it says so.
 func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, noRoom chan<- struct{}) {
 	size := readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}
 	var backoff retry.Backoff
@@ -37,9 +37,6 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, noRoom chan<-
 		tasks, err := r.source.Next(ctx, n)
 		for _, t := range tasks {
 			t.load(&r.share)
-			if !t.Delivery.Gone() {
-				t.Err = t.decode(&r.cfg)
-			}
 		}
 		size.observe(tasks, err)
 		if err == nil || len(tasks) > 0 {
