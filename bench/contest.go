@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,38 +11,53 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The streams of a contest: the whole one, and the tenth for those who pay a
-// round trip for each message.
+// The streams of a contest.
 const (
 	wholeStream = "bench::event"
+	// tenthStream is for those who pay a round trip for each message.
 	tenthStream = "bench::tenth"
+	// hotStream has one aggregate a category, and spreadStream an aggregate for
+	// each message.
+	hotStream    = "bench::hot"
+	spreadStream = "bench::spread"
 )
 
 // contest is a filled server and what was measured on it.
 type contest struct {
 	addr    string
 	control *redis.Client
-	streams map[string][]string // name → messages
+	n       int                 // messages of the whole stream
+	streams map[string][]string // name → messages, of those that are filled
 	turns   int                 // names groups
 	log     *slog.Logger
 }
 
-// newContest fills the streams. The caller closes it.
+// newContest fills the streams that every contest has. The caller closes it.
 func newContest(ctx context.Context, s *server, n int, log *slog.Logger) (*contest, error) {
-	messages, err := events(n)
+	c := &contest{addr: s.addr, control: s.client(4), log: log, n: n, streams: make(map[string][]string)}
+	return c, errors.Join(c.fill(ctx, wholeStream), c.fill(ctx, tenthStream))
+}
+
+// fill fills a stream, once.
+func (c *contest) fill(ctx context.Context, stream string) error {
+	if c.streams[stream] != nil {
+		return nil
+	}
+	n, of := c.n, aggregates
+	switch stream {
+	case tenthStream:
+		n = max(n/10, 1)
+	case hotStream:
+		of = 1
+	case spreadStream:
+		of = n
+	}
+	messages, err := events(n, of)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := &contest{addr: s.addr, control: s.client(4), log: log, streams: map[string][]string{
-		wholeStream: messages,
-		tenthStream: messages[:max(n/10, 1)],
-	}}
-	for stream, texts := range c.streams {
-		if err := fill(ctx, c.control, stream, texts); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
+	c.streams[stream] = messages
+	return fill(ctx, c.control, stream, messages)
 }
 
 func (c *contest) close() error { return c.control.Close() }
@@ -70,6 +86,9 @@ func (c *contest) warm(ctx context.Context, field []contestant) error {
 func (c *contest) race(ctx context.Context, field []contestant, rounds int) ([]score, error) {
 	scores := make([]score, len(field))
 	for i, who := range field {
+		if err := c.fill(ctx, who.source()); err != nil {
+			return nil, err
+		}
 		scores[i] = score{Name: who.Name, Note: who.Note, Messages: len(c.streams[who.source()])}
 	}
 	for r := range rounds {
@@ -86,12 +105,7 @@ func (c *contest) race(ctx context.Context, field []contestant, rounds int) ([]s
 	return scores, nil
 }
 
-func (c contestant) source() string {
-	if c.slow {
-		return tenthStream
-	}
-	return wholeStream
-}
+func (c contestant) source() string { return cmp.Or(c.reads, wholeStream) }
 
 // bestAsynq tries each concurrency twice on the tenth and returns the best.
 func (c *contest) bestAsynq(ctx context.Context) (int, error) {

@@ -17,9 +17,8 @@ type contestant struct {
 	Name string
 	// Note says how it is set up.
 	Note string
-	// slow marks one that pays a round trip for each message: it gets a tenth
-	// of the messages, in a stream of their own.
-	slow bool
+	// reads is the stream that it reads; default: the whole stream.
+	reads string
 	// consume handles and acknowledges until ctx ends.
 	consume func(context.Context, *round) error
 	// prepare readies the round off the clock; default: a group at the

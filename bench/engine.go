@@ -24,16 +24,21 @@ const engineName = "engine"
 
 // features are what a run of the engine leaves out, to show what each costs.
 type features struct {
-	checksums bool
-	metrics   bool
+	checksums   bool
+	metrics     bool
+	concurrency int // default 1
 }
 
 func engineContestants() []contestant {
+	side := features{checksums: true, metrics: true, concurrency: 16}
 	return []contestant{
 		{Name: engineName, Note: "ours as it comes: checksums and metrics", consume: consumeEngine(features{checksums: true, metrics: true})},
 		{Name: "engine-no-metrics", Note: "ours, checksums", consume: consumeEngine(features{checksums: true})},
 		{Name: "engine-no-checksums", Note: "ours, metrics", consume: consumeEngine(features{metrics: true})},
 		{Name: "engine-plain", Note: "ours, neither", consume: consumeEngine(features{})},
+		{Name: "engine-16", Note: "ours as it comes, concurrency 16", consume: consumeEngine(side)},
+		{Name: "engine-16-hot", Note: "the same, all messages of one aggregate a category", reads: hotStream, consume: consumeEngine(side)},
+		{Name: "engine-16-spread", Note: "the same, each message of its own aggregate", reads: spreadStream, consume: consumeEngine(side)},
 	}
 }
 
@@ -69,7 +74,7 @@ func (f features) config(r *round, source consumergroup.Broker) (engine.Config, 
 		Subscriptions: []engine.Subscription{{
 			Config: subscription.Config{
 				Domain: "bench", Handler: "bench.Handler", Group: r.group, Stream: r.stream,
-				MessagesPerTick: batch, DeadLetters: true, SkipChecksums: !f.checksums,
+				MessagesPerTick: batch, DeadLetters: true, SkipChecksums: !f.checksums, Concurrency: f.concurrency,
 			},
 			Func: func(_ context.Context, m *message.Envelope) error {
 				r.handle(m.Metadata.Headers.ID, m.Data)

@@ -16,8 +16,8 @@ import (
 //go:embed testdata/events.jsonl
 var recorded []byte
 
-// aggregates is how many different `headers.stream` a category has: enough
-// that keeping their order is work, few enough that each comes back often.
+// aggregates is how many different `headers.stream` a category has as a rule:
+// enough that keeping their order is work, few enough that each comes back often.
 const aggregates = 997
 
 // The holes in a template. Each is spelled so that it is its own JSON escape.
@@ -85,21 +85,22 @@ func cut(text, payload string, m envelope) template {
 	return template{text: rest.Replace(aggregate.Replace(text)), canonical: aggregate.Replace(payload)}
 }
 
-// events makes n messages, each with an id and a checksum of its own.
-func events(n int) ([]string, error) {
+// events makes n messages of so many aggregates, each with an id and a checksum
+// of its own.
+func events(n, aggregates int) ([]string, error) {
 	shapes, err := templates()
 	if err != nil {
 		return nil, err
 	}
 	out := make([]string, n)
 	for i := range out {
-		out[i] = shapes[i%len(shapes)].event(i)
+		out[i] = shapes[i%len(shapes)].event(i, i%aggregates)
 	}
 	return out, nil
 }
 
-func (t template) event(n int) string {
-	aggregate := fmt.Sprintf("bench-%03d", n%aggregates)
+func (t template) event(n, of int) string {
+	aggregate := fmt.Sprintf("bench-%03d", of)
 	payload := strings.ReplaceAll(t.canonical, aggregateHole, aggregate)
 	return strings.NewReplacer(
 		aggregateHole, aggregate,

@@ -10,7 +10,7 @@ import (
 func TestEveryEventIsItsOwnAndItsChecksumHolds(t *testing.T) {
 	t.Parallel()
 	const n = 3 * aggregates
-	texts, err := events(n)
+	texts, err := events(n, aggregates)
 	require.NoError(t, err)
 	require.Len(t, texts, n)
 	streams := map[string]bool{}

@@ -17,8 +17,8 @@ const (
 func field(asynqConcurrency int) []contestant {
 	own := engineContestants()
 	peers := []contestant{
-		{Name: "watermill", Note: "redisstream, defaults", slow: true, consume: consumeWatermill(1)},
-		{Name: "watermill-32", Note: "redisstream, 32 subscribers", slow: true, consume: consumeWatermill(32)},
+		{Name: "watermill", Note: "redisstream, defaults", reads: tenthStream, consume: consumeWatermill(1)},
+		{Name: "watermill-32", Note: "redisstream, 32 subscribers", reads: tenthStream, consume: consumeWatermill(32)},
 		asynqContestant(asynqConcurrency),
 	}
 	return slices.Concat([]contestant{
@@ -30,7 +30,7 @@ func field(asynqConcurrency int) []contestant {
 func asynqContestant(concurrency int) contestant {
 	return contestant{
 		Name: asynqName, Note: fmt.Sprintf("concurrency %d, the best of %v", concurrency, asynqConcurrencies),
-		slow: true, consume: consumeAsynq(concurrency), prepare: enqueue, settled: completed,
+		reads: tenthStream, consume: consumeAsynq(concurrency), prepare: enqueue, settled: completed,
 		verify: func(ctx context.Context, r *round) error {
 			done, err := completed(ctx, r)
 			if err == nil && !done {

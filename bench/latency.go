@@ -39,7 +39,7 @@ func (c *contest) latency(ctx context.Context, field []contestant, n int) (_ []d
 	if err != nil {
 		return nil, err
 	}
-	messages, err := events(n)
+	messages, err := events(n, aggregates)
 	if err != nil {
 		return nil, err
 	}
