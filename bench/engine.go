@@ -8,8 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/observatory-go/observatory/engine"
@@ -17,6 +16,7 @@ import (
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/gauges"
 )
 
 // engineName is our engine as it comes: checksums verified, metrics on.
@@ -52,21 +52,23 @@ func consumeEngine(f features) func(context.Context, *round) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, closeBroker(ctx, source)) }()
-		config, stop, err := f.config(r, source)
+		e, err := engine.New(f.config(r, source))
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, stop()) }()
-		e, err := engine.New(config)
-		if err != nil {
-			return err
+		if f.metrics {
+			telemetry, err := gauges.NewTelemetry(ctx, gauges.TelemetryConfig{Producers: []sdkmetric.Producer{e.Producer()}})
+			if err != nil {
+				return fmt.Errorf("metrics: %w", err)
+			}
+			defer func() { err = errors.Join(err, telemetry.Shutdown(context.WithoutCancel(ctx))) }()
 		}
 		return e.Run(ctx)
 	}
 }
 
 // config is what a program would write, at a hundred messages a tick.
-func (f features) config(r *round, source consumergroup.Broker) (engine.Config, func() error, error) {
+func (f features) config(r *round, source consumergroup.Broker) engine.Config {
 	config := engine.Config{
 		Domain: "bench",
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -84,15 +86,9 @@ func (f features) config(r *round, source consumergroup.Broker) (engine.Config, 
 		}},
 	}
 	if !f.metrics {
-		return config, func() error { return nil }, nil
+		config.MeterProvider = noop.NewMeterProvider()
 	}
-	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(prometheus.NewRegistry()))
-	if err != nil {
-		return config, nil, fmt.Errorf("metrics: %w", err)
-	}
-	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
-	config.MeterProvider = provider
-	return config, func() error { return provider.Shutdown(context.Background()) }, nil
+	return config
 }
 
 // closeBroker closes under a deadline of its own: ctx has ended by now.

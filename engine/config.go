@@ -29,7 +29,9 @@ type Config struct {
 	MaxInflightBytes int64
 	// Logger is where the engine logs; default slog.Default().
 	Logger *slog.Logger
-	// MeterProvider counts; default: nothing is counted.
+	// MeterProvider, if set, counts, with the instruments of its SDK, which take
+	// a tenth of the throughput. By default the engine counts for itself, for
+	// [Engine.Producer]. A no-op provider counts nothing.
 	MeterProvider metric.MeterProvider
 }
 

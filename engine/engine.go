@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -38,10 +37,20 @@ type Engine struct {
 func New(c Config) (*Engine, error) {
 	c = c.withDefaults()
 	e := &Engine{cfg: c, log: c.Logger.With("component", "engine"), started: time.Now(), pings: make(chan chan struct{})}
-	meter := c.MeterProvider.Meter(subscription.Scope)
-	env := subscription.Environment{Meter: meter, Logger: c.Logger, Budget: subscription.NewBudget(c.MaxInflightBytes)}
+	env := subscription.Environment{Logger: c.Logger, Budget: subscription.NewBudget(c.MaxInflightBytes)}
+	if c.MeterProvider != nil {
+		env.Meter = c.MeterProvider.Meter(subscription.Scope)
+	}
 	var errs []error
+	taken := make(map[series]bool)
 	for _, sub := range c.Subscriptions {
+		if key := seriesOf(sub); taken[key] {
+			errs = append(errs, fmt.Errorf("handler %q consumes stream %q in group %q twice: set Concurrency for more calls side by side, or another Group",
+				key.handler, key.stream, key.group))
+			continue
+		} else {
+			taken[key] = true
+		}
 		s, err := subscription.New(sub.Config, sub.Source, sub.Func, env)
 		if err != nil {
 			errs = append(errs, err)
@@ -52,10 +61,21 @@ func New(c Config) (*Engine, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if err := e.observe(meter); err != nil {
-		return nil, err
+	if c.MeterProvider != nil {
+		var err error
+		if e.registration, err = e.observe(env.Meter); err != nil {
+			return nil, err
+		}
 	}
 	return e, nil
+}
+
+// series are the labels that tell a subscription's figures apart.
+type series struct{ domain, handler, group, stream string }
+
+func seriesOf(s Subscription) series {
+	c := s.WithDefaults()
+	return series{c.Domain, subscription.ShortName(c.Handler), c.Group, c.Stream}
 }
 
 func (c Config) withDefaults() Config {
@@ -64,9 +84,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
-	}
-	if c.MeterProvider == nil {
-		c.MeterProvider = noop.NewMeterProvider()
 	}
 	if c.MaxInflightBytes == 0 {
 		c.MaxInflightBytes = subscription.DefaultMaxInflightBytes
@@ -89,9 +106,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	if !e.ran.CompareAndSwap(false, true) {
 		return ErrRunning
 	}
-	defer func() { _ = e.registration.Unregister() }()
+	if e.registration != nil {
+		defer func() { _ = e.registration.Unregister() }()
+	}
 	stopNoting := context.AfterFunc(ctx, func() { e.shuttingDown.Store(true) })
 	defer stopNoting()
+	defer e.shuttingDown.Store(true)
 
 	probes, err := e.serveHealth()
 	if err != nil {

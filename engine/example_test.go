@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
@@ -49,19 +51,18 @@ func Example() {
 			return nil
 		}))))
 
-	telemetry, err := gauges.NewTelemetry(ctx, gauges.TelemetryConfig{})
-	check(err)
 	run, err := shop.Config()
 	check(err)
-	run.MeterProvider = telemetry.MeterProvider()
 	eng, err := engine.New(run)
+	check(err)
+	telemetry, err := gauges.NewTelemetry(ctx, gauges.TelemetryConfig{Producers: []sdkmetric.Producer{eng.Producer()}})
 	check(err)
 
 	look := gauges.NewLazy(func(context.Context) (*collector.Collector, error) {
 		return collector.New(collector.Config{Sources: shop.Sources()}), nil
 	}, nil)
 	defer look.Close(context.Background())
-	metrics := httptest.NewServer(gauges.Handler(gauges.Config{Snapshots: look, Counters: telemetry.Registry()}))
+	metrics := httptest.NewServer(gauges.Handler(gauges.Config{Snapshots: look, Counters: telemetry.Counters()}))
 	defer metrics.Close()
 
 	place(broker, "o-1")

@@ -38,7 +38,7 @@ func Example() {
 	retries, _ := telemetry.MeterProvider().Meter("protean").Int64Counter("protean.subscription.retries")
 	retries.Add(ctx, 1)
 
-	page := gauges.Handler(gauges.Config{Snapshots: infrastructure, Counters: telemetry.Registry()})
+	page := gauges.Handler(gauges.Config{Snapshots: infrastructure, Counters: telemetry.Counters()})
 	answer := httptest.NewRecorder()
 	page.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {

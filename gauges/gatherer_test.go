@@ -123,7 +123,7 @@ func TestLabelsThatOnlyDifferInTheirCutAreNotRepeated(t *testing.T) {
 
 func BenchmarkScrape(b *testing.B) {
 	h := gauges.Handler(gauges.Config{
-		Snapshots: fixed{snapshot: many(1000, 3)}, Counters: prometheus.NewRegistry(), Logger: quiet,
+		Snapshots: fixed{snapshot: many(1000, 3)}, Counters: prometheus.ToTransactionalGatherer(prometheus.NewRegistry()), Logger: quiet,
 	})
 	b.ReportAllocs()
 	for b.Loop() {

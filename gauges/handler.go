@@ -16,8 +16,9 @@ import (
 type Config struct {
 	// Snapshots is where the gauges of the table come from.
 	Snapshots Snapshots
-	// Counters are served beside them: [Telemetry.Registry]. Default: none.
-	Counters prometheus.Gatherer
+	// Counters are served beside them: [Telemetry.Counters], or a registry by
+	// [prometheus.ToTransactionalGatherer]. Default: none.
+	Counters prometheus.TransactionalGatherer
 	// Logger gets what could not be gathered or written; default
 	// slog.Default().
 	Logger *slog.Logger
@@ -34,7 +35,7 @@ type Config struct {
 func Handler(config Config) http.Handler {
 	h := &handler{Config: config, gatherer: NewGatherer(config.Logger)}
 	if h.Counters == nil {
-		h.Counters = prometheus.NewRegistry()
+		h.Counters = prometheus.ToTransactionalGatherer(prometheus.NewRegistry())
 	}
 	h.options = promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
@@ -54,7 +55,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), scrapeTime(r.Header))
 	defer cancel()
 	merged := prometheus.NewMultiTRegistry(
-		prometheus.ToTransactionalGatherer(h.Counters),
+		h.Counters,
 		h.gatherer.Of(snapshot(ctx, h.Snapshots)),
 	)
 	promhttp.HandlerForTransactional(merged, h.options).ServeHTTP(w, r)

@@ -34,6 +34,9 @@ func pushReader(ctx context.Context, config TelemetryConfig) (sdkmetric.Reader, 
 		return nil, fmt.Errorf("OTLP exporter: %w", err)
 	}
 	var options []sdkmetric.PeriodicReaderOption
+	for _, p := range config.Producers {
+		options = append(options, sdkmetric.WithProducer(p))
+	}
 	if config.Snapshots != nil {
 		options = append(options, sdkmetric.WithProducer(NewProducer(config.Snapshots, config.Logger)))
 	}

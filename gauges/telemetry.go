@@ -32,6 +32,9 @@ type TelemetryConfig struct {
 	// https://host:port, or host:port. It wins over
 	// OTEL_EXPORTER_OTLP_ENDPOINT; without both it is localhost:4317 by TLS.
 	Endpoint string
+	// Producers count for themselves: [engine.Engine.Producer]. What they count
+	// is scraped from Counters, and pushed.
+	Producers []sdkmetric.Producer
 	// Snapshots, if set, is where pushed infrastructure gauges come from.
 	Snapshots Snapshots
 	// Logger gets a line when pushing starts to fail and when it recovers;
@@ -39,26 +42,31 @@ type TelemetryConfig struct {
 	Logger *slog.Logger
 }
 
-// Telemetry is a process' one meter provider: its counters and histograms are
-// scraped from the registry, and pushed if so configured.
+// Telemetry is what a process counts: what the engine does, and what instruments
+// of its one meter provider count. It is scraped from Counters, and pushed if so
+// configured.
 type Telemetry struct {
 	provider metric.MeterProvider
 	registry *prometheus.Registry
+	counters prometheus.TransactionalGatherer
 	shutdown func(context.Context) error
 }
 
-// NewTelemetry builds the provider. Build it before what counts. It connects to
-// nothing; Shutdown ends it.
+// NewTelemetry builds the provider. It connects to nothing; Shutdown ends it.
 func NewTelemetry(ctx context.Context, config TelemetryConfig) (*Telemetry, error) {
 	t := &Telemetry{
 		provider: noop.NewMeterProvider(),
 		registry: prometheus.NewRegistry(),
 		shutdown: func(context.Context) error { return nil },
 	}
+	t.counters = prometheus.ToTransactionalGatherer(t.registry)
 	if config.Off {
 		return t, nil
 	}
 	config.Logger = component(config.Logger)
+	if len(config.Producers) > 0 {
+		t.counters = prometheus.NewMultiTRegistry(t.counters, newCounts(config.Producers, config.Logger))
+	}
 	options, err := t.options(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
@@ -72,13 +80,16 @@ func NewTelemetry(ctx context.Context, config TelemetryConfig) (*Telemetry, erro
 // of attributes; the code that counts keeps them bounded.
 func (t *Telemetry) MeterProvider() metric.MeterProvider { return t.provider }
 
-// Registry holds what was counted, for [Config.Counters]. A program may
-// register collectors of its own with it.
+// Counters holds what was counted, for [Config.Counters].
+func (t *Telemetry) Counters() prometheus.TransactionalGatherer { return t.counters }
+
+// Registry is the part of Counters with which a program may register collectors
+// of its own.
 func (t *Telemetry) Registry() *prometheus.Registry { return t.registry }
 
 // Shutdown pushes a last time, if pushing, and ends the provider, within ctx.
-// Harmless when repeated. The registry can still be scraped, and is then empty
-// of what the provider counted.
+// Harmless when repeated. Counters can still be scraped, and is then empty of
+// what the provider counted.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	err := t.shutdown(ctx)
 	if errors.Is(err, sdkmetric.ErrReaderShutdown) {

@@ -58,7 +58,7 @@ func TestOTLPCarriesTheFiguresThatTheScrapeShows(t *testing.T) {
 	require.NoError(t, err)
 	counter.Add(t.Context(), 5, metric.WithAttributes(attribute.String("stream", "s")))
 
-	h := gauges.Handler(gauges.Config{Snapshots: from, Counters: tel.Registry(), Logger: quiet})
+	h := gauges.Handler(gauges.Config{Snapshots: from, Counters: tel.Counters(), Logger: quiet})
 	scraped := samples(t, scrape(t, h).Body.String())
 	require.InDelta(t, 5, scraped[`protean_subscription_retries_total{stream="s"}`], 0)
 	require.NoError(t, tel.Shutdown(t.Context()), "which pushes a last time")
@@ -171,7 +171,7 @@ func TestCountersHaveNeitherALimitNorScopeLabelsAndCarryTheTrace(t *testing.T) {
 	require.NoError(t, err)
 	up.Record(t.Context(), 1)
 
-	h := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: everyFigure()}, Counters: tel.Registry(), Logger: quiet})
+	h := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: everyFigure()}, Counters: tel.Counters(), Logger: quiet})
 	text := scrape(t, h, "Accept", "application/openmetrics-text; version=1.0.0").Body.String()
 	require.Equal(t, sets, strings.Count(text, "\nprotean_subscription_retries_total{stream="))
 	require.Contains(t, text, "\nprotean_engine_up 1.0\n")

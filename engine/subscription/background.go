@@ -178,7 +178,7 @@ func (d *dispatcher) gaveUp(t *Task) {
 		d.unwritten--
 	}
 	if d.cfg.DeadLetters {
-		d.instruments.deadLetter()
+		d.counting.deadLetter()
 		d.events.write(slog.LevelError, "dead-lettered", d.of(t), "attempts", t.Attempts, "reason", t.Err)
 	} else {
 		d.events.write(slog.LevelError, "message given up; no dead letter is kept of it", d.of(t), "attempts", t.Attempts, "reason", t.Err)

@@ -29,14 +29,14 @@ const (
 // dispatcher decides which task is called when, and settles what comes back.
 // All of its state belongs to the goroutine that runs it.
 type dispatcher struct {
-	cfg         Config
-	source      Source
-	share       *share
-	instruments *instruments
-	status      *status
-	log         *slog.Logger
-	events      limitedLog // what happens to single messages
-	began       time.Time
+	cfg      Config
+	source   Source
+	share    *share
+	counting counting
+	status   *status
+	log      *slog.Logger
+	events   limitedLog // what happens to single messages
+	began    time.Time
 
 	// Tasks to be called: those of first come before those of ready. A task is
 	// in one of the two, or queues behind its key, or waits, or is in a run, or
@@ -72,7 +72,7 @@ type dispatcher struct {
 func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 	_, reloads := r.source.(Reloader)
 	d := &dispatcher{
-		cfg: r.cfg, source: r.source, share: &r.share, instruments: r.instruments, status: &r.status, log: r.log,
+		cfg: r.cfg, source: r.source, share: &r.share, counting: r.counting, status: &r.status, log: r.log,
 		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
@@ -215,7 +215,7 @@ func (d *dispatcher) accept(tasks []*Task) {
 		}
 		d.ready = append(d.ready, t)
 	}
-	d.instruments.count(counts)
+	d.counting.count(counts)
 	d.flushDone()
 }
 
@@ -385,7 +385,7 @@ func (d *dispatcher) collect(r *run, end int) {
 	}
 	r.collected = end
 	d.flushDone()
-	d.instruments.count(counts)
+	d.counting.count(counts)
 }
 
 // wake lines up what is due.

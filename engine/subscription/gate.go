@@ -36,6 +36,14 @@ func (g *gate) is(why GateReason) bool {
 	return false
 }
 
+// closedFor is 1 where the gate is closed for this reason, else 0.
+func (g *gate) closedFor(why GateReason) int64 {
+	if g.is(why) {
+		return 1
+	}
+	return 0
+}
+
 // reasons are those for which the gate is closed.
 func (g *gate) reasons() (closed []GateReason) {
 	bits := g.closed.Load()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/observatory-go/observatory/engine/broker/brokertest"
@@ -38,9 +38,9 @@ type bench struct {
 	t       *testing.T
 	kind    kind
 	broker  *brokertest.Flaky // nil for another kind
-	reader  *sdkmetric.ManualReader
 	runner  *subscription.Runner
 	budget  *subscription.Budget // nil: the default
+	meter   metric.Meter         // nil: the subscription counts for itself
 	log     testlog.Output
 	stop    context.CancelFunc
 	endWork context.CancelFunc
@@ -67,8 +67,10 @@ func config() subscription.Config {
 // inBubble runs a test in virtual time on a fresh memory broker.
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
-	inBubbleOver(t, func() kind { return groupKind{broker: brokertest.NewFlaky(memorybroker.New())} }, test)
+	inBubbleOver(t, newGroupKind, test)
 }
+
+func newGroupKind() kind { return groupKind{broker: brokertest.NewFlaky(memorybroker.New())} }
 
 // inBubbleOver does so on a source of any kind.
 func inBubbleOver(t *testing.T, make func() kind, test func(t *testing.T, b *bench)) {
@@ -88,8 +90,6 @@ func inBubbleOver(t *testing.T, make func() kind, test func(t *testing.T, b *ben
 // run starts the subscription; fn is called beside the bookkeeping.
 func (b *bench) run(c subscription.Config, fn handler.Func) {
 	b.t.Helper()
-	b.reader = sdkmetric.NewManualReader()
-	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader)).Meter(subscription.Scope)
 	began := time.Now()
 	recorded := func(ctx context.Context, m *message.Envelope) error {
 		b.mu.Lock()
@@ -98,7 +98,7 @@ func (b *bench) run(c subscription.Config, fn handler.Func) {
 		return fn(ctx, m)
 	}
 	var err error
-	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: meter, Logger: b.log.Logger(), Budget: b.budget})
+	b.runner, err = subscription.New(c, b.kind.open(), recorded, subscription.Environment{Meter: b.meter, Logger: b.log.Logger(), Budget: b.budget})
 	require.NoError(b.t, err)
 	var ctx, work context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
@@ -240,28 +240,29 @@ func readDeadLetter(t *testing.T, d message.Delivery) (l deadLetter) {
 	return l
 }
 
-// count is the value of a counter, added up over the series that have the
-// attribute status, where one is given.
+// count is the value of a counter or gauge, added up over the series that have
+// the attribute status, where one is given.
 func (b *bench) count(name, status string) int64 {
 	b.t.Helper()
-	var rm metricdata.ResourceMetrics
-	require.NoError(b.t, b.reader.Collect(context.Background(), &rm))
+	return count(b.t, subscription.Metrics([]*subscription.Runner{b.runner}), name, status)
+}
+
+func count(t *testing.T, metrics []metricdata.Metrics, name, status string) int64 {
+	t.Helper()
 	var total int64
 	found := false
-	for _, sm := range rm.ScopeMetrics {
-		for _, m := range sm.Metrics {
-			if m.Name != name {
-				continue
-			}
-			for _, p := range points(m.Data) {
-				if v, ok := p.Attributes.Value(attribute.Key("status")); status == "" || ok && v.AsString() == status {
-					total += p.Value
-					found = true
-				}
+	for _, m := range metrics {
+		if m.Name != name {
+			continue
+		}
+		for _, p := range points(m.Data) {
+			if v, ok := p.Attributes.Value(attribute.Key("status")); status == "" || ok && v.AsString() == status {
+				total += p.Value
+				found = true
 			}
 		}
 	}
-	require.True(b.t, found, "no series of %s with status %q", name, status)
+	require.True(t, found, "no series of %s with status %q", name, status)
 	return total
 }
 

@@ -13,110 +13,156 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// Scope is the instrumentation scope of the engine's instruments.
+// Scope is the instrumentation scope of the engine's figures.
 const Scope = "protean"
 
-// durationBuckets are the boundaries, in seconds, of the durations of calls;
-// the time from event to handled goes on to an hour.
+// instrument is a metric of a subscription.
+type instrument struct{ name, unit, help string }
+
+var (
+	processedMessages = instrument{"protean.subscription.messages_processed", "{message}", "Calls of the handler by outcome: ok, error; skipped counts messages for other handlers, which were not called."}
+	scheduledRetries  = instrument{"protean.subscription.retries", "{retry}", "Failed messages that were scheduled for another attempt."}
+	deadLetters       = instrument{"protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue."}
+	ghostEntries      = instrument{"protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone."}
+	lostEntries       = instrument{"protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand."}
+	callDuration      = instrument{"protean.subscription.processing_duration", "s", "Time that one call of the handler took."}
+	endToEnd          = instrument{"protean.subscription.end_to_end", "s", "Time from the event to the end of its handling."}
+
+	waitingRetries     = instrument{"protean.subscription.waiting_retries", "{message}", "Messages that wait for another attempt, or for their dead letter to be written; this process only."}
+	waitingDeadLetters = instrument{"protean.subscription.dead_letters_waiting", "{message}", "Dead letters that could not be written yet; each holds up the later messages of its own key; this process only."}
+	stuckCalls         = instrument{"protean.subscription.stuck_calls", "{call}", "Calls of the handler that run beyond their time-out and whose entries are no longer renewed; this process only."}
+	targetDown         = instrument{"protean.subscription.target_down", "", "1 while the handler's target is down and the subscription is held up; this process only."}
+	gateClosed         = instrument{"protean.subscription.gate_closed", "", "1 while the subscription is held up for this reason; this process only."}
+)
+
+// durationBuckets are the boundaries, in seconds, of the durations of calls: fine
+// enough between 50 ms and 1 s that a quantile read off them is at most half as
+// much again as it is. The time from event to handled goes on to an hour.
 var (
 	durationBuckets = []float64{
-		0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
+		0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75,
+		1, 1.5, 2.5, 5, 10, 30, 60, 300,
 	}
 	endToEndBuckets = append(slices.Clip(durationBuckets), 600, 1800, 3600)
 )
 
-// instruments count for one subscription. Every counter exists from the start
-// with value 0: otherwise the first dead letter is invisible to increase().
-type instruments struct {
-	processed metric.Int64Counter
-	retries   metric.Int64Counter
-	dlqRouted metric.Int64Counter
-	ghosts    metric.Int64Counter
-	lost      metric.Int64Counter
-	duration  metric.Float64Histogram
-	endToEnd  metric.Float64Histogram
-
-	labels              metric.MeasurementOption
-	ok, failed, foreign metric.MeasurementOption
+// labels are the attributes that tell a subscription's series apart.
+type labels struct {
+	own                 attribute.Set
+	ok, failed, skipped attribute.Set
+	gates               []attribute.Set // one a reason
 }
 
-// newInstruments creates the counters and histograms of the subscription.
-func newInstruments(m metric.Meter, c Config) (*instruments, error) {
-	i := &instruments{}
-	var errs []error
-	check := func(name string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("instrument %s: %w", name, err))
-		}
+func labelsOf(c Config) labels {
+	name := ShortName(c.Handler)
+	with := func(more ...attribute.KeyValue) attribute.Set {
+		return attribute.NewSet(append([]attribute.KeyValue{
+			attribute.String("domain", c.Domain),
+			attribute.String("group", c.Group),
+			attribute.String("handler", name),
+			attribute.String("stream", c.Stream),
+			attribute.String("subscription", name),
+		}, more...)...)
 	}
-	counter := func(name, unit, help string) metric.Int64Counter {
-		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
-		check(name, err)
+	l := labels{
+		own: with(), ok: with(attribute.String("status", "ok")),
+		failed: with(attribute.String("status", "error")), skipped: with(attribute.String("status", "skipped")),
+	}
+	for _, why := range gateReasons {
+		l.gates = append(l.gates, with(attribute.String("reason", string(why))))
+	}
+	return l
+}
+
+// gauge is a figure that is read off the status.
+type gauge struct {
+	instrument
+	labels attribute.Set
+	read   func() int64
+}
+
+func gauges(l labels, s *status) []gauge {
+	all := []gauge{
+		{waitingRetries, l.own, s.waiting.Load},
+		{waitingDeadLetters, l.own, s.deadLettersWaiting.Load},
+		{stuckCalls, l.own, s.stuckCalls.Load},
+		{targetDown, l.own, func() int64 { return s.gate.closedFor(TargetDown) }},
+	}
+	for i, why := range gateReasons {
+		all = append(all, gauge{gateClosed, l.gates[i], func() int64 { return s.gate.closedFor(why) }})
+	}
+	return all
+}
+
+// counting is where a subscription counts: in figures of its own, or in
+// instruments of a meter provider that the program gave.
+type counting interface {
+	// observer returns what notes a call of the given worker, under the handler's
+	// context, whose trace becomes the exemplar.
+	observer(worker int) func(context.Context, *Task)
+	count(counts)
+	ghost()
+	lose()
+	deadLetter()
+}
+
+// instruments count through a meter provider. Every counter exists from the
+// start with value 0: otherwise the first dead letter is invisible to increase().
+type instruments struct {
+	processed, retries, deadLettered, ghosts, lost metric.Int64Counter
+	duration, endToEnd                             metric.Float64Histogram
+
+	own, ok, failed, skipped metric.MeasurementOption
+}
+
+func newInstruments(m metric.Meter, l labels) (*instruments, error) {
+	var errs []error
+	counter := func(i instrument) metric.Int64Counter {
+		c, err := m.Int64Counter(i.name, metric.WithUnit(i.unit), metric.WithDescription(i.help))
+		errs = append(errs, err)
 		return c
 	}
-	histogram := func(name, help string, buckets []float64) metric.Float64Histogram {
-		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help),
+	histogram := func(i instrument, buckets []float64) metric.Float64Histogram {
+		h, err := m.Float64Histogram(i.name, metric.WithUnit(i.unit), metric.WithDescription(i.help),
 			metric.WithExplicitBucketBoundaries(buckets...))
-		check(name, err)
+		errs = append(errs, err)
 		return h
 	}
-	i.processed = counter("protean.subscription.messages_processed", "{message}", "Calls of the handler by outcome: ok, error; skipped counts messages for other handlers, which were not called.")
-	i.retries = counter("protean.subscription.retries", "{retry}", "Failed messages that were scheduled for another attempt.")
-	i.dlqRouted = counter("protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue.")
-	i.ghosts = counter("protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone.")
-	i.lost = counter("protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand.")
-	i.duration = histogram("protean.subscription.processing_duration", "Time that one call of the handler took.", durationBuckets)
-	i.endToEnd = histogram("protean.subscription.end_to_end", "Time from the event to the end of its handling.", endToEndBuckets)
-	i.label(c)
-	i.startAtZero()
-	return i, errors.Join(errs...)
-}
-
-// attributes identify the subscription on each of its series.
-func attributes(c Config) []attribute.KeyValue {
-	name := ShortName(c.Handler)
-	return []attribute.KeyValue{
-		attribute.String("domain", c.Domain),
-		attribute.String("group", c.Group),
-		attribute.String("handler", name),
-		attribute.String("stream", c.Stream),
-		attribute.String("subscription", name),
+	i := &instruments{
+		processed: counter(processedMessages), retries: counter(scheduledRetries), deadLettered: counter(deadLetters),
+		ghosts: counter(ghostEntries), lost: counter(lostEntries),
+		duration: histogram(callDuration, durationBuckets), endToEnd: histogram(endToEnd, endToEndBuckets),
+		own: metric.WithAttributeSet(l.own), ok: metric.WithAttributeSet(l.ok),
+		failed: metric.WithAttributeSet(l.failed), skipped: metric.WithAttributeSet(l.skipped),
 	}
-}
-
-func (i *instruments) label(c Config) {
-	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
-		return metric.WithAttributeSet(attribute.NewSet(append(attributes(c), more...)...))
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("instruments: %w", err)
 	}
-	i.labels = with()
-	i.ok = with(attribute.String("status", "ok"))
-	i.failed = with(attribute.String("status", "error"))
-	i.foreign = with(attribute.String("status", "skipped"))
-}
-
-func (i *instruments) startAtZero() {
 	ctx := context.Background()
-	for _, outcome := range []metric.MeasurementOption{i.ok, i.failed, i.foreign} {
+	for _, outcome := range []metric.MeasurementOption{i.ok, i.failed, i.skipped} {
 		i.processed.Add(ctx, 0, outcome)
 	}
-	for _, c := range []metric.Int64Counter{i.retries, i.dlqRouted, i.ghosts, i.lost} {
-		c.Add(ctx, 0, i.labels)
+	for _, c := range []metric.Int64Counter{i.retries, i.deadLettered, i.ghosts, i.lost} {
+		c.Add(ctx, 0, i.own)
+	}
+	return i, nil
+}
+
+// observer implements counting.
+func (i *instruments) observer(int) func(context.Context, *Task) {
+	return func(ctx context.Context, t *Task) {
+		i.duration.Record(ctx, t.took.Seconds(), i.own)
+		if t.outcome != handler.Done {
+			return
+		}
+		if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {
+			age := t.started.Add(t.took).Sub(at)
+			i.endToEnd.Record(ctx, max(age, time.Duration(0)).Seconds(), i.own)
+		}
 	}
 }
 
-// called records one call of the handler, under the handler's context, whose
-// trace becomes the exemplar.
-func (i *instruments) called(ctx context.Context, t *Task) {
-	i.duration.Record(ctx, t.took.Seconds(), i.labels)
-	if t.outcome != handler.Done {
-		return
-	}
-	if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {
-		age := t.started.Add(t.took).Sub(at)
-		i.endToEnd.Record(ctx, max(age, time.Duration(0)).Seconds(), i.labels)
-	}
-}
-
+// count implements counting.
 func (i *instruments) count(t counts) {
 	ctx := context.Background()
 	add := func(c metric.Int64Counter, n int64, o metric.MeasurementOption) {
@@ -126,73 +172,30 @@ func (i *instruments) count(t counts) {
 	}
 	add(i.processed, t.ok, i.ok)
 	add(i.processed, t.failed, i.failed)
-	add(i.processed, t.skipped, i.foreign)
-	add(i.retries, t.retries, i.labels)
+	add(i.processed, t.skipped, i.skipped)
+	add(i.retries, t.retries, i.own)
 }
 
-func (i *instruments) ghost()      { i.ghosts.Add(context.Background(), 1, i.labels) }
-func (i *instruments) lose()       { i.lost.Add(context.Background(), 1, i.labels) }
-func (i *instruments) deadLetter() { i.dlqRouted.Add(context.Background(), 1, i.labels) }
+func (i *instruments) ghost()      { i.ghosts.Add(context.Background(), 1, i.own) }
+func (i *instruments) lose()       { i.lost.Add(context.Background(), 1, i.own) }
+func (i *instruments) deadLetter() { i.deadLettered.Add(context.Background(), 1, i.own) }
 
-// observe registers the gauges that are read from the status at each scrape,
-// until they are unregistered.
-func observe(m metric.Meter, c Config, s *status) (metric.Registration, error) {
-	labels := metric.WithAttributeSet(attribute.NewSet(attributes(c)...))
-	gauges := []struct {
-		name, unit, help string
-		read             func() int64
-		labels           metric.MeasurementOption
-	}{
-		{
-			"protean.subscription.waiting_retries", "{message}",
-			"Messages that wait for another attempt, or for their dead letter to be written; this process only.",
-			s.waiting.Load, labels,
-		},
-		{
-			"protean.subscription.dead_letters_waiting", "{message}",
-			"Dead letters that could not be written yet; each holds up the later messages of its own key; this process only.",
-			s.deadLettersWaiting.Load, labels,
-		},
-		{
-			"protean.subscription.stuck_calls", "{call}",
-			"Calls of the handler that run beyond their time-out and whose entries are no longer renewed; this process only.",
-			s.stuckCalls.Load, labels,
-		},
-		{
-			"protean.subscription.target_down", "",
-			"1 while the handler's target is down and the subscription is held up; this process only.",
-			closedFor(s, TargetDown), labels,
-		},
-	}
-	for _, why := range gateReasons {
-		gauges = append(gauges, gauges[0])
-		g := &gauges[len(gauges)-1]
-		g.name, g.unit, g.read = "protean.subscription.gate_closed", "", closedFor(s, why)
-		g.help = "1 while the subscription is held up for this reason; this process only."
-		g.labels = metric.WithAttributeSet(attribute.NewSet(append(attributes(c), attribute.String("reason", string(why)))...))
-	}
-	instruments := make([]metric.Int64Observable, len(gauges))
-	observables := make([]metric.Observable, len(gauges))
-	for i, g := range gauges {
-		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.help))
+// observe has a meter provider read the gauges at each collection, until they are
+// unregistered.
+func observe(m metric.Meter, all []gauge) (metric.Registration, error) {
+	instruments := make([]metric.Int64Observable, len(all))
+	observables := make([]metric.Observable, len(all))
+	for i, g := range all {
+		o, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.help))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", g.name, err)
+			return nil, fmt.Errorf("instrument %s: %w", g.name, err)
 		}
-		instruments[i], observables[i] = gauge, gauge
+		instruments[i], observables[i] = o, o
 	}
 	return m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		for i, g := range gauges {
-			o.ObserveInt64(instruments[i], g.read(), g.labels)
+		for i, g := range all {
+			o.ObserveInt64(instruments[i], g.read(), metric.WithAttributeSet(g.labels))
 		}
 		return nil
 	}, observables...)
-}
-
-func closedFor(s *status, why GateReason) func() int64 {
-	return func() int64 {
-		if s.gate.is(why) {
-			return 1
-		}
-		return 0
-	}
 }

@@ -20,6 +20,7 @@ const closeTimeout = 5 * time.Second
 
 // Environment is what a subscription shares with the others of its process.
 type Environment struct {
+	// Meter counts; nil counts in figures of its own, for [Metrics].
 	Meter  metric.Meter
 	Logger *slog.Logger
 	// Budget bounds the bytes in flight; nil is a budget of its own.
@@ -34,9 +35,12 @@ type Runner struct {
 	log    *slog.Logger
 	share  share
 
-	meter       metric.Meter
-	instruments *instruments
-	status      status
+	labels   labels
+	gauges   []gauge
+	meter    metric.Meter // nil where figures are counted
+	figures  *figures     // nil where a meter counts
+	counting counting
+	status   status
 }
 
 // New makes a subscription; it contacts no server before Run.
@@ -52,8 +56,15 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 	r := &Runner{
 		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, share: share{of: env.Budget}, meter: env.Meter,
 	}
+	r.labels = labelsOf(c)
+	r.gauges = gauges(r.labels, &r.status)
+	if env.Meter == nil {
+		r.figures = newFigures(c.Concurrency)
+		r.counting = r.figures
+		return r, nil
+	}
 	var err error
-	if r.instruments, err = newInstruments(env.Meter, c); err != nil {
+	if r.counting, err = newInstruments(env.Meter, r.labels); err != nil {
 		return nil, fmt.Errorf("subscription %q on %q: %w", c.Handler, c.Stream, err)
 	}
 	return r, nil
@@ -91,11 +102,14 @@ func (e *StuckError) Error() string {
 // It returns a *StuckError for handlers that ignored the end of their context,
 // and what went wrong while giving back.
 func (r *Runner) Run(ctx, work context.Context) error {
-	gauges, err := observe(r.meter, r.cfg, &r.status)
-	if err != nil {
-		return fmt.Errorf("subscription %q on %q: gauges: %w", r.cfg.Handler, r.cfg.Stream, err)
+	if r.meter != nil {
+		observed, err := observe(r.meter, r.gauges)
+		if err != nil {
+			return fmt.Errorf("subscription %q on %q: %w", r.cfg.Handler, r.cfg.Stream, err)
+		}
+		defer func() { _ = observed.Unregister() }()
 	}
-	defer func() { _ = gauges.Unregister() }()
+	defer r.status.end()
 	// Writing outlives both reading and handling.
 	settling, endSettling := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSettling()
@@ -107,9 +121,9 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	var sourceUsers, workers sync.WaitGroup
 	sourceUsers.Go(func() { r.feed(ctx, batches, noRoom) })
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
-	for range r.cfg.Concurrency {
+	for i := range r.cfg.Concurrency {
 		w := &worker{
-			fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.instruments.called, began: d.began,
+			fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.counting.observer(i), began: d.began,
 			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, group: &workers,
 		}
 		w.start(work, nil)
@@ -126,7 +140,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	if len(underWay) == 0 {
 		workers.Wait()
 	}
-	err = r.source.Close(closing)
+	err := r.source.Close(closing)
 	r.share.giveBack()
 	if len(underWay) > 0 {
 		err = errors.Join(err, r.stuckError(underWay))

@@ -113,7 +113,7 @@ func (d *dispatcher) free(t *Task) {
 
 // ghost ends an entry whose body was deleted or trimmed while it was pending.
 func (d *dispatcher) ghost(t *Task) {
-	d.instruments.ghost()
+	d.counting.ghost()
 	d.events.write(slog.LevelWarn, "entry has no body any more; acknowledging it", d.of(t))
 	d.handled(t)
 }
@@ -140,7 +140,7 @@ func (d *dispatcher) drop(t *Task) {
 	if t.giveUps > 0 {
 		d.unwritten--
 	}
-	d.instruments.lose()
+	d.counting.lose()
 	d.events.write(slog.LevelWarn, "entry is not this consumer's any more: another took it over, or it was acknowledged or removed by hand", d.of(t))
 	d.free(t)
 }

@@ -34,3 +34,14 @@ type status struct {
 	calls              atomic.Int64
 	stuckCalls         atomic.Int64
 }
+
+// end says that the subscription runs no more: what waited was given back.
+func (s *status) end() {
+	s.joined.Store(false)
+	s.waiting.Store(0)
+	s.deadLettersWaiting.Store(0)
+	s.open.Store(0)
+	for _, why := range gateReasons {
+		s.gate.set(why, false)
+	}
+}

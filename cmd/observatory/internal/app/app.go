@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
@@ -49,7 +52,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	}
 	a := &App{options: o, config: config, log: newLogger(o, config.Logging)}
 	a.printConfiguration()
-	for _, build := range []func(context.Context) error{a.openDomain, a.openTelemetry, a.buildEngine} {
+	for _, build := range []func(context.Context) error{a.openDomain, a.buildEngine, a.openTelemetry} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, a.close())
 		}
@@ -86,6 +89,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	telemetry, err := gauges.NewTelemetry(ctx, gauges.TelemetryConfig{
 		Off: !a.config.Observatory.Metrics, ServiceName: name, ResourceAttributes: t.ResourceAttributes,
 		Push: t.Enabled && t.Exporter == "otlp", Endpoint: t.Endpoint, Snapshots: a.snapshots, Logger: a.log,
+		Producers: []sdkmetric.Producer{a.engine.Producer()},
 	})
 	if err != nil {
 		return err
@@ -112,7 +116,9 @@ func (a *App) buildEngine(context.Context) error {
 	if err != nil {
 		return err
 	}
-	config.MeterProvider = a.telemetry.MeterProvider()
+	if !a.config.Observatory.Metrics {
+		config.MeterProvider = noop.NewMeterProvider()
+	}
 	config.Logger = a.log
 	if a.options.HealthAddress != "" {
 		config.Health.Address = a.options.HealthAddress

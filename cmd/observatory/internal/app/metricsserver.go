@@ -85,7 +85,7 @@ func (a *App) mux() (http.Handler, error) {
 	path := a.telemetryPath()
 	mux := http.NewServeMux()
 	mux.Handle(path, gauges.Handler(gauges.Config{
-		Snapshots: a.snapshots, Counters: a.telemetry.Registry(), Logger: a.log,
+		Snapshots: a.snapshots, Counters: a.telemetry.Counters(), Logger: a.log,
 	}))
 	if path == "/" {
 		return mux, nil
