@@ -261,7 +261,7 @@ func (d *dispatcher) start() {
 func (d *dispatcher) take() []*Task {
 	down := d.outage.down()
 	switch {
-	case down && !d.mayProbe():
+	case down && (!d.mayProbe() || d.reloading.busy):
 		return nil
 	case down:
 		d.ready = append(d.first, d.ready...)
@@ -283,6 +283,9 @@ func (d *dispatcher) take() []*Task {
 			return nil
 		}
 		if !d.keys.claim(t) || !d.isCallable(t) {
+			if down && len(d.reloading.tasks) > 0 { // the one to be tried is read again first
+				return nil
+			}
 			continue
 		}
 		if down {

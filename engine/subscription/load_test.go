@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,4 +245,40 @@ func TestAStopGivesTheBudgetBackForWhatItDidNotFinish(t *testing.T) {
 		require.NoError(t, b.halt())
 		require.Zero(t, b.budget.Used())
 	})
+}
+
+func TestWhatATargetThatIsDownHoldsUpNeedsNoMemory(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.budget = subscription.NewBudget(0)
+				c := config()
+				c.Concurrency = n
+				var up atomic.Bool
+				var whole atomic.Int64
+				for i := range 30 {
+					b.publishText(large(t, fmt.Sprintf("s%d/%d", i%10, i/10)))
+				}
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
+					if !up.Load() {
+						return handler.Unavailable(errBroken)
+					}
+					if strings.Contains(string(m.Data), strings.Repeat("x", 10_000)) {
+						whole.Add(1)
+					}
+					return nil
+				})
+				b.pass(3 * time.Minute)
+				require.LessOrEqual(t, b.budget.Used(), int64(12*10_500), "a batch that was read ahead, and what is tried now")
+				up.Store(true)
+				b.pass(time.Minute)
+				require.EqualValues(t, 30, whole.Load(), "each once, its body read again")
+				for i := range 10 {
+					requireInOrder(t, b.ids(), fmt.Sprintf("s%d", i), 3)
+				}
+				require.Zero(t, b.pending())
+				require.Zero(t, b.budget.Used())
+			})
+		})
+	}
 }

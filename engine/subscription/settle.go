@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/handler"
@@ -30,6 +31,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		d.wait(t, t.after)
 	case handler.Down:
 		d.wait(t, time.Until(d.outage.probe))
+		d.unloadHeld()
 	case handler.Rejected:
 		counts.failed++
 		t.Attempts++
@@ -156,7 +158,7 @@ func (d *dispatcher) wait(t *Task, delay time.Duration) {
 		d.keys.detach(t)
 		switch {
 		case t.unloaded:
-		case d.reloads && d.share.isShort():
+		case d.reloads && (d.share.isShort() || t.foundDown()):
 			t.unload(d.share)
 		default:
 			t.detach(&d.cfg)
@@ -174,17 +176,36 @@ func (d *dispatcher) unloadWaiting() {
 	}
 	soon := time.Now().Add(longWait)
 	for _, t := range d.waiting {
-		if t.due.Before(soon) {
-			continue
+		if !t.due.Before(soon) {
+			d.unload(t)
 		}
-		if t.stage == toCall {
-			t.unload(d.share)
+	}
+}
+
+// unloadHeld drops the bodies of all that waits for a target that is down for
+// longer: a thousand subscriptions may be held up at once.
+func (d *dispatcher) unloadHeld() {
+	if !d.reloads || !d.outage.down() || time.Since(d.outage.since) < longWait {
+		return
+	}
+	for _, tasks := range [][]*Task{d.waiting, d.first, d.ready} {
+		for _, t := range tasks {
+			d.unload(t)
 		}
-		for _, f := range d.keys.queued(t) {
-			if !f.follows && f.stage == toCall {
-				f.key = t.key // whose text has memory of its own
-				f.unload(d.share)
-			}
+	}
+}
+
+// unload drops the bodies of a task that is not with a worker, and of those
+// behind it.
+func (d *dispatcher) unload(t *Task) {
+	if t.stage == toCall && !t.unloaded {
+		d.keys.detach(t)
+		t.unload(d.share)
+	}
+	for _, f := range d.keys.queued(t) {
+		if !f.follows && f.stage == toCall && !f.unloaded {
+			f.key = strings.Clone(f.key)
+			f.unload(d.share)
 		}
 	}
 }
