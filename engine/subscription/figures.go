@@ -43,6 +43,9 @@ func newFigures(concurrency int) *figures {
 func (f *figures) observer(worker int) func(context.Context, *Task) { return f.calls[worker].observe }
 
 func (c *callFigures) observe(ctx context.Context, t *Task) {
+	if !t.wasAnswered() {
+		return
+	}
 	var span trace.SpanContext
 	if ctx != context.Context(t.call) { // it carries a trace
 		span = trace.SpanContextFromContext(ctx)

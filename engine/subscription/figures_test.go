@@ -148,6 +148,27 @@ func TestTheFiguresOfSeveralWorkersAddUp(t *testing.T) {
 	})
 }
 
+func TestOnlyCallsThatWereAnsweredHaveADuration(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			switch {
+			case m.Metadata.Headers.ID == "down/1" && b.nth(m) == 1:
+				return handler.Unavailable(errBroken)
+			case m.Metadata.Headers.ID == "other/1":
+				return handler.Skip(nil)
+			}
+			return nil
+		})
+		b.publish("a/1", "other/1", "down/1")
+		b.pass(time.Minute)
+		for _, m := range subscription.Metrics([]*subscription.Runner{b.runner}) {
+			if h, ok := m.Data.(metricdata.Histogram[float64]); ok {
+				require.EqualValues(t, 2, h.DataPoints[0].Count, m.Name)
+			}
+		}
+	})
+}
+
 func TestWhatHasEndedShowsNothingWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.run(config(), func(context.Context, *message.Envelope) error { return handler.Unavailable(errBroken) })

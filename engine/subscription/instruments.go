@@ -25,7 +25,7 @@ var (
 	deadLetters       = instrument{"protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue."}
 	ghostEntries      = instrument{"protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone."}
 	lostEntries       = instrument{"protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand."}
-	callDuration      = instrument{"protean.subscription.processing_duration", "s", "Time that one call of the handler took."}
+	callDuration      = instrument{"protean.subscription.processing_duration", "s", "Time that one call of the handler took; without messages for other handlers, and calls that found the target down."}
 	endToEnd          = instrument{"protean.subscription.end_to_end", "s", "Time from the event to the end of its handling."}
 
 	waitingRetries     = instrument{"protean.subscription.waiting_retries", "{message}", "Messages that wait for another attempt, or for their dead letter to be written; this process only."}
@@ -151,6 +151,9 @@ func newInstruments(m metric.Meter, l labels) (*instruments, error) {
 // observer implements counting.
 func (i *instruments) observer(int) func(context.Context, *Task) {
 	return func(ctx context.Context, t *Task) {
+		if !t.wasAnswered() {
+			return
+		}
 		i.duration.Record(ctx, t.took.Seconds(), i.own)
 		if t.outcome != handler.Done {
 			return

@@ -79,6 +79,12 @@ const (
 // task is not renewed. It may be called from any goroutine.
 func (t *Task) Overdue() bool { return t.overdue.Load() }
 
+// wasAnswered says that the last call reached the handler, and what that depends
+// on: other durations say nothing of it.
+func (t *Task) wasAnswered() bool {
+	return t.outcome != handler.Skipped && t.outcome != handler.Down
+}
+
 // foundDown says that the task's last call found the target down.
 func (t *Task) foundDown() bool { return t.outcome == handler.Down }
 
