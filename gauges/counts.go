@@ -17,6 +17,17 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+// counters are what producers count, and the rest.
+type counters struct {
+	engine *counts
+	rest   prometheus.TransactionalGatherer
+}
+
+// Gather implements [prometheus.TransactionalGatherer].
+func (c counters) Gather() ([]*dto.MetricFamily, func(), error) {
+	return prometheus.NewMultiTRegistry(c.rest, c.engine).Gather()
+}
+
 // counts turns what producers count into metric families, which it keeps for the
 // next scrape: a process of a thousand subscriptions has sixty thousand lines,
 // and making their labels anew is most of what an exporter spends on them. It
@@ -31,16 +42,25 @@ func newCounts(producers []sdkmetric.Producer, logger *slog.Logger) *counts {
 	return &counts{producers: producers, logger: logger, free: make(chan *countFamilies, 2)}
 }
 
-// Gather implements [prometheus.TransactionalGatherer]. What one producer cannot
-// tell is logged and missing.
+// Gather implements [prometheus.TransactionalGatherer].
 func (c *counts) Gather() ([]*dto.MetricFamily, func(), error) {
+	families, done := c.collect()
+	protos := make([]*dto.MetricFamily, len(families))
+	for i, f := range families {
+		protos[i] = &f.proto
+	}
+	return protos, done, nil
+}
+
+// collect asks the producers. The families are the caller's until done. What one
+// producer cannot tell is logged and missing.
+func (c *counts) collect() (families []*countFamily, done func()) {
 	var set *countFamilies
 	select {
 	case set = <-c.free:
 	default:
 		set = &countFamilies{byName: make(map[string]*countFamily)}
 	}
-	var families []*dto.MetricFamily
 	for _, p := range c.producers {
 		scopes, err := p.Produce(context.Background())
 		if err != nil {
@@ -54,24 +74,21 @@ func (c *counts) Gather() ([]*dto.MetricFamily, func(), error) {
 			}
 		}
 	}
-	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
-	done := func() {
+	slices.SortFunc(families, func(a, b *countFamily) int { return strings.Compare(a.proto.GetName(), b.proto.GetName()) })
+	return families, func() {
 		select {
 		case c.free <- set:
 		default:
 		}
 	}
-	return families, done, nil
 }
-
-var _ prometheus.TransactionalGatherer = (*counts)(nil)
 
 // countFamilies is one set of kept families, by OpenTelemetry name.
 type countFamilies struct{ byName map[string]*countFamily }
 
 // fill reads a metric into its kept family; nil where it has no points, or is of
 // a kind that no producer of ours has.
-func (s *countFamilies) fill(m *metricdata.Metrics) *dto.MetricFamily {
+func (s *countFamilies) fill(m *metricdata.Metrics) *countFamily {
 	f := s.byName[m.Name]
 	if f == nil {
 		f = newCountFamily(m)
@@ -96,7 +113,7 @@ func (s *countFamilies) fill(m *metricdata.Metrics) *dto.MetricFamily {
 	if len(f.proto.Metric) == 0 {
 		return nil
 	}
-	return &f.proto
+	return f
 }
 
 func fillPoints[N int64 | float64](f *countFamily, points []metricdata.DataPoint[N]) {
@@ -151,6 +168,7 @@ func (f *countFamily) next(labels *attribute.Set) *countSeries {
 type countSeries struct {
 	proto  dto.Metric
 	labels attribute.Set
+	text   string // the labels as they stand between the braces
 	value  float64
 
 	count   uint64 // of a histogram
@@ -188,6 +206,7 @@ func (s *countSeries) label(labels *attribute.Set) {
 		value := strings.ToValidUTF8(kv.Value.Emit(), "\uFFFD")
 		s.proto.Label = append(s.proto.Label, &dto.LabelPair{Name: &name, Value: &value})
 	}
+	s.text = labelText(s.proto.Label)
 }
 
 func (s *countSeries) histogram(p *metricdata.HistogramDataPoint[float64]) {

@@ -1,15 +1,20 @@
 package gauges
 
 import (
+	"compress/gzip"
 	"context"
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
 )
 
 // Config is what a Handler serves.
@@ -25,7 +30,8 @@ type Config struct {
 }
 
 // Handler serves a scrape as Prometheus' text (version 0.0.4), or as
-// OpenMetrics to a client that accepts it, exemplars included.
+// OpenMetrics to a client that accepts it, exemplars included; compressed by gzip
+// for one that accepts that.
 //
 // The infrastructure is read under the scrape's own deadline: the request's
 // context, and the time-out that Prometheus states in the header
@@ -38,9 +44,10 @@ func Handler(config Config) http.Handler {
 		h.Counters = prometheus.ToTransactionalGatherer(prometheus.NewRegistry())
 	}
 	h.options = promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		ErrorHandling:     promhttp.ContinueOnError,
-		ErrorLog:          slog.NewLogLogger(component(config.Logger).Handler(), slog.LevelWarn),
+		EnableOpenMetrics:  true,
+		DisableCompression: true,
+		ErrorHandling:      promhttp.ContinueOnError,
+		ErrorLog:           slog.NewLogLogger(component(config.Logger).Handler(), slog.LevelWarn),
 	}
 	return h
 }
@@ -54,11 +61,83 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), scrapeTime(r.Header))
 	defer cancel()
-	merged := prometheus.NewMultiTRegistry(
-		h.Counters,
-		h.gatherer.Of(snapshot(ctx, h.Snapshots)),
-	)
+	infrastructure := h.gatherer.Of(snapshot(ctx, h.Snapshots))
+	w, finish := compressed(w, r)
+	defer finish()
+	counted := h.Counters
+	if both, ok := counted.(counters); ok && h.writeCounts(w, r, both.engine) {
+		counted = both.rest
+	}
+	merged := prometheus.NewMultiTRegistry(counted, infrastructure)
 	promhttp.HandlerForTransactional(merged, h.options).ServeHTTP(w, r)
+}
+
+// writeCounts writes what producers count before all else, and reports false for
+// a format that it does not write.
+func (h *handler) writeCounts(w http.ResponseWriter, r *http.Request, from *counts) bool {
+	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
+	kind := format.FormatType()
+	if kind != expfmt.TypeTextPlain && kind != expfmt.TypeOpenMetrics {
+		return false
+	}
+	w.Header().Set("Content-Type", string(format))
+	only := func(string) bool { return true }
+	if names := r.URL.Query()["name[]"]; len(names) > 0 {
+		only = func(name string) bool { return slices.Contains(names, name) }
+	}
+	families, done := from.collect()
+	defer done()
+	t := text{out: w, open: kind == expfmt.TypeOpenMetrics, only: only}
+	if err := t.write(families); err != nil {
+		component(h.Logger).Debug("the answer to a scrape was cut off", "error", err)
+	}
+	return true
+}
+
+// compressed returns a writer that compresses where the client accepts gzip. The
+// lowest level takes a quarter of the time of the usual one, and leaves a
+// twentieth more bytes of a text as repetitive as this.
+func compressed(w http.ResponseWriter, r *http.Request) (out http.ResponseWriter, finish func()) {
+	w.Header().Add("Vary", "Accept-Encoding")
+	if !acceptsGzip(r.Header) {
+		return w, func() {}
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	z := compressors.Get().(*gzip.Writer)
+	z.Reset(w)
+	return gzipped{w, z}, func() {
+		_ = z.Close() // fails with the connection, which the client sees
+		compressors.Put(z)
+	}
+}
+
+var compressors = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails on an unknown level only
+	return z
+}}
+
+type gzipped struct {
+	http.ResponseWriter
+	z *gzip.Writer
+}
+
+func (g gzipped) Write(b []byte) (int, error) { return g.z.Write(b) }
+
+// acceptsGzip reports whether one of the encodings that the client names is gzip
+// and not refused by weight 0.
+func acceptsGzip(header http.Header) bool {
+	for _, line := range header.Values("Accept-Encoding") {
+		for part := range strings.SplitSeq(line, ",") {
+			name, parameters, _ := strings.Cut(strings.ToLower(part), ";")
+			if name = strings.TrimSpace(name); name != "gzip" && name != "*" {
+				continue
+			}
+			weight, weighted := strings.CutPrefix(strings.TrimSpace(parameters), "q=")
+			q, err := strconv.ParseFloat(weight, 64)
+			return !weighted || err == nil && q > 0
+		}
+	}
+	return false
 }
 
 // scrapeTime is the time-out that the scraper states, less the margin.

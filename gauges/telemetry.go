@@ -65,7 +65,7 @@ func NewTelemetry(ctx context.Context, config TelemetryConfig) (*Telemetry, erro
 	}
 	config.Logger = component(config.Logger)
 	if len(config.Producers) > 0 {
-		t.counters = prometheus.NewMultiTRegistry(t.counters, newCounts(config.Producers, config.Logger))
+		t.counters = counters{engine: newCounts(config.Producers, config.Logger), rest: t.counters}
 	}
 	options, err := t.options(ctx, config)
 	if err != nil {
