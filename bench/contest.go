@@ -28,13 +28,16 @@ type contest struct {
 	control *redis.Client
 	n       int                 // messages of the whole stream
 	streams map[string][]string // name → messages, of those that are filled
+	bodies  map[string][]body   // of the same
 	turns   int                 // names groups
-	log     *slog.Logger
+	// application is the URL that deliveries go to.
+	application string
+	log         *slog.Logger
 }
 
 // newContest fills the streams that every contest has. The caller closes it.
 func newContest(ctx context.Context, s *server, n int, log *slog.Logger) (*contest, error) {
-	c := &contest{addr: s.addr, control: s.client(4), log: log, n: n, streams: make(map[string][]string)}
+	c := &contest{addr: s.addr, control: s.client(4), log: log, n: n, streams: make(map[string][]string), bodies: make(map[string][]body)}
 	return c, errors.Join(c.fill(ctx, wholeStream), c.fill(ctx, tenthStream))
 }
 
@@ -57,6 +60,9 @@ func (c *contest) fill(ctx context.Context, stream string) error {
 		return err
 	}
 	c.streams[stream] = messages
+	if c.bodies[stream], err = bodiesOf(messages); err != nil {
+		return err
+	}
 	return fill(ctx, c.control, stream, messages)
 }
 
@@ -66,7 +72,7 @@ func (c *contest) close() error { return c.control.Close() }
 func (c *contest) round(stream string) *round {
 	c.turns++
 	return &round{
-		addr: c.addr, control: c.control, stream: stream,
+		addr: c.addr, application: c.application, control: c.control, stream: stream, bodies: c.bodies[stream],
 		group: fmt.Sprintf("group-%d", c.turns), messages: c.streams[stream],
 	}
 }

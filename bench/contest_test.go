@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +13,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(applicationVariable) != "" {
+		if err := beApplication(); err != nil {
+			panic(err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestARunMeasuresEveryContestant(t *testing.T) {
 	o, err := parse([]string{"-messages", "1000", "-rounds", "1", "-latency", "10", "-json"})
@@ -20,8 +30,9 @@ func TestARunMeasuresEveryContestant(t *testing.T) {
 	require.NoError(t, run(t.Context(), o, &out))
 	var got report
 	require.NoError(t, json.Unmarshal([]byte(out.String()), &got))
-	require.Len(t, got.Throughput, len(field(1)))
-	for _, s := range got.Throughput {
+	require.Len(t, got.Throughput, len(field(1))-len(deliveries()))
+	require.Len(t, got.Delivery, len(deliveries()))
+	for _, s := range slices.Concat(got.Throughput, got.Delivery) {
 		require.Positive(t, s.Median, s.Name)
 		require.Positive(t, s.Ratio, s.Name)
 	}

@@ -34,12 +34,15 @@ type contestant struct {
 
 // round is one contestant's turn over a stream.
 type round struct {
-	addr     string
-	control  *redis.Client // not the contestant's
-	stream   string
-	group    string
-	messages []string
-	handle   func(id string, payload []byte)
+	addr string
+	// application is the URL that deliveries go to.
+	application string
+	control     *redis.Client // not the contestant's
+	stream      string
+	group       string
+	messages    []string
+	bodies      []body // of the messages, for who posts them
+	handle      func(id string, payload []byte)
 }
 
 // result is what one turn took.

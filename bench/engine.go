@@ -26,7 +26,8 @@ const engineName = "engine"
 type features struct {
 	checksums   bool
 	metrics     bool
-	concurrency int // default 1
+	concurrency int  // default 1
+	deliver     bool // over HTTP, in place of the handler
 }
 
 func engineContestants() []contestant {
@@ -52,7 +53,16 @@ func consumeEngine(f features) func(context.Context, *round) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, closeBroker(ctx, source)) }()
-		e, err := engine.New(f.config(r, source))
+		config := f.config(r, source)
+		if f.deliver {
+			fn, closeTarget, err := delivering(r)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeTarget()) }()
+			config.Subscriptions[0].Func = fn
+		}
+		e, err := engine.New(config)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func field(asynqConcurrency int) []contestant {
 	return slices.Concat([]contestant{
 		{Name: bareName, Note: "go-redis: read 100, decode, handle, one XACK", consume: consumeBare},
 		{Name: "bare-pipelined", Note: "the same, XACK in the next read's pipeline", consume: consumePipelined},
-	}, own, peers)
+	}, own, peers, deliveries())
 }
 
 func asynqContestant(concurrency int) contestant {
@@ -49,7 +49,7 @@ func idlers(competing []contestant) []contestant {
 	})
 }
 
-// choose keeps those named, in their order, and the bare loop, which the ratios
+// choose keeps those named, in their order, and the bare loops, which the ratios
 // need. No name keeps all.
 func choose(all []contestant, names []string) ([]contestant, error) {
 	if len(names) == 0 {
@@ -64,7 +64,9 @@ func choose(all []contestant, names []string) ([]contestant, error) {
 			return nil, fmt.Errorf("--only: no contestant %q; there are %s", name, strings.Join(known, ", "))
 		}
 	}
+	delivering := slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "http-") })
 	return slices.DeleteFunc(all, func(c contestant) bool {
-		return c.Name != bareName && !slices.Contains(names, c.Name)
+		needed := c.Name == bareName || c.Name == httpBareName && delivering
+		return !needed && !slices.Contains(names, c.Name)
 	}), nil
 }

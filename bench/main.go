@@ -31,6 +31,13 @@ type options struct {
 }
 
 func main() {
+	if os.Getenv(applicationVariable) != "" {
+		if err := beApplication(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: application:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -99,6 +106,12 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	a, err := startApplication()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.stop()) }()
+	c.application = a.url
 	r, err := measure(ctx, c, o)
 	if err != nil {
 		return err
@@ -135,7 +148,8 @@ func measure(ctx context.Context, c *contest, o options) (report, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Throughput = summarise(scores)
+	consuming, delivering := split(scores)
+	r.Throughput, r.Delivery = summarise(consuming, bareName), summarise(delivering, httpBareName)
 	if idle := idlers(competing); o.samples > 0 && o.cpuprofile == "" {
 		r.Latency, err = c.latency(ctx, idle, o.samples)
 	}

@@ -13,6 +13,7 @@ type report struct {
 	Machine    machine `json:"machine"`
 	Rounds     int     `json:"rounds"`
 	Throughput []score `json:"throughput"`
+	Delivery   []score `json:"delivery,omitempty"`
 	Latency    []delay `json:"latency,omitempty"`
 }
 
@@ -38,8 +39,19 @@ func (r report) print(w io.Writer, table printer) error {
 	if err != nil {
 		return err
 	}
-	if err := table(w, r.throughput()); err != nil || len(r.Latency) == 0 {
+	if err := table(w, rows("consume, decode, handle, acknowledge", r.Throughput)); err != nil {
 		return err
+	}
+	if len(r.Delivery) > 0 {
+		if _, err := fmt.Fprint(w, "\nDelivered over HTTP:\n\n"); err != nil {
+			return err
+		}
+		if err := table(w, rows("deliver over HTTP", r.Delivery)); err != nil {
+			return err
+		}
+	}
+	if len(r.Latency) == 0 {
+		return nil
 	}
 	if _, err := fmt.Fprint(w, "\nPublish to handler, idle:\n\n"); err != nil {
 		return err
@@ -47,9 +59,9 @@ func (r report) print(w io.Writer, table printer) error {
 	return table(w, r.latency())
 }
 
-func (r report) throughput() [][]string {
-	rows := [][]string{{"consume, decode, handle, acknowledge", "msgs/s", "low", "high", "× bare", "CPU µs/msg", "allocs/msg", "messages", "set-up"}}
-	for _, s := range r.Throughput {
+func rows(what string, scores []score) [][]string {
+	rows := [][]string{{what, "msgs/s", "low", "high", "× bare", "CPU µs/msg", "allocs/msg", "messages", "set-up"}}
+	for _, s := range scores {
 		rows = append(rows, []string{
 			s.Name, whole(s.Median), whole(s.Low), whole(s.High), ratio(s.Ratio),
 			fmt.Sprintf("%.1f", s.CPU), fmt.Sprintf("%.1f", s.Allocs), fmt.Sprint(s.Messages), s.Note,

@@ -13,7 +13,7 @@ func sample() report {
 		Throughput: summarise([]score{
 			{Name: bareName, Note: "loop", Messages: 10, Turns: []result{{100, 10, 30}, {200, 12, 31}, {150, 11, 32}}},
 			{Name: "other", Note: "rival", Messages: 1, Turns: []result{{50, 20, 60}, {300, 22, 61}, {75, 21, 62}}},
-		}),
+		}, bareName),
 		Latency: []delay{{Name: bareName, Samples: 5, P50: 100, P99: 200, Ratio: 1}},
 	}
 }
@@ -31,7 +31,7 @@ func TestRatiosAreTakenRoundByRound(t *testing.T) {
 
 func TestWithoutTheBareLoopThereIsNoRatio(t *testing.T) {
 	t.Parallel()
-	alone := report{Rounds: 1, Throughput: summarise([]score{{Name: "other", Turns: []result{{50, 1, 1}}}})}
+	alone := report{Rounds: 1, Throughput: summarise([]score{{Name: "other", Turns: []result{{50, 1, 1}}}}, bareName)}
 	var out strings.Builder
 	require.NoError(t, alone.print(&out, markdown))
 	require.Contains(t, out.String(), "| other | 50 | 50 | 50 | – |")

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // score is one contestant's turns and what they come to.
 type score struct {
@@ -14,16 +17,28 @@ type score struct {
 	Low    float64 `json:"low"`
 	High   float64 `json:"high"`
 	// Ratio is the median of the ratios to the bare loop of the same round; 0
-	// where the bare loop did not run.
+	// where that did not run.
 	Ratio float64 `json:"ratio"`
 	// CPU and Allocs are medians, for a message.
 	CPU    float64 `json:"cpu"`
 	Allocs float64 `json:"allocs"`
 }
 
-// summarise fills in what the turns come to.
-func summarise(scores []score) []score {
-	bare := slices.IndexFunc(scores, func(s score) bool { return s.Name == bareName })
+// split takes deliveries over HTTP apart from the others.
+func split(scores []score) (consuming, delivering []score) {
+	for _, s := range scores {
+		if strings.HasPrefix(s.Name, "http-") {
+			delivering = append(delivering, s)
+		} else {
+			consuming = append(consuming, s)
+		}
+	}
+	return consuming, delivering
+}
+
+// summarise fills in what the turns come to, compared with those of base.
+func summarise(scores []score, base string) []score {
+	bare := slices.IndexFunc(scores, func(s score) bool { return s.Name == base })
 	for i := range scores {
 		s := &scores[i]
 		rates := s.each(func(_ int, r result) float64 { return r.Rate })
