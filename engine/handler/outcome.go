@@ -30,6 +30,9 @@ const (
 	Down
 	// Skipped: no route handles this type.
 	Skipped
+	// Cut: what the handler depends on took the message and was gone before it
+	// answered.
+	Cut
 )
 
 type outcomeError struct {
@@ -59,6 +62,13 @@ func RetryAfter(d time.Duration) error {
 // cost to any message, probes with backoff, and resumes.
 func Unavailable(err error) error {
 	return &outcomeError{outcome: Down, err: orElse(err, "unavailable")}
+}
+
+// Interrupted says that the service behind the handler took the message and was
+// gone before it answered, as one does that crashes over it. It is Unavailable
+// for the first three times of a message; from then on each is a failed attempt.
+func Interrupted(err error) error {
+	return &outcomeError{outcome: Cut, err: orElse(err, "interrupted")}
 }
 
 // Skip says that the message is none of this handler's: it is acknowledged and

@@ -11,7 +11,8 @@ const (
 	firstProbe = 500 * time.Millisecond
 	lastProbe  = 15 * time.Second
 	// maxDownAlone is how often a message may find the target down while others
-	// are answered, before that counts as the message's own failure.
+	// are answered, or cut off by it, before that counts as the message's own
+	// failure.
 	maxDownAlone = 3
 )
 

@@ -54,7 +54,8 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 }
 
 // observeTarget keeps track of whether the target is down. A message that finds
-// it down time and again while others are answered is itself what fails.
+// it down time and again while others are answered, or over which it goes down
+// time and again, is itself what fails.
 func (d *dispatcher) observeTarget(t *Task) {
 	switch {
 	case t.outcome == handler.Skipped: // it was not for the target
@@ -66,7 +67,9 @@ func (d *dispatcher) observeTarget(t *Task) {
 	case t.downAlone >= maxDownAlone:
 		t.outcome = handler.Failed
 	default:
-		t.downAloneCounted = false
+		if t.downAloneCounted = t.cut; t.cut {
+			t.downAlone++
+		}
 		if d.outage.failed(t.started, time.Now()) {
 			d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
 		}

@@ -421,6 +421,28 @@ func requireInOrder(t *testing.T, ids []string, aggregate string, n int) {
 	}
 }
 
+func TestAMessageOverWhichTheTargetGoesDownIsDeadLetteredEvenIfNoOtherWaits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			switch n := b.nth(m); {
+			case m.Metadata.Headers.ID != "a/1":
+				return nil
+			case n%2 == 1: // the application crashes over it,
+				return handler.Interrupted(errBroken)
+			default: // and is down while it starts again
+				return handler.Unavailable(errBroken)
+			}
+		})
+		b.publish("a/1", "a/2", "a/3")
+		b.pass(10 * time.Minute)
+		dead := b.deadLetters()
+		require.Len(t, dead, 1)
+		require.Equal(t, 3, dead[0].DLQ.RetryCount)
+		require.Equal(t, []string{"a/2", "a/3"}, b.ids()[len(b.ids())-2:])
+		require.Zero(t, b.pending())
+	})
+}
+
 func TestMessageThatAloneBringsTheTargetDownIsDeadLettered(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.run(config(), func(_ context.Context, m *message.Envelope) error {

@@ -39,7 +39,7 @@ type Task struct {
 	unloaded bool // its body was dropped: it is read again before the next call
 
 	due              time.Time // when a waiting task goes on
-	downAlone        int       // times that the target was down for this message and then answered another
+	downAlone        int       // times that the target went down over this message, or was down for it and then answered another
 	downAloneCounted bool      // the last call is counted in downAlone
 	giveUps          int       // failed tries to give it up
 
@@ -50,6 +50,7 @@ type Task struct {
 	err     error
 	outcome handler.Outcome
 	after   time.Duration // of a message that is postponed
+	cut     bool          // the target took it, and was down then
 	notRun  bool          // the worker did not call it, or cut it off
 
 	call      *callContext

@@ -101,6 +101,9 @@ func (w *worker) work(base context.Context, r *run) {
 func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
 	t.outcome, t.after, err = outcomeOf(err)
+	if t.cut = t.outcome == handler.Cut; t.cut {
+		t.outcome = handler.Down
+	}
 	// A call that failed because the engine waits no longer is no failure of the
 	// message, which is released as if it had not been called.
 	t.notRun = t.outcome == handler.Failed && t.call.base.Err() != nil
