@@ -80,8 +80,8 @@ func (s *source) release(ctx context.Context, m Membership) error {
 	}
 	for _, t := range s.inflight.tried() {
 		if isGone(err) || slices.Contains(lost, t.Delivery.ID) {
-			return fmt.Errorf("a dead letter of entry %s of %q may not have been written, and the entry is not pending any more: %w",
-				t.Delivery.ID, s.member.Stream, t.Err)
+			s.log.Error("a dead letter may not have been written, and its entry is not pending any more",
+				"entry", t.Delivery.ID, "reason", t.Err)
 		}
 	}
 	return nil
