@@ -2,6 +2,8 @@
 // queue of a stream in place of a message that is given up.
 package deadletter
 
+import "time"
+
 // Suffix is what a stream's dead-letter queue adds to the stream's name.
 const Suffix = ":dlq"
 
@@ -20,4 +22,7 @@ type Entry struct {
 	// Raw is the value of the field `raw`; nil writes no such field. It holds
 	// what could not be kept in Data.
 	Raw []byte
+	// TriedAt is when this entry was first written without an answer, so that it
+	// may be in the queue; zero where that was never so.
+	TriedAt time.Time
 }

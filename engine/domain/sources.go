@@ -23,17 +23,23 @@ type inspectableDatabase interface {
 // subscriptions of the handlers registered, and the open databases. They are
 // usable until the domain is closed.
 func (d *Domain) Sources() []collector.Source {
+	all := d.BrokerSources()
+	for _, name := range slices.Sorted(maps.Keys(d.databases)) {
+		if db, ok := d.databases[name].(inspectableDatabase); ok {
+			all = append(all, db.Source(d.Name(), name))
+		}
+	}
+	return all
+}
+
+// BrokerSources are those of [Domain.Sources] that know of subscriptions.
+func (d *Domain) BrokerSources() []collector.Source {
 	var all []collector.Source
 	domain := d.Name()
 	watched := map[string][]collector.Watch{streamBroker: d.watched(domain)}
 	for _, name := range slices.Sorted(maps.Keys(d.brokers)) {
 		if b, ok := d.brokers[name].(inspectableBroker); ok {
 			all = append(all, b.Source(domain, name, watched[name]))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.databases)) {
-		if db, ok := d.databases[name].(inspectableDatabase); ok {
-			all = append(all, db.Source(domain, name))
 		}
 	}
 	return all

@@ -6,19 +6,9 @@ import (
 	"github.com/observatory-go/observatory/collector"
 )
 
-// Catalog is where an Operator learns which subscriptions a domain has. It
-// contacts no server.
-type Catalog interface {
-	// Subscriptions are all of the domain's, in the order of its handlers. An
-	// error names every handler whose settings cannot work.
-	Subscriptions() ([]Subscription, error)
-}
-
-// CatalogFunc is a Catalog.
-type CatalogFunc func() ([]Subscription, error)
-
-// Subscriptions calls the function.
-func (f CatalogFunc) Subscriptions() ([]Subscription, error) { return f() }
+// Catalog returns all subscriptions of a domain, in the order of its handlers. An
+// error names every handler whose settings cannot work. It contacts no server.
+type Catalog func() ([]Subscription, error)
 
 // Figures is where an Operator reads the figures of the servers. A
 // [collector.Collector] is one.

@@ -73,7 +73,7 @@ type Failure struct {
 // work, or the handler does not exist; servers that do not answer are in the
 // list.
 func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, error) {
-	configured, err := o.catalog.Subscriptions()
+	configured, err := o.catalog()
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func TestFiguresAreThoseOfTheStreamAndItsGroup(t *testing.T) {
 		}
 	}
 	refused := errors.New("refused")
-	list, err := operate.New(operate.CatalogFunc(shop), snapshot{parts: []collector.Part{
+	list, err := operate.New(shop, snapshot{parts: []collector.Part{
 		{Source: "broker:default", Figures: collector.Figures{
 			Subscriptions: []collector.Subscription{of("shop::order", "reports", 10), of("shop::order", "shop.Mailer", 0), of("shop::item", "reports", 7)},
 			Queues:        []collector.Queue{{Stream: "shop::order:dlq", Depth: known(3)}},
@@ -60,7 +60,7 @@ func TestFiguresAreThoseOfTheStreamAndItsGroup(t *testing.T) {
 
 func TestWithoutServersEveryFigureIsUnknown(t *testing.T) {
 	t.Parallel()
-	list, err := operate.New(operate.CatalogFunc(shop), nil).Subscriptions(t.Context(), "")
+	list, err := operate.New(shop, nil).Subscriptions(t.Context(), "")
 	require.NoError(t, err)
 	configured, _ := shop()
 	require.Equal(t, []operate.Listed{{Subscription: configured[0]}, {Subscription: configured[1]}, {Subscription: configured[2]}}, list.Subscriptions)
@@ -69,7 +69,7 @@ func TestWithoutServersEveryFigureIsUnknown(t *testing.T) {
 
 func TestAHandlerIsFoundByItsFullAndItsShortName(t *testing.T) {
 	t.Parallel()
-	operator := operate.New(operate.CatalogFunc(shop), nil)
+	operator := operate.New(shop, nil)
 	for _, name := range []string{"shop.Mailer", "Mailer"} {
 		list, err := operator.Subscriptions(t.Context(), name)
 		require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestWhatCannotBeListedIsAnErrorWithAWayOut(t *testing.T) {
 	none := func() ([]operate.Subscription, error) { return nil, nil }
 	broken := func() ([]operate.Subscription, error) { return nil, errors.New("no broker") }
 	for want, c := range map[string]struct {
-		catalog operate.CatalogFunc
+		catalog operate.Catalog
 		figures operate.Figures
 		handler string
 	}{

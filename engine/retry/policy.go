@@ -11,9 +11,9 @@ import (
 type Policy struct {
 	// MaxAttempts is the number of attempts in all; 0 and 1 both mean one.
 	MaxAttempts int
-	// Delay is the wait before the second call.
+	// Delay is the wait before the second attempt.
 	Delay time.Duration
-	// Multiplier is applied to the delay for each later call; default 1.
+	// Multiplier is applied to the delay for each later attempt; default 1.
 	Multiplier float64
 	// MaxDelay caps the delay; 0 does not.
 	MaxDelay time.Duration
@@ -29,8 +29,8 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// Next says whether a message that was called `attempts` times is called again,
-// and after what delay.
+// Next says whether a message that was attempted so many times is attempted
+// again, and after what delay.
 func (p Policy) Next(attempts int) (time.Duration, bool) {
 	if attempts >= max(p.MaxAttempts, 1) {
 		return 0, false

@@ -9,34 +9,34 @@ import (
 	"github.com/observatory-go/observatory/engine/retry"
 )
 
-func TestMaxCallsIsTheNumberOfCallsInAll(t *testing.T) {
+func TestMaxAttemptsIsTheNumberOfAttemptsInAll(t *testing.T) {
 	t.Parallel()
-	for maxCalls, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3} {
-		calls := 1
+	for maxAttempts, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3} {
+		attempts := 1
 		for again := true; again; {
-			if _, again = (retry.Policy{MaxAttempts: maxCalls}).Next(calls); again {
-				calls++
+			if _, again = (retry.Policy{MaxAttempts: maxAttempts}).Next(attempts); again {
+				attempts++
 			}
 		}
-		require.Equal(t, want, calls, "MaxAttempts %d", maxCalls)
+		require.Equal(t, want, attempts, "MaxAttempts %d", maxAttempts)
 	}
 }
 
 func TestDelayGrowsToItsCap(t *testing.T) {
 	t.Parallel()
 	p := retry.Policy{MaxAttempts: 100, Delay: time.Second, Multiplier: 2, MaxDelay: 5 * time.Second}
-	for calls, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 90: 5 * time.Second} {
-		delay, again := p.Next(calls)
+	for attempts, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 90: 5 * time.Second} {
+		delay, again := p.Next(attempts)
 		require.True(t, again)
-		require.Equal(t, want, delay, "after %d calls", calls)
+		require.Equal(t, want, delay, "after %d attempts", attempts)
 	}
 }
 
 func TestDelayIsTheSameWithoutMultiplier(t *testing.T) {
 	t.Parallel()
 	p := retry.Policy{MaxAttempts: 10, Delay: time.Second}.WithDefaults()
-	for calls := 1; calls < 10; calls++ {
-		delay, _ := p.Next(calls)
+	for attempts := 1; attempts < 10; attempts++ {
+		delay, _ := p.Next(attempts)
 		require.Equal(t, time.Second, delay)
 	}
 }

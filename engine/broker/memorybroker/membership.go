@@ -174,11 +174,17 @@ func (g *group) each(c *consumer, entries []consumergroup.Entry, fn func(*pendin
 func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error) {
 	err = m.do(ctx, "dead-letter from", func(g *group, c *consumer) error {
 		for _, entry := range entries {
+			queue := m.broker.stream(deadletter.QueueOf(m.member.Stream))
 			if _, ok := g.ownedBy(c, entry.ID); !ok {
-				lost = append(lost, entry.ID)
-				continue
+				if g.pending[entry.ID] != nil || entry.TriedAt.IsZero() {
+					lost = append(lost, entry.ID)
+					continue
+				}
+				if queue.holds(entry.Data) {
+					continue
+				}
 			}
-			m.broker.stream(deadletter.QueueOf(m.member.Stream)).add(fieldsOf(entry))
+			queue.add(fieldsOf(entry))
 			g.ack(entry.ID)
 		}
 		return nil

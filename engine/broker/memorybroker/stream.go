@@ -1,6 +1,7 @@
 package memorybroker
 
 import (
+	"bytes"
 	"slices"
 	"sort"
 	"time"
@@ -93,6 +94,15 @@ func (s *stream) entry(id message.EntryID) *entry {
 		return nil
 	}
 	return s.entries[n]
+}
+
+// holds reports whether an entry has this value in its field data.
+func (s *stream) holds(data []byte) bool {
+	return slices.ContainsFunc(s.entries, func(e *entry) bool {
+		return slices.ContainsFunc(e.fields, func(f message.Field) bool {
+			return f.Name == message.DataField && bytes.Equal(f.Value, data)
+		})
+	})
 }
 
 // idAfter is the id of an entry added now. It grows even if the clock does not.

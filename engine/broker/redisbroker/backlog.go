@@ -27,11 +27,11 @@ type inspectedGroup struct {
 	summed  bool
 }
 
-// newInspectedGroup judges the lag, and leaves nothing to fetch where the state of
+// newInspectedGroup works the lag out uncounted, and leaves nothing to fetch where the state of
 // the stream says what is behind.
 func newInspectedGroup(s streamState, g groupState) *inspectedGroup {
 	group := &inspectedGroup{stream: s, state: g}
-	group.lag, group.certainty = judge(s, g)
+	group.lag, group.certainty = uncountedLag(s, g)
 	switch {
 	case group.certainty != proven:
 	case group.lag == 0:

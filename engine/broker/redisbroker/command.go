@@ -122,6 +122,10 @@ var (
 	attemptSource string
 	//go:embed scripts/release.lua
 	releaseSource string
+	//go:embed scripts/written.lua
+	writtenSource string
+	//go:embed scripts/find_deadletter.lua
+	findDeadLetterSource string
 	//go:embed scripts/deadletter.lua
 	deadLetterSource string
 	//go:embed scripts/renew.lua
@@ -129,13 +133,14 @@ var (
 	//go:embed scripts/claim_dropped.lua
 	claimDroppedSource string
 
-	createGroupScript   = newScript(idsSource + createGroupSource)
-	claimReleasedScript = newScript(claimReleasedSource)
-	attemptScript       = newScript(attemptSource)
-	releaseScript       = newScript(releaseSource)
-	deadLetterScript    = newScript(deadLetterSource)
-	renewScript         = newScript(idsSource + renewSource)
-	claimDroppedScript  = newScript(idsSource + claimDroppedSource)
+	createGroupScript    = newScript(idsSource + createGroupSource)
+	claimReleasedScript  = newScript(claimReleasedSource)
+	attemptScript        = newScript(attemptSource)
+	releaseScript        = newScript(releaseSource)
+	deadLetterScript     = newScript(writtenSource + deadLetterSource)
+	findDeadLetterScript = newScript(writtenSource + findDeadLetterSource)
+	renewScript          = newScript(idsSource + renewSource)
+	claimDroppedScript   = newScript(idsSource + claimDroppedSource)
 )
 
 // run runs a script by its hash and, where the server does not know it yet, by

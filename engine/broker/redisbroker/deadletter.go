@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
@@ -44,7 +46,7 @@ func (m *membership) deadLetter(ctx context.Context, queue string, entries []dea
 	}
 	args := []any{m.member.Group, m.member.Consumer}
 	for _, entry := range entries {
-		args = append(args, entry.ID, entry.Data, entry.Raw != nil, entry.Raw)
+		args = append(args, entry.ID, entry.Data, entry.Raw != nil, entry.Raw, searchFrom(entry))
 	}
 	result, err := m.broker.run(ctx, deadLetterScript, []string{m.member.Stream, queue}, args...)
 	var refusal redis.Error
@@ -60,26 +62,60 @@ func (m *membership) deadLetter(ctx context.Context, queue string, entries []dea
 	return result.StringSlice()
 }
 
+// clockDifference is how far this process' clock may be ahead of the server's,
+// for an earlier try to be found.
+const clockDifference = time.Minute
+
+// searchFrom is the id in the queue from which on an earlier try is looked for;
+// empty where there was none.
+func searchFrom(entry deadletter.Entry) string {
+	if entry.TriedAt.IsZero() {
+		return ""
+	}
+	return message.EntryID{Milliseconds: uint64(max(entry.TriedAt.Add(-clockDifference).UnixMilli(), 0))}.String()
+}
+
 // writeThenAck moves entries whose two keys no script may touch together. What
 // was written is acknowledged also where another of the batch could not be.
 func (m *membership) writeThenAck(ctx context.Context, queue string, entries []deadletter.Entry) (lost []string, err error) {
 	pipe := m.broker.commands.Pipeline()
 	owned := make([]command, len(entries))
 	for i, entry := range entries {
-		owned[i] = newCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, entry.ID, entry.ID, 1, m.member.Consumer)
+		owned[i] = newCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, entry.ID, entry.ID, 1)
 	}
 	enqueue(ctx, pipe, owned)
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	pipe = m.broker.commands.Pipeline()
+	var acks []string
 	written := make(map[string]command, len(entries))
 	for i, entry := range entries {
 		pending, err := owned[i].Slice()
 		if err != nil {
 			return nil, err
 		}
-		if len(pending) == 0 {
+		mine := false
+		if len(pending) > 0 {
+			owner, ok := pending[0].([]any)
+			if !ok || len(owner) < 2 {
+				return nil, unexpectedReply("XPENDING")
+			}
+			mine = owner[1] == m.member.Consumer
+		}
+		if !mine && (len(pending) > 0 || entry.TriedAt.IsZero()) {
 			lost = append(lost, entry.ID)
 			continue
+		}
+		if from := searchFrom(entry); from != "" {
+			result, err := m.broker.run(ctx, findDeadLetterScript, []string{queue}, entry.Data, from)
+			if err != nil {
+				return nil, err
+			}
+			if found, err := result.Int(); err != nil {
+				return nil, err
+			} else if found == 1 {
+				acks = append(acks, entry.ID)
+				continue
+			}
 		}
 		args := []any{"XADD", queue, "*", "data", entry.Data}
 		if entry.Raw != nil {
@@ -88,11 +124,9 @@ func (m *membership) writeThenAck(ctx context.Context, queue string, entries []d
 		written[entry.ID] = newCommand(ctx, args...)
 		_ = pipe.Process(ctx, written[entry.ID])
 	}
-	if len(written) == 0 {
-		return lost, nil
+	if len(written) > 0 {
+		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	var acks []string
 	for id, write := range written {
 		if write.Err() == nil {
 			acks = append(acks, id)

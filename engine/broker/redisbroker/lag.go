@@ -61,28 +61,28 @@ const (
 	proven
 )
 
-// judge says what a group's lag is before any entry is counted.
+// uncountedLag says what a group's lag is before any entry is counted.
 //
 // Redis computes it as entries-added minus entries-read, the latter being how
 // many the group got: an entry removed before the group got it stays in that
 // difference for ever. (7.0.15 shows 3 for a group that read everything after an
 // XTRIM of three unread entries, and 1 for an empty stream after XDEL; Redis 6.2
 // has none of these figures.)
-func judge(s streamState, g groupState) (lag int64, c certainty) {
+func uncountedLag(s streamState, g groupState) (lag int64, c certainty) {
 	switch {
 	case s.length == 0 || g.delivered.Compare(s.last) >= 0:
 		return 0, proven
 	case g.delivered.Compare(s.first) < 0:
 		return s.length, proven
-	case !g.lag.known || contradicted(s, g):
+	case !g.lag.known || isImpossible(s, g):
 		return 0, uncounted
 	}
 	return g.lag.n, plausible
 }
 
-// contradicted reports that Redis' lag cannot be true of a group that has got
+// isImpossible reports that Redis' lag cannot be true of a group that has got
 // the oldest entry there is, and not the newest.
-func contradicted(s streamState, g groupState) bool {
+func isImpossible(s streamState, g groupState) bool {
 	return g.lag.n <= 0 || g.lag.n >= s.length ||
 		g.read.known && g.read.n <= s.removed() ||
 		s.maxDeleted.Compare(g.delivered) > 0
@@ -116,12 +116,12 @@ func (s stretch) extend(count, n int64, first, last message.EntryID) stretch {
 	return s
 }
 
-// correct replaces a lag that was judged by what the entries say. One that
+// correct replaces an uncounted lag by what the entries say. One that
 // stays uncounted is the number of those fetched: there are more.
 func correct(lag int64, c certainty, s stretch) (int64, certainty) {
 	switch {
 	case s.n == 0:
-		return 0, proven // gone since it was judged
+		return 0, proven // gone since then
 	case c != proven && s.whole:
 		return s.n, proven
 	case c == uncounted:

@@ -46,7 +46,7 @@ func TestALagIsTakenForWhatItIsWorth(t *testing.T) {
 		"such a server, a group that got none": {old, groupState{}, 10, proven},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lag, certainty := judge(c.stream, c.group)
+			lag, certainty := uncountedLag(c.stream, c.group)
 			require.Equal(t, c.lag, lag)
 			require.Equal(t, c.certainty, certainty)
 		})

@@ -143,6 +143,37 @@ func TestADeadLetterIsWrittenWhateverItsSlot(t *testing.T) {
 	}
 }
 
+func TestADeadLetterThatMayBeWrittenIsLookedForWhateverItsSlot(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 3)
+	client := cluster.Client(t)
+	for _, stream := range []string{"orders", "orders:2", "{orders}:4"} {
+		b := open(t, cluster.URL)
+		s := join(t, b, stream, "c")
+		ids := publish(t, b, stream, 4)
+		read(t, s, 4)
+		tried := time.Now()
+		var dead []deadletter.Entry
+		for _, id := range ids {
+			dead = append(dead, deadletter.Entry{ID: id, Data: []byte(`{"id": "` + id + `"}`)})
+		}
+		lost, err := s.DeadLetter(t.Context(), dead[:1])
+		require.NoError(t, err)
+		require.Empty(t, lost)
+		require.NoError(t, client.XGroupDelConsumer(t.Context(), stream, "g", "c").Err())
+		require.NoError(t, client.Do(t.Context(), "XCLAIM", stream, "g", "other", 0, ids[3], "FORCE", "JUSTID").Err())
+		for i := range dead {
+			dead[i].TriedAt = tried
+		}
+		for range 2 { // the second finds all of them written
+			lost, err = s.DeadLetter(t.Context(), dead)
+			require.NoError(t, err)
+			require.Equal(t, ids[3:], lost, stream)
+			require.EqualValues(t, 3, client.XLen(t.Context(), deadletter.QueueOf(stream)).Val(), stream)
+		}
+	}
+}
+
 func TestTheFiguresOfACluster(t *testing.T) {
 	t.Parallel()
 	cluster := testserver.StartRedisCluster(t, 3)

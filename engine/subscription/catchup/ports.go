@@ -48,10 +48,8 @@ type Failed struct {
 	Position int64
 	// Attempts is how often a handler was called for it.
 	Attempts int
-	// MessageID, MessageType and Stream name the message, and StreamPosition is
-	// its position in its own stream.
+	// MessageID, MessageType and Stream name the message.
 	MessageID, MessageType, Stream string
-	StreamPosition                 int64
 }
 
 // Change is what a subscription writes down.

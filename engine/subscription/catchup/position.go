@@ -40,7 +40,7 @@ func (s *source) save(ctx context.Context) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	s.mu.Lock()
-	var written []*mark
+	var written []*taskState
 	c := Change{Resolved: s.resolved}
 	for _, m := range s.inflight {
 		if !m.recorded && time.Since(m.since) >= unsettledFor {

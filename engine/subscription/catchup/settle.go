@@ -28,7 +28,7 @@ func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost 
 			f.Attempts++ // the coming one
 			c.Failed = append(c.Failed, f)
 		},
-		func(m *mark) { m.recorded = true })
+		func(m *taskState) { m.recorded = true })
 }
 
 // GiveUp implements [subscription.Settlement]: an event store is append-only, so
@@ -36,25 +36,25 @@ func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost 
 func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) (lost []*subscription.Task, err error) {
 	return nil, s.write(ctx, tasks,
 		func(c *Change, f Failed) { c.Exhausted = append(c.Exhausted, f) },
-		func(m *mark) {
+		func(m *taskState) {
 			m.settled = true
 			delete(s.inflight, m.failed.Position)
 		})
 }
 
 // write saves what is known of tasks, and then moves the position on.
-func (s *source) write(ctx context.Context, tasks []*subscription.Task, add func(*Change, Failed), then func(*mark)) error {
+func (s *source) write(ctx context.Context, tasks []*subscription.Task, add func(*Change, Failed), then func(*taskState)) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	var c Change
-	marks := make([]*mark, len(tasks))
+	states := make([]*taskState, len(tasks))
 	s.mu.Lock()
 	for i, t := range tasks {
 		m := s.inflight[t.Delivery.Position]
 		m.failed.Attempts = t.Attempts
 		add(&c, m.failed)
 		m.written = true
-		marks[i] = m
+		states[i] = m
 	}
 	s.mu.Unlock()
 	if err := s.store.SavePosition(ctx, s.name, s.category, c); err != nil {
@@ -62,7 +62,7 @@ func (s *source) write(ctx context.Context, tasks []*subscription.Task, add func
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range marks {
+	for _, m := range states {
 		then(m)
 	}
 	s.advance()

@@ -25,7 +25,7 @@ type opener struct{ store Store }
 func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
 	return &source{
 		store: o.store, log: log, name: c.Handler, category: c.Stream,
-		wait: min(c.BlockingTimeout, longestWait), inflight: make(map[int64]*mark),
+		wait: min(c.BlockingTimeout, longestWait), inflight: make(map[int64]*taskState),
 	}
 }
 
@@ -50,15 +50,15 @@ type source struct {
 	saving sync.Mutex
 
 	mu       sync.Mutex
-	inflight map[int64]*mark
-	order    []*mark // new messages in the order of their positions: the settled ones at its head move the position
-	position int64   // all up to here is settled or failed
-	saved    int64   // the position that the store has
+	inflight map[int64]*taskState
+	order    []*taskState // new messages in the order of their positions: the settled ones at its head move the position
+	position int64        // all up to here is settled or failed
+	saved    int64        // the position that the store has
 	resolved []Failed
 }
 
-// mark is a message in flight.
-type mark struct {
+// taskState is a task and what the store has of it.
+type taskState struct {
 	task    *subscription.Task
 	failed  Failed
 	since   time.Time
@@ -87,7 +87,7 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 		s.mu.Unlock()
 	}
 	if len(s.recovery) > 0 {
-		return s.recover(ctx, max)
+		return s.readFailed(ctx, max)
 	}
 	got, err := s.store.ReadCategory(ctx, s.category, s.read, max)
 	if err == nil && len(got) == 0 {
@@ -103,8 +103,8 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 	return s.enter(got, nil), nil
 }
 
-// recover reads messages again that an earlier run left unsettled.
-func (s *source) recover(ctx context.Context, max int) ([]*subscription.Task, error) {
+// readFailed reads messages again that an earlier run left unsettled.
+func (s *source) readFailed(ctx context.Context, max int) ([]*subscription.Task, error) {
 	page := s.recovery[:min(max, len(s.recovery))]
 	positions := make([]int64, len(page))
 	failed := make(map[int64]Failed, len(page))
@@ -135,7 +135,7 @@ func (s *source) recover(ctx context.Context, max int) ([]*subscription.Task, er
 func (s *source) enter(got []message.Recorded, failed map[int64]Failed) []*subscription.Task {
 	now := time.Now()
 	tasks := make([]*subscription.Task, len(got))
-	marks := make([]mark, len(got))
+	states := make([]taskState, len(got))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range got {
@@ -143,7 +143,7 @@ func (s *source) enter(got []message.Recorded, failed map[int64]Failed) []*subsc
 		if !again {
 			f = Failed{
 				Position: r.GlobalPosition, MessageID: r.ID, MessageType: r.Type,
-				Stream: r.Stream, StreamPosition: r.Position,
+				Stream: r.Stream,
 			}
 		}
 		t := &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
@@ -151,10 +151,10 @@ func (s *source) enter(got []message.Recorded, failed map[int64]Failed) []*subsc
 		if !again {
 			t.Recorded = 1
 		}
-		marks[i] = mark{task: t, failed: f, since: now, recorded: again, written: again}
-		s.inflight[r.GlobalPosition] = &marks[i]
+		states[i] = taskState{task: t, failed: f, since: now, recorded: again, written: again}
+		s.inflight[r.GlobalPosition] = &states[i]
 		if !again {
-			s.order = append(s.order, &marks[i])
+			s.order = append(s.order, &states[i])
 		}
 		tasks[i] = t
 	}

@@ -27,7 +27,7 @@ func (s *source) acknowledge(send func(ids []string) (acked bool, err error)) er
 	ids := s.inflight.takeHandled()
 	acked, err := send(ids)
 	if acked {
-		s.inflight.strike(ids)
+		s.inflight.remove(ids)
 	} else {
 		s.inflight.putBackHandled(ids)
 	}
@@ -48,9 +48,9 @@ func (s *source) flush(ctx context.Context) error {
 	})
 }
 
-// linger leaves Next time to take the acknowledgements along, unless it waits
-// for entries, on an idle stream.
-func (s *source) linger(ctx context.Context) bool {
+// waitForRead leaves Next time to take the acknowledgements along, unless Next
+// waits for entries, on an idle stream. It returns false when ctx ended.
+func (s *source) waitForRead(ctx context.Context) bool {
 	return s.waiting.Load() || retry.Sleep(ctx, ackDelay)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/observatory-go/observatory/engine/retry"
 )
@@ -15,20 +16,31 @@ func (s *source) Close(ctx context.Context) error {
 		return nil
 	}
 	m := *s.membership.Load()
+	flushed := retryUntilDone(ctx, s.flush)
+	s.finishDeadLetters(ctx)
 	return errors.Join(
-		insist(ctx, s.flush),
-		insist(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
-		insist(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
+		flushed,
+		retryUntilDone(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
+		retryUntilDone(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
 }
 
-// insist tries until fn succeeds or ctx ends, since nothing is tried afterwards.
-func insist(ctx context.Context, fn func(context.Context) error) error {
+// retryUntilDone tries until fn succeeds or ctx ends, since nothing is tried afterwards.
+func retryUntilDone(ctx context.Context, fn func(context.Context) error) error {
 	var backoff retry.Backoff
 	for {
 		err := fn(ctx)
 		if err == nil || !retry.Sleep(ctx, backoff.Next()) {
 			return err
 		}
+	}
+}
+
+// finishDeadLetters tries once more those whose earlier try had no answer: such an
+// entry may be neither in the queue nor pending, and then cannot be released. Where
+// that fails, release says what it means.
+func (s *source) finishDeadLetters(ctx context.Context) {
+	if tasks := s.inflight.tried(); len(tasks) > 0 {
+		_, _ = s.GiveUp(ctx, tasks)
 	}
 }
 
@@ -61,9 +73,16 @@ func (s *source) release(ctx context.Context, m Membership) error {
 		return nil
 	}
 	s.log.Info("releasing what was not finished", "entries", len(entries))
-	if _, err := m.Release(ctx, entries); err != nil && !isGone(err) {
+	lost, err := m.Release(ctx, entries)
+	if err != nil && !isGone(err) {
 		return fmt.Errorf("%d entries of %q could not be released and stay pending for consumer %q: %w",
 			len(entries), s.member.Stream, s.member.Consumer, err)
+	}
+	for _, t := range s.inflight.tried() {
+		if isGone(err) || slices.Contains(lost, t.Delivery.ID) {
+			s.log.Error("a dead letter may not have been written, and its entry is not pending any more",
+				"entry", t.Delivery.ID, "reason", t.Err)
+		}
 	}
 	return nil
 }

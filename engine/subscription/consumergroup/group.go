@@ -78,7 +78,7 @@ func (s *source) rejoin(ctx context.Context, through *Membership) error {
 		s.position.reset(id)
 	}
 	s.membership.Store(&m)
-	s.inflight.forgetUnsure()
+	s.inflight.forgetTried()
 	s.log.WarnContext(ctx, "consumer group was gone and was created again; what its other consumers had pending is not in it any more",
 		"position", id.String(), "last_known", member.Resume.String(), "pending_of_others", s.pendingOfOthers.Load())
 	return nil

@@ -5,7 +5,9 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -20,23 +22,23 @@ type inflight struct {
 	exchange sync.RWMutex
 
 	mu      sync.Mutex
-	entries map[string]*entry
+	entries map[string]*taskState
 	entered uint64
 	handled []string // to be acknowledged, in the order in which they came
-	// unsure are entries whose dead letter may have been written: the reply was
-	// lost.
-	unsure map[string]bool
 }
 
-// entry is a task and what the broker has of it.
-type entry struct {
+// taskState is a task and what the broker has of it.
+type taskState struct {
 	task     subscription.Task
 	order    uint64
 	recorded int // the attempts on record
+	// triedAt is when its dead letter was first written without an answer; zero
+	// where that was never so.
+	triedAt time.Time
 }
 
 func newInflight() *inflight {
-	return &inflight{entries: make(map[string]*entry), unsure: make(map[string]bool)}
+	return &inflight{entries: make(map[string]*taskState)}
 }
 
 // enter adds what was got and returns the tasks made of it; what is known
@@ -47,7 +49,7 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 	if len(got) == 0 {
 		return nil
 	}
-	backing := make([]entry, len(got))
+	backing := make([]taskState, len(got))
 	tasks := make([]*subscription.Task, 0, len(got))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -114,15 +116,15 @@ func (f *inflight) putBackHandled(ids []string) {
 	f.handled = append(ids, f.handled...)
 }
 
-// remove takes entries out of the table that are lost, and returns their tasks.
-func (f *inflight) remove(ids []string) []*subscription.Task {
+// removeLost takes entries out of the table that are lost, and returns their
+// tasks.
+func (f *inflight) removeLost(ids []string) []*subscription.Task {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var tasks []*subscription.Task
 	for _, id := range ids {
 		if e := f.entries[id]; e != nil {
 			delete(f.entries, id)
-			delete(f.unsure, id)
 			e.task.MarkLost()
 			tasks = append(tasks, &e.task)
 		}
@@ -130,53 +132,59 @@ func (f *inflight) remove(ids []string) []*subscription.Task {
 	return tasks
 }
 
-// strike takes entries out of the table.
-func (f *inflight) strike(ids []string) {
+// remove takes entries out of the table.
+func (f *inflight) remove(ids []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
 		delete(f.entries, id)
 	}
-	if len(f.unsure) > 0 {
-		for _, id := range ids {
-			delete(f.unsure, id)
-		}
-	}
 }
 
-// setUnsure marks entries whose dead letter may have been written, or takes the
-// mark away.
-func (f *inflight) setUnsure(ids []string, unsure bool) {
+// noteTried notes when a dead letter was written without an answer; the first
+// time stands. The zero time takes the note away.
+func (f *inflight) noteTried(ids []string, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
-		if unsure {
-			f.unsure[id] = true
-		} else {
-			delete(f.unsure, id)
+		if e := f.entries[id]; e != nil && (e.triedAt.IsZero() || at.IsZero()) {
+			e.triedAt = at
 		}
 	}
 }
 
-// forgetUnsure takes all marks away: in a group that was made again nothing shows
-// whether a dead letter was written, and a second one is better than none.
-func (f *inflight) forgetUnsure() {
+// forgetTried takes all these notes away: in a group that was made again every
+// entry is claimed back, and a second dead letter is better than none.
+func (f *inflight) forgetTried() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	clear(f.unsure)
+	for _, e := range f.entries {
+		e.triedAt = time.Time{}
+	}
 }
 
-// areUnsure are those of the entries whose dead letter may have been written.
-func (f *inflight) areUnsure(ids []string) map[string]bool {
+// setTriedAt fills in when the dead letters were first written without an answer.
+func (f *inflight) setTriedAt(entries []deadletter.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	found := make(map[string]bool)
-	for _, id := range ids {
-		if f.unsure[id] {
-			found[id] = true
+	for i := range entries {
+		if e := f.entries[entries[i].ID]; e != nil {
+			entries[i].TriedAt = e.triedAt
 		}
 	}
-	return found
+}
+
+// tried are the tasks whose dead letter may have been written.
+func (f *inflight) tried() []*subscription.Task {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var tasks []*subscription.Task
+	for _, e := range f.entries {
+		if !e.triedAt.IsZero() {
+			tasks = append(tasks, &e.task)
+		}
+	}
+	return tasks
 }
 
 // record notes the attempts that the broker has on record now.
@@ -201,13 +209,13 @@ func (f *inflight) unfinished() []Entry {
 	for _, id := range f.handled {
 		skip[id] = true
 	}
-	kept := make([]*entry, 0, len(f.entries))
+	kept := make([]*taskState, 0, len(f.entries))
 	for id, e := range f.entries {
-		if !skip[id] && !f.unsure[id] && !e.task.Overdue() {
+		if !skip[id] && e.triedAt.IsZero() && !e.task.Overdue() {
 			kept = append(kept, e)
 		}
 	}
-	slices.SortFunc(kept, func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(kept, func(a, b *taskState) int { return cmp.Compare(a.order, b.order) })
 	entries := make([]Entry, len(kept))
 	for i, e := range kept {
 		entries[i] = Entry{ID: e.task.Delivery.ID, Attempts: e.recorded}

@@ -114,6 +114,12 @@ type Settler interface {
 	// DeadLetter writes each entry to the stream's dead-letter queue and
 	// acknowledges the entry that it replaces: both or neither where one script
 	// can do both, else written first and acknowledged second.
+	//
+	// An entry with a TriedAt that no consumer has pending is looked for, byte for
+	// byte, among the newest of the queue, back to TriedAt and within a bound. If
+	// it is there, nothing is left to do; otherwise it is written: a second dead
+	// letter is better than none. It is lost only where another consumer has it
+	// pending.
 	DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error)
 }
 

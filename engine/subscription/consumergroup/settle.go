@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription"
@@ -46,17 +47,18 @@ func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*sub
 				FailureReason:  fmt.Sprintf("%T: %v", t.Err, t.Err), // as the original writes it
 			})
 		}
-		unsure := s.inflight.areUnsure(ids)
+		s.inflight.setTriedAt(entries)
+		began := time.Now()
 		if lost, err = m.DeadLetter(ctx, entries); err != nil {
-			// With its group an entry is gone from the pending list whether its
-			// dead letter was written or not: a second one is better than none.
-			s.inflight.setUnsure(ids, !isGone(err) && !errors.Is(err, ErrRefused))
+			// A group that is made again has none of these entries pending: they
+			// are claimed back, which those that may be written are not.
+			if !isGone(err) && !errors.Is(err, ErrRefused) {
+				s.inflight.noteTried(ids, began)
+			}
 			return nil, err
 		}
-		// What an earlier try may have written, and is no longer pending here, it
-		// did write.
-		lost = slices.DeleteFunc(lost, func(id string) bool { return unsure[id] })
-		s.inflight.strike(slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(lost, id) }))
+		s.inflight.noteTried(lost, time.Time{}) // another consumer has them pending
+		s.inflight.remove(slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(lost, id) }))
 		return lost, nil
 	})
 }

@@ -8,11 +8,9 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-const (
-	// checkEvery is how often, while nothing is read, the group's existence is
-	// checked.
-	checkEvery = time.Second
-)
+// checkEvery is how often, while nothing is read, the group's existence is
+// checked.
+const checkEvery = time.Second
 
 // Upkeep implements [subscription.Intake].
 func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
@@ -30,12 +28,12 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 		case <-ctx.Done():
 			return
 		case <-added:
-			if !s.linger(ctx) {
+			if !s.waitForRead(ctx) {
 				return
 			}
 		case <-again:
 		case <-s.reclaim:
-			s.keep(ctx, lost)
+			s.checkAndRenew(ctx, lost)
 			continue
 		case <-check.C:
 			if s.membership.Load() == nil {
@@ -43,7 +41,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			}
 			if time.Since(renewed) >= s.renewEvery {
 				renewed = time.Now()
-				s.keep(ctx, lost)
+				s.checkAndRenew(ctx, lost)
 			} else if time.Since(time.Unix(0, s.lastRead.Load())) > checkEvery {
 				s.checkGroup(ctx, lost)
 			}
@@ -62,8 +60,8 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 	}
 }
 
-// keep renews what is in flight.
-func (s *source) keep(ctx context.Context, lost chan<- []*subscription.Task) {
+// checkAndRenew checks the group, renews what is in flight and reports what is lost.
+func (s *source) checkAndRenew(ctx context.Context, lost chan<- []*subscription.Task) {
 	s.checkGroup(ctx, lost)
 	gone, err := s.renew(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -94,5 +92,5 @@ func (s *source) renew(ctx context.Context) (lost []*subscription.Task, err erro
 		return nil, nil
 	}
 	ids, err := (*s.membership.Load()).Renew(ctx, entries)
-	return s.inflight.remove(ids), err
+	return s.inflight.removeLost(ids), err
 }

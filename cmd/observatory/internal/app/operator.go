@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"log/slog"
-	"strings"
 
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/domain"
@@ -42,17 +41,11 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 	var figures operate.Figures
 	if !opened.InMemory {
 		// Databases hold nothing of a stream's subscription.
-		var brokers []collector.Source
-		for _, source := range d.Sources() {
-			if strings.HasPrefix(source.Name(), "broker:") {
-				brokers = append(brokers, source)
-			}
-		}
-		c := collector.New(collector.Config{Sources: brokers, Logger: quiet})
+		c := collector.New(collector.Config{Sources: d.BrokerSources(), Logger: quiet})
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}
-	opened.Operator = operate.New(operate.CatalogFunc(func() ([]operate.Subscription, error) { return catalog(d) }), figures)
+	opened.Operator = operate.New(func() ([]operate.Subscription, error) { return catalog(d) }, figures)
 	return opened, nil
 }
 
