@@ -42,7 +42,7 @@ func resultOf(batch, lost []*Task, err error) result {
 // initSteps sets up what the dispatcher does beside itself.
 func (d *dispatcher) initSteps() {
 	d.recording = step{
-		do: d.recordAttempts, then: d.recorded, again: func(t *Task) { d.wait(t, max(d.cfg.Retry.Delay, time.Second)) },
+		do: d.recordAttempts, then: d.callable, again: func(t *Task) { d.wait(t, max(d.cfg.Retry.Delay, time.Second)) },
 		fails: "cannot record attempts; what failed waits until it works", works: "recording attempts again",
 	}
 	d.reloading = step{
@@ -109,8 +109,8 @@ func (d *dispatcher) recordAttempts(ctx context.Context, batch []*Task) result {
 	return resultOf(batch, lost, err)
 }
 
-func (d *dispatcher) recorded(t *Task) {
-	t.Recorded = t.Attempts + 1
+// callable puts a task at the head of those to be called.
+func (d *dispatcher) callable(t *Task) {
 	d.first = append(d.first, t)
 }
 

@@ -200,3 +200,28 @@ func TestAHandlerThatEndsItsGoroutineFails(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatCannotBeAcknowledgedAtAStopDoesNotKeepTheRestFromBeingReleased(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1", "b/1")
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "b/1" && b.nth(m) == 1 {
+				return handler.RetryAfter(time.Hour)
+			}
+			if b.nth(m) == 1 {
+				time.Sleep(time.Second) // it returns while the engine stops
+			}
+			return nil
+		})
+		repair := b.broker.Inject(brokertest.Fault{Method: "Ack", Times: -1})
+		b.stop()
+		stopped := time.Now()
+		require.Error(t, b.halt())
+		require.Less(t, time.Since(stopped), 7*time.Second)
+		repair()
+		b.run(config(), succeed)
+		b.pass(5 * time.Second)
+		require.ElementsMatch(t, []string{"a/1", "a/1", "b/1"}, b.ids(), "released, and claimed at once")
+		require.Zero(t, b.pending())
+	})
+}

@@ -45,7 +45,8 @@ type Settlement interface {
 	// Done takes tasks that were handled. It never blocks and keeps no
 	// reference to the slice.
 	Done(tasks []*Task)
-	// Attempt puts the coming attempt of each task on record before it is made.
+	// Attempt puts the coming attempt of each task on record before it is made, and
+	// sets Recorded.
 	// The lost ones are another process's now; they may be more than were given.
 	Attempt(ctx context.Context, tasks []*Task) (lost []*Task, err error)
 	// GiveUp writes what is known of each task where failed messages are kept,

@@ -19,9 +19,8 @@ type Task struct {
 	// Attempts counts the calls of the handler that were made, by this process
 	// and those before it.
 	Attempts int
-	// Recorded is the number of attempts that the source has on record. Where
-	// it is Attempts+1 or more the coming call needs no Attempt. The source sets
-	// it when it makes the task; from then on the dispatcher does.
+	// Recorded is the number of attempts that the source has on record. Where it
+	// is Attempts+1 or more the coming call needs no Attempt. It is the source's.
 	Recorded int
 	// Err is why the message is given up, and FailedAt when that was decided.
 	Err      error

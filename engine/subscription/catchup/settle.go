@@ -28,7 +28,7 @@ func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost 
 			f.Attempts++ // the coming one
 			c.Failed = append(c.Failed, f)
 		},
-		func(m *taskState) { m.recorded = true })
+		func(m *taskState) { m.recorded, m.task.Recorded = true, m.task.Attempts+1 })
 }
 
 // GiveUp implements [subscription.Settlement]: an event store is append-only, so

@@ -6,22 +6,35 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/retry"
 )
 
-// Close implements [subscription.Intake].
+// Close implements [subscription.Intake]. What cannot be acknowledged or listed
+// leaves half of the time that is left for what comes after it: releasing comes
+// last and must not go short.
 func (s *source) Close(ctx context.Context) error {
 	if s.membership.Load() == nil {
 		return nil
 	}
 	m := *s.membership.Load()
-	flushed := retryUntilDone(ctx, s.flush)
+	flushed := inHalfOf(ctx, s.flush)
 	s.finishDeadLetters(ctx)
 	return errors.Join(
 		flushed,
-		retryUntilDone(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
+		inHalfOf(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
 		retryUntilDone(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
+}
+
+// inHalfOf tries fn until it succeeds or half of the time that ctx leaves is over.
+func inHalfOf(ctx context.Context, fn func(context.Context) error) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+		ctx = half
+	}
+	return retryUntilDone(ctx, fn)
 }
 
 // retryUntilDone tries until fn succeeds or ctx ends, since nothing is tried afterwards.

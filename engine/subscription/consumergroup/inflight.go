@@ -29,9 +29,8 @@ type inflight struct {
 
 // taskState is a task and what the broker has of it.
 type taskState struct {
-	task     subscription.Task
-	order    uint64
-	recorded int // the attempts on record
+	task  subscription.Task // of which Recorded is written and read under the lock
+	order uint64
 	// triedAt is when its dead letter was first written without an answer; zero
 	// where that was never so.
 	triedAt time.Time
@@ -49,7 +48,9 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 	if len(got) == 0 {
 		return nil
 	}
-	backing := make([]taskState, len(got))
+	// A message that waits for an hour keeps those of its chunk in memory.
+	const chunk = 8
+	var backing []taskState
 	tasks := make([]*subscription.Task, 0, len(got))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,15 +58,19 @@ func (f *inflight) enter(got []message.Delivery, onRecord int) []*subscription.T
 		if _, known := f.entries[d.ID]; known {
 			continue
 		}
-		f.entered++
-		e := &backing[i]
-		e.order, e.recorded = f.entered, d.Attempts
-		if d.Attempts == 0 {
-			e.recorded = 1 // as a read leaves it
-		} else if d.Attempts < math.MaxInt { // which is a mark, not a count
-			e.recorded += onRecord
+		if len(backing) == 0 {
+			backing = make([]taskState, min(chunk, len(got)-i))
 		}
-		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, e.recorded
+		e := &backing[0]
+		backing = backing[1:]
+		f.entered++
+		e.order = f.entered
+		e.task.Delivery, e.task.Attempts, e.task.Recorded = d, d.Attempts, d.Attempts
+		if d.Attempts == 0 {
+			e.task.Recorded = 1 // as a read leaves it
+		} else if d.Attempts < math.MaxInt { // which is a mark, not a count
+			e.task.Recorded += onRecord
+		}
 		f.entries[d.ID] = e
 		tasks = append(tasks, &e.task)
 	}
@@ -187,14 +192,12 @@ func (f *inflight) tried() []*subscription.Task {
 	return tasks
 }
 
-// record notes the attempts that the broker has on record now.
-func (f *inflight) record(entries []Entry) {
+// recordAttempts notes that the coming attempts are on record.
+func (f *inflight) recordAttempts(tasks []*subscription.Task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, r := range entries {
-		if e := f.entries[r.ID]; e != nil {
-			e.recorded = r.Attempts
-		}
+	for _, t := range tasks {
+		t.Recorded = t.Attempts + 1
 	}
 }
 
@@ -218,7 +221,7 @@ func (f *inflight) unfinished() []Entry {
 	slices.SortFunc(kept, func(a, b *taskState) int { return cmp.Compare(a.order, b.order) })
 	entries := make([]Entry, len(kept))
 	for i, e := range kept {
-		entries[i] = Entry{ID: e.task.Delivery.ID, Attempts: e.recorded}
+		entries[i] = Entry{ID: e.task.Delivery.ID, Attempts: e.task.Recorded}
 	}
 	return entries
 }

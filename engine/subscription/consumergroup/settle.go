@@ -11,19 +11,55 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
+// Done implements [subscription.Settlement]. What it takes is acknowledged with
+// the next read, or within ackDelay.
+func (s *source) Done(tasks []*subscription.Task) {
+	s.inflight.addHandled(tasks)
+	signal(s.added)
+}
+
+// acknowledge calls send with all that waits for acknowledgement; send reports
+// whether it was acknowledged. What was not is kept.
+func (s *source) acknowledge(send func(ids []string) (acked bool, err error)) error {
+	s.inflight.exchange.RLock()
+	defer s.inflight.exchange.RUnlock()
+	ids := s.inflight.takeHandled()
+	acked, err := send(ids)
+	if acked {
+		s.inflight.remove(ids)
+	} else {
+		s.inflight.putBackHandled(ids)
+	}
+	return err
+}
+
+// flush acknowledges all that waits.
+func (s *source) flush(ctx context.Context) error {
+	return s.acknowledge(func(ids []string) (bool, error) {
+		if len(ids) == 0 {
+			return true, nil
+		}
+		err := (*s.membership.Load()).Ack(ctx, ids)
+		if isGone(err) {
+			return true, nil // with its group
+		}
+		return err == nil, err
+	})
+}
+
 // Attempt implements [subscription.Settlement].
 func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) ([]*subscription.Task, error) {
-	return s.settle(ctx, tasks, func(m Membership, tasks []*subscription.Task) ([]string, error) {
+	lost, err := s.settle(ctx, tasks, func(m Membership, tasks []*subscription.Task) ([]string, error) {
 		entries := make([]Entry, len(tasks))
 		for i, t := range tasks {
 			entries[i] = Entry{ID: t.Delivery.ID, Attempts: t.Attempts + 1}
 		}
-		lost, err := m.Attempt(ctx, entries)
-		if err == nil {
-			s.inflight.record(entries)
-		}
-		return lost, err
+		return m.Attempt(ctx, entries)
 	})
+	if err == nil {
+		s.inflight.recordAttempts(tasks)
+	}
+	return lost, err
 }
 
 // GiveUp implements [subscription.Settlement]: it writes a dead letter for each

@@ -8,6 +8,10 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
+// ackDelay is the longest that a handled message waits for its acknowledgement
+// while the broker answers: what a crash repeats at most.
+const ackDelay = 50 * time.Millisecond
+
 // checkEvery is how often, while nothing is read, the group's existence is
 // checked.
 const checkEvery = time.Second
@@ -93,4 +97,17 @@ func (s *source) renew(ctx context.Context) (lost []*subscription.Task, err erro
 	}
 	ids, err := (*s.membership.Load()).Renew(ctx, entries)
 	return s.inflight.removeLost(ids), err
+}
+
+// waitForRead leaves Next time to take the acknowledgements along, unless Next
+// waits for entries, on an idle stream. It returns false when ctx ended.
+func (s *source) waitForRead(ctx context.Context) bool {
+	return s.waiting.Load() || retry.Sleep(ctx, ackDelay)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
