@@ -138,11 +138,10 @@ func TestGivingUpAgainAfterAFailedRenewalEnds(t *testing.T) {
 	require.Equal(t, []string{"2-0"}, f.written)
 }
 
-// The periodic renewal takes a lost entry out of the table while its batch is on
-// its way to the dead-letter queue.
-func TestGivingUpWhatARenewalFoundLost(t *testing.T) {
-	f := &fake{pending: map[string]bool{}}
-	src, tasks := begin(t, f)
+// loseFirst has another consumer take the first entry, and returns once the
+// periodic renewal has found that out.
+func loseFirst(t *testing.T, f *fake, src subscription.Source) {
+	t.Helper()
 	lost := make(chan []*subscription.Task)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -153,6 +152,14 @@ func TestGivingUpWhatARenewalFoundLost(t *testing.T) {
 	require.Len(t, <-lost, 1)
 	stop()
 	wg.Wait()
+}
+
+// The entry leaves the table while its batch is on its way to the dead-letter
+// queue.
+func TestGivingUpWhatARenewalFoundLost(t *testing.T) {
+	f := &fake{pending: map[string]bool{}}
+	src, tasks := begin(t, f)
+	loseFirst(t, f, src)
 	gone, err := src.GiveUp(t.Context(), tasks)
 	require.NoError(t, err)
 	require.Equal(t, tasks[:1], gone)
@@ -162,16 +169,7 @@ func TestGivingUpWhatARenewalFoundLost(t *testing.T) {
 func TestAnAttemptOfWhatARenewalFoundLost(t *testing.T) {
 	f := &fake{pending: map[string]bool{}}
 	src, tasks := begin(t, f)
-	lost := make(chan []*subscription.Task)
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { src.Upkeep(ctx, lost) })
-	f.mu.Lock()
-	delete(f.pending, "1-0")
-	f.mu.Unlock()
-	require.Len(t, <-lost, 1)
-	stop()
-	wg.Wait()
+	loseFirst(t, f, src)
 	gone, err := src.Attempt(t.Context(), tasks)
 	require.NoError(t, err)
 	require.Equal(t, tasks[:1], gone)
