@@ -20,6 +20,8 @@ const (
 	// each message.
 	hotStream    = "bench::hot"
 	spreadStream = "bench::spread"
+	// manyStream stands for many streams.
+	manyStream = "bench::many"
 )
 
 // contest is a filled server and what was measured on it.
@@ -63,7 +65,12 @@ func (c *contest) fill(ctx context.Context, stream string) error {
 	if c.bodies[stream], err = bodiesOf(messages); err != nil {
 		return err
 	}
-	return fill(ctx, c.control, stream, messages)
+	return fill(ctx, c.control, messages, func(i int) string {
+		if stream == manyStream {
+			return streamOf(stream, i)
+		}
+		return stream
+	})
 }
 
 func (c *contest) close() error { return c.control.Close() }
@@ -80,7 +87,14 @@ func (c *contest) round(stream string) *round {
 // warm gives each contestant one turn that does not count.
 func (c *contest) warm(ctx context.Context, field []contestant) error {
 	for _, who := range field {
-		if _, err := who.turn(ctx, c.round(tenthStream)); err != nil {
+		from := tenthStream
+		if who.reads == manyStream {
+			from = manyStream
+		}
+		if err := c.fill(ctx, from); err != nil {
+			return err
+		}
+		if _, err := who.turn(ctx, c.round(from)); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ type features struct {
 	checksums   bool
 	metrics     bool
 	concurrency int  // default 1
+	streams     int  // default 1
 	deliver     bool // over HTTP, in place of the handler
 }
 
@@ -40,6 +41,7 @@ func engineContestants() []contestant {
 		{Name: "engine-16", Note: "ours as it comes, concurrency 16", consume: consumeEngine(side)},
 		{Name: "engine-16-hot", Note: "the same, all messages of one aggregate a category", reads: hotStream, consume: consumeEngine(side)},
 		{Name: "engine-16-spread", Note: "the same, each message of its own aggregate", reads: spreadStream, consume: consumeEngine(side)},
+		manyContestant(),
 	}
 }
 
@@ -94,6 +96,9 @@ func (f features) config(r *round, source consumergroup.Broker) engine.Config {
 			},
 			Source: consumergroup.Over(source),
 		}},
+	}
+	if f.streams > 1 {
+		config.Subscriptions = overStreams(config.Subscriptions[0], f.streams)
 	}
 	if !f.metrics {
 		config.MeterProvider = noop.NewMeterProvider()

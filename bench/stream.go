@@ -10,16 +10,16 @@ import (
 // dataField holds the whole message in a stream entry.
 const dataField = "data"
 
-// fill writes the messages into a new stream, in order.
-func fill(ctx context.Context, client *redis.Client, stream string, messages []string) error {
+// fill writes the messages into new streams, in order; streamOf names each one's.
+func fill(ctx context.Context, client *redis.Client, messages []string, streamOf func(i int) string) error {
 	const batch = 500
 	for from := 0; from < len(messages); from += batch {
 		pipe := client.Pipeline()
-		for _, text := range messages[from:min(from+batch, len(messages))] {
-			pipe.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: []string{dataField, text}})
+		for i, text := range messages[from:min(from+batch, len(messages))] {
+			pipe.XAdd(ctx, &redis.XAddArgs{Stream: streamOf(from + i), Values: []string{dataField, text}})
 		}
 		if _, err := pipe.Exec(ctx); err != nil {
-			return fmt.Errorf("fill stream %s: %w", stream, err)
+			return fmt.Errorf("fill streams: %w", err)
 		}
 	}
 	return nil
