@@ -26,9 +26,6 @@ const (
 	ReasonText Reason = "text"
 )
 
-// Reasons returns all of them.
-func Reasons() []Reason { return []Reason{ReasonName, ReasonTaken, ReasonNested, ReasonText} }
-
 // LeftOut is an extension attribute that an event could not have.
 type LeftOut struct {
 	// Name is the extension's name as the message has it.

@@ -92,7 +92,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	}
 	a.telemetry = telemetry
 	a.closers.Add("telemetry", a.shutdownTelemetry)
-	return exposeBuild(telemetry.MeterProvider())
+	return errors.Join(exposeBuild(telemetry.MeterProvider()), a.domain.Instrument(telemetry.MeterProvider()))
 }
 
 // shutdownTelemetry pushes a last time. A receiver that does not answer is
