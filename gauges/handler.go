@@ -12,6 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// writeTimeout is how long a scraper may take to read the answer, once the time
+// of the scrape is over.
+const writeTimeout = 10 * time.Second
+
 // Config is what a Handler serves.
 type Config struct {
 	// Snapshots is where the gauges of the table come from.
@@ -30,7 +34,8 @@ type Config struct {
 // context, and the time-out that Prometheus states in the header
 // X-Prometheus-Scrape-Timeout-Seconds (10 s where it does not), less a tenth
 // of that, at most half a second, for writing the answer. What was not read by
-// then is missing, and shows in protean_collector_success.
+// then is missing, and shows in protean_collector_success. The answer may take
+// ten seconds more to be read, whatever the server's own WriteTimeout.
 func Handler(config Config) http.Handler {
 	h := &handler{Config: config, gatherer: NewGatherer(config.Logger)}
 	if h.Counters == nil {
@@ -51,7 +56,10 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), scrapeTime(r.Header))
+	limit := scrapeTime(r.Header)
+	// A writer without deadlines is one of a test, or bounded by itself.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + writeTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	merged := prometheus.NewMultiTRegistry(
 		prometheus.ToTransactionalGatherer(h.Counters),
