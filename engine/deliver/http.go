@@ -110,8 +110,9 @@ func (t *HTTP) Close() error {
 //   - 2xx: nil.
 //   - 408, 425, 429: handler.RetryAfter, by the answer's Retry-After (seconds or
 //     date; at least a second, which is also the default; at most an hour).
-//   - 400, 410, 413, 415, 422, and a message that cannot be put into headers:
-//     handler.Reject; the first kilobyte of the answer is the reason.
+//   - 400, 410, 413, 415, 422: handler.Reject; the first kilobyte of the answer is
+//     the reason.
+//   - a message that cannot be put into headers: handler.RejectUncalled.
 //   - 401, 403, 404, 405, 502, 503, 504, and whatever prevented the request from
 //     reaching the target (refused, unresolved, TLS, a header's value that
 //     cannot be read): handler.Unavailable.

@@ -36,11 +36,11 @@ func NewLog(w io.Writer, source string, leftOut func(LeftOut)) *Log {
 func (l *Log) Handle(_ context.Context, m *message.Envelope) error {
 	ev, leftOut, err := newEvent(l.source, m)
 	if err != nil {
-		return handler.Reject(fmt.Errorf("message cannot be a CloudEvent: %w", err))
+		return handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent: %w", err))
 	}
 	line, err := ev.line()
 	if err != nil {
-		return handler.Reject(fmt.Errorf("message is not JSON: %w", err))
+		return handler.RejectUncalled(fmt.Errorf("message is not JSON: %w", err))
 	}
 	for _, extension := range leftOut {
 		l.leftOut(extension)

@@ -30,7 +30,7 @@ func (t *HTTP) request(m *message.Envelope) (*http.Request, []string, error) {
 		req, err = t.encode(ev)
 	}
 	if err != nil {
-		return nil, nil, handler.Reject(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
+		return nil, nil, handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
 	}
 	for _, extension := range leftOut {
 		t.config.LeftOut(extension)

@@ -264,6 +264,7 @@ func TestWhatCannotBeAHeaderIsRejected(t *testing.T) {
 		m.Metadata.Headers.Stream = "shop::order-" + bad
 		err := h.Handle(t.Context(), m)
 		require.Equal(t, handler.Rejected, outcome(err), name)
+		require.True(t, handler.IsUncalled(err), "the application was not called")
 		require.ErrorContains(t, err, "ce-subject")
 	}
 	blank := order()
