@@ -133,6 +133,7 @@ func TestWhatProteanReplaysStillHasTheContent(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
 		`{"cut`: `"{\"cut"`, `[1]`: `"[1]"`, "": `""`, "\xff\x00": `{"base64":"/wA="}`,
+		`{"data": {"n": NaN}}`: `"{\"data\": {\"n\": NaN}}"`, // which Python writes
 	} {
 		first := Compose(delivery("data", raw), Metadata{})
 		require.Equal(t, raw, string(first.Raw))

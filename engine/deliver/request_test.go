@@ -258,7 +258,7 @@ func TestWhatCannotBeAHeaderIsRejected(t *testing.T) {
 	srv, got := application(t)
 	h := to(t, srv.URL)
 	for name, bad := range map[string]string{
-		"line break": "a\r\nX-Evil: 1", "NUL": "a\x00", "C1": "a\u0085", "not UTF-8": "a\xff", "non-character": "a\uffff",
+		"line break": "a\r\nX-Evil: 1", "NUL": "a\x00", "C1": "a\u0085", "not UTF-8": "a\xff", "lone surrogate": "a\xed\xa0\x80", "non-character": "a\uffff",
 	} {
 		m := order()
 		m.Metadata.Headers.Stream = "shop::order-" + bad

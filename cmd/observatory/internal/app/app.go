@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
@@ -92,6 +94,10 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	}
 	a.telemetry = telemetry
 	a.closers.Add("telemetry", a.shutdownTelemetry)
+	if a.config.Observatory.Metrics { // go_* and process_*
+		telemetry.Registry().MustRegister(collectors.NewGoCollector(),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
 	return errors.Join(exposeBuild(telemetry.MeterProvider()), a.domain.Instrument(telemetry.MeterProvider()))
 }
 
