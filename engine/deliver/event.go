@@ -27,11 +27,11 @@ type cloudEvent struct {
 }
 
 // newEvent returns the event of a message, and which extensions it could not
-// have. A message without an extension is still itself; one whose id, type or
-// subject no event may have is none, which is the error.
-func newEvent(source string, m *message.Envelope) (e cloudEvent, leftOut []LeftOut, err error) {
+// have.
+func newEvent(source string, m *message.Envelope) (cloudEvent, []LeftOut) {
 	h := m.Metadata.Headers
-	e = cloudEvent{
+	extensions, leftOut := extensionsOf(m)
+	return cloudEvent{
 		SpecVersion:     "1.0",
 		ID:              eventID(m),
 		Source:          source,
@@ -39,15 +39,20 @@ func newEvent(source string, m *message.Envelope) (e cloudEvent, leftOut []LeftO
 		Subject:         subject(m),
 		Time:            h.Time.UTC(),
 		DataContentType: contentType,
+		Extensions:      extensions,
 		Data:            m.Data,
-	}
+	}, leftOut
+}
+
+// check fails where an attribute that tells events apart is a text that is not
+// allowed: without it the event would be another.
+func (e cloudEvent) check(allowed func(string) bool) error {
 	for _, core := range [...]struct{ name, value string }{{"id", e.ID}, {"type", e.Type}, {"subject", e.Subject}} {
-		if !isAttributeText(core.value) {
-			return e, nil, fmt.Errorf("ce-%s holds control characters or invalid UTF-8: %q", core.name, clip(core.value, 100))
+		if !allowed(core.value) {
+			return fmt.Errorf("ce-%s holds control characters or invalid UTF-8: %q", core.name, clip(core.value, 100))
 		}
 	}
-	e.Extensions, leftOut = extensionsOf(m)
-	return e, leftOut, nil
+	return nil
 }
 
 // subject is the id of the message's aggregate, found in its stream's name as
@@ -122,14 +127,15 @@ func isTraceID(id string, length int) bool {
 
 // isAttributeText reports whether CloudEvents allows the text as an attribute.
 func isAttributeText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
+	for i, r := range s {
 		control := r < ' ' || 0x7f <= r && r <= 0x9f
 		nonCharacter := r&0xfffe == 0xfffe || 0xfdd0 <= r && r <= 0xfdef
-		return control || nonCharacter
-	})
+		invalid := r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD")
+		if control || nonCharacter || invalid {
+			return false
+		}
+	}
+	return true
 }
 
 func orElse(s, otherwise string) string {

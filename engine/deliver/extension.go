@@ -35,9 +35,21 @@ type LeftOut struct {
 
 // extension is one attribute beyond the standard's own.
 type extension struct {
-	name string
-	text string          // its value, as in a header
-	json json.RawMessage // its value, as in the JSON format
+	name    string
+	text    string // its value, as in a header
+	literal bool   // its text is its value in the JSON format too: a boolean or an integer
+}
+
+// json is its value in the JSON format.
+func (e extension) json() []byte {
+	if e.literal {
+		return []byte(e.text)
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(e.text) // a string always encodes
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // The names of the attributes that are not an enricher's to set: the standard's,
@@ -72,7 +84,7 @@ func extensionsOf(m *message.Envelope) (all []extension, leftOut []LeftOut) {
 		case !isAttributeText(e.value):
 			leftOut = append(leftOut, LeftOut{e.name, ReasonText})
 		default:
-			all = append(all, extension{name: e.name, text: e.value, json: quote(e.value)})
+			all = append(all, extension{name: e.name, text: e.value})
 		}
 	}
 	if len(m.Metadata.Extensions) > len("{}") {
@@ -142,21 +154,10 @@ func valueOf(name string, value json.RawMessage) (extension, Reason) {
 		if json.Unmarshal(value, &text) != nil || !isAttributeText(text) {
 			return extension{}, ReasonText
 		}
-		return extension{name, text, quote(text)}, ""
+		return extension{name: name, text: text}, ""
 	case 't', 'f':
-		return extension{name, text, value}, ""
+		return extension{name, text, true}, ""
 	}
-	if _, err := strconv.ParseInt(text, 10, 32); err == nil {
-		return extension{name, text, value}, ""
-	}
-	return extension{name, text, quote(text)}, ""
-}
-
-// quote writes a JSON string, with <, > and & as they are.
-func quote(text string) json.RawMessage {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string always encodes
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	_, err := strconv.ParseInt(text, 10, 32)
+	return extension{name, text, err == nil}, ""
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
@@ -34,8 +35,8 @@ func NewLog(w io.Writer, source string, leftOut func(LeftOut)) *Log {
 // Handle writes the message. A writer that fails is [handler.Unavailable]: it
 // would fail for any message.
 func (l *Log) Handle(_ context.Context, m *message.Envelope) error {
-	ev, leftOut, err := newEvent(l.source, m)
-	if err != nil {
+	ev, leftOut := newEvent(l.source, m)
+	if err := ev.check(utf8.ValidString); err != nil { // a line of JSON can hold all else
 		return handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent: %w", err))
 	}
 	line, err := ev.line()
@@ -64,7 +65,7 @@ func (e cloudEvent) line() ([]byte, error) {
 	}
 	b.Truncate(b.Len() - len("}\n"))
 	for _, extension := range e.Extensions {
-		fmt.Fprintf(&b, `,"%s":%s`, extension.name, extension.json)
+		fmt.Fprintf(&b, `,"%s":%s`, extension.name, extension.json())
 	}
 	if len(e.Data) > 0 {
 		b.WriteString(`,"data":`)

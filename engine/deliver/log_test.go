@@ -42,6 +42,20 @@ func TestALoggedMessageHasItsEnrichersExtensionsInTheirTypes(t *testing.T) {
 	require.True(t, json.Valid(out.Bytes()))
 }
 
+func TestALogTakesIDsThatNoHeaderCould(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	l := NewLog(&out, shop, nil)
+	m := order()
+	m.Metadata.Headers.ID = "a\nb"
+	require.NoError(t, l.Handle(t.Context(), m))
+	require.Contains(t, out.String(), `"id":"a\nb"`)
+	m.Metadata.Headers.ID = "a\xed\xa0\x80" // as JSON it would be the id of others too
+	err := l.Handle(t.Context(), m)
+	require.Equal(t, handler.Rejected, outcome(err))
+	require.True(t, handler.IsUncalled(err))
+}
+
 func TestLinesOfConcurrentMessagesDoNotMix(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -24,11 +24,8 @@ const contentType = "application/json"
 // request builds the request for a message, and lists what must not appear in
 // an error.
 func (t *HTTP) request(m *message.Envelope) (*http.Request, []string, error) {
-	ev, leftOut, err := newEvent(t.config.Source, m)
-	var req *http.Request
-	if err == nil {
-		req, err = t.encode(ev)
-	}
+	ev, leftOut := newEvent(t.config.Source, m)
+	req, err := t.encode(ev)
 	if err != nil {
 		return nil, nil, handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
 	}
@@ -48,6 +45,9 @@ func (t *HTTP) request(m *message.Envelope) (*http.Request, []string, error) {
 }
 
 func (t *HTTP) encode(ev cloudEvent) (*http.Request, error) {
+	if err := ev.check(isAttributeText); err != nil {
+		return nil, err
+	}
 	sdk := ev.sdk()
 	if err := sdk.Validate(); err != nil {
 		return nil, errors.New(strings.TrimSpace(err.Error()))
@@ -99,9 +99,13 @@ func escapeAttributes(h http.Header) {
 
 func percentEncode(s string) string {
 	const hex = "0123456789ABCDEF"
+	special := func(c byte) bool { return c <= ' ' || c > '~' || c == '"' || c == '%' }
+	if !slices.ContainsFunc([]byte(s), special) {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '%' {
+		if c := s[i]; special(c) {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		} else {
 			b.WriteByte(c)
