@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"log"
 	"net/http"
 	"os"
 	"os/signal"
@@ -29,7 +30,7 @@ func Example_service() {
 	check(err)
 	defer shop.Close(context.Background())
 	check(shop.Register(handler.Events("shop.orders.Invoicer", "shop::order",
-		handler.On("Shop.OrderPlaced.v1", func(ctx context.Context, o OrderPlaced, m *message.Envelope) error {
+		handler.On("Shop.OrderPlaced.v1", func(ctx context.Context, o OrderPlaced, _ *message.Envelope) error {
 			return invoice(ctx, o) // nil, an error, handler.Reject(err), handler.RetryAfter(time.Minute)
 		}))))
 
@@ -47,7 +48,7 @@ func Example_service() {
 	defer snapshots.Close(context.Background())
 	metrics := http.Server{Addr: "127.0.0.1:9000", ReadHeaderTimeout: 5 * time.Second, Handler: gauges.Handler(
 		gauges.Config{Snapshots: snapshots, Counters: telemetry.Registry()})}
-	go metrics.ListenAndServe() // any path is /metrics
+	go func() { log.Print(metrics.ListenAndServe()) }() // any path is /metrics
 	defer metrics.Close()
 
 	check(eng.Run(ctx)) // until ctx ends; it catches no signals and closes nothing that it did not open

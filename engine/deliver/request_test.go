@@ -196,8 +196,15 @@ func TestAnEnrichersExtensionsBecomeTheEvents(t *testing.T) {
 		require.NotContains(t, r.Header, absent)
 	}
 	require.Equal(t, []LeftOut{
-		{"tenantid", ReasonTaken}, {"note", ReasonText}, {"id", ReasonTaken}, {"ProteanKind", ReasonTaken},
-		{"sequence", ReasonTaken}, {"data", ReasonTaken}, {"deep", ReasonNested}, {"list", ReasonNested}, {"日本", ReasonName},
+		{"tenantid", ReasonTaken},
+		{"note", ReasonText},
+		{"id", ReasonTaken},
+		{"ProteanKind", ReasonTaken},
+		{"sequence", ReasonTaken},
+		{"data", ReasonTaken},
+		{"deep", ReasonNested},
+		{"list", ReasonNested},
+		{"日本", ReasonName},
 	}, left)
 }
 

@@ -77,14 +77,17 @@ func TestAConnectionThatIsBeingAnsweredIsKept(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	l := serve(t, 1, func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave })
 	busy := dial(t, l)
-	answered := make(chan int)
-	go func() { answered <- ask(t, busy) }()
+	_, err := io.WriteString(busy, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	require.NoError(t, err)
 	<-entered
 	refused := dial(t, l)
-	_, err := refused.Read(make([]byte, 1))
+	_, err = refused.Read(make([]byte, 1))
 	require.Error(t, err, "there is no room")
 	close(leave)
-	require.Equal(t, http.StatusOK, <-answered)
+	resp, err := http.ReadResponse(bufio.NewReader(busy), nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
 // starved runs out of descriptors until the listener gives one free.

@@ -105,7 +105,7 @@ func (a *App) mux() (http.Handler, error) {
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name: "Observatory", Description: "Domain " + a.domain.Name(), Version: Build().Version,
 		Profiling: "false", // there are no such pages here
-		Links: []web.LandingLinks{{Address: path, Text: "Metrics"}},
+		Links:     []web.LandingLinks{{Address: path, Text: "Metrics"}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("landing page: %w", err)
