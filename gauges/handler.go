@@ -12,8 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// writeTimeout is how long a scraper may take to read the answer, once the time
-// of the scrape is over.
+// writeTimeout is how long a scraper may take to read the answer.
 const writeTimeout = 10 * time.Second
 
 // Config is what a Handler serves.
@@ -35,7 +34,7 @@ type Config struct {
 // X-Prometheus-Scrape-Timeout-Seconds (10 s where it does not), less a tenth
 // of that, at most half a second, for writing the answer. What was not read by
 // then is missing, and shows in protean_collector_success. The answer may take
-// ten seconds more to be read, whatever the server's own WriteTimeout.
+// ten seconds to be read, whatever the server's own WriteTimeout.
 func Handler(config Config) http.Handler {
 	h := &handler{Config: config, gatherer: NewGatherer(config.Logger)}
 	if h.Counters == nil {
@@ -58,12 +57,15 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limit := scrapeTime(r.Header)
 	// A writer without deadlines is one of a test, or bounded by itself.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + writeTimeout))
+	bound := http.NewResponseController(w)
+	_ = bound.SetWriteDeadline(time.Now().Add(limit + writeTimeout))
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
+	taken := snapshot(ctx, h.Snapshots)
+	_ = bound.SetWriteDeadline(time.Now().Add(writeTimeout))
 	merged := prometheus.NewMultiTRegistry(
 		prometheus.ToTransactionalGatherer(h.Counters),
-		h.gatherer.Of(snapshot(ctx, h.Snapshots)),
+		h.gatherer.Of(taken),
 	)
 	promhttp.HandlerForTransactional(merged, h.options).ServeHTTP(w, r)
 }
