@@ -104,3 +104,14 @@ func TestEveryMetricNamedExists(t *testing.T) {
 	}
 	require.Greater(t, named, 50)
 }
+
+func TestTheReadmesProgramIsTheOneThatIsCompiled(t *testing.T) {
+	t.Parallel()
+	const begin, end = "// begin of the README's program\n", "\t// end of the README's program"
+	_, rest, found := strings.Cut(read(t, "../engine/example_service_test.go"), begin)
+	require.True(t, found)
+	program, _, found := strings.Cut(rest, end)
+	require.True(t, found)
+	program = strings.TrimPrefix(strings.ReplaceAll(program, "\n\t", "\n"), "\t")
+	require.Contains(t, read(t, "../README.md"), "```go\n"+program+"```\n")
+}

@@ -12,5 +12,6 @@ func (e *Engine) serveHealth() (*health.Server, error) {
 		Checks:        e.cfg.Health.Checks,
 		Subscriptions: func() int { return len(e.runners) },
 		ShuttingDown:  e.shuttingDown.Load,
+		Logger:        e.cfg.Logger,
 	}), e.cfg.Logger)
 }

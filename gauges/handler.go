@@ -17,6 +17,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
+// writeTimeout is how long a scraper may take to read the answer.
+const writeTimeout = 10 * time.Second
+
 // Config is what a Handler serves.
 type Config struct {
 	// Snapshots is where the gauges of the table come from.
@@ -37,7 +40,8 @@ type Config struct {
 // context, and the time-out that Prometheus states in the header
 // X-Prometheus-Scrape-Timeout-Seconds (10 s where it does not), less a tenth
 // of that, at most half a second, for writing the answer. What was not read by
-// then is missing, and shows in protean_collector_success.
+// then is missing, and shows in protean_collector_success. The answer may take
+// ten seconds to be read, whatever the server's own WriteTimeout.
 func Handler(config Config) http.Handler {
 	h := &handler{Config: config, gatherer: NewGatherer(config.Logger)}
 	if h.Counters == nil {
@@ -59,9 +63,14 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), scrapeTime(r.Header))
+	limit := scrapeTime(r.Header)
+	// A writer without deadlines is one of a test, or bounded by itself.
+	bound := http.NewResponseController(w)
+	_ = bound.SetWriteDeadline(time.Now().Add(limit + writeTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	infrastructure := h.gatherer.Of(snapshot(ctx, h.Snapshots))
+	_ = bound.SetWriteDeadline(time.Now().Add(writeTimeout))
 	w, finish := compressed(w, r)
 	defer finish()
 	counted := h.Counters

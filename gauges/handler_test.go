@@ -48,6 +48,21 @@ func collect(t *testing.T, sources ...collector.Source) *collector.Collector {
 	return c
 }
 
+func TestAScrapeMayTakeLongerThanItsServerGivesOthers(t *testing.T) {
+	t.Parallel()
+	const limit = 50 * time.Millisecond
+	server := httptest.NewUnstartedServer(serve(collect(t, &source{name: "broker:default", delay: 4 * limit})))
+	server.Config.WriteTimeout = limit
+	server.Start()
+	t.Cleanup(server.Close)
+	response, err := http.Get(server.URL)
+	require.NoError(t, err)
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Contains(t, string(text), lagSeries)
+}
+
 const lagSeries = `protean_subscription_consumer_lag{domain="shop",group="shop.orders.Handler0",handler="Handler0",stream="shop::order0",type="stream"}`
 
 func TestNothingIsAskedBeforeTheFirstScrapeWhichCarriesValues(t *testing.T) {

@@ -52,11 +52,12 @@ func openPostgres(_ context.Context, s domain.DatabaseSpec) (engine.Database, er
 // deliverTo posts to the target, or writes to standard output.
 func deliverTo(s domain.HandlerSpec) (handler.Func, func() error, error) {
 	source := deliver.Source(s.SourceURI, s.Domain)
+	leftOut := func(e deliver.LeftOut) { s.LeftOut(e.Name, string(e.Reason)) }
 	if s.Target == config.TargetLog {
-		return deliver.NewLog(os.Stdout, source).Handle, nil, nil
+		return deliver.NewLog(os.Stdout, source, leftOut).Handle, nil, nil
 	}
 	target, err := deliver.NewHTTP(deliver.HTTPConfig{
-		URL: s.Target, Source: source, Headers: s.Headers, Timeout: s.Timeout, Concurrency: s.Concurrency,
+		URL: s.Target, Source: source, Headers: s.Headers, LeftOut: leftOut, Timeout: s.Timeout, Concurrency: s.Concurrency,
 	})
 	if err != nil {
 		return nil, nil, err

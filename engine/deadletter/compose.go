@@ -12,8 +12,10 @@ import (
 // Compose makes the entry that replaces d, so that nothing of d is lost:
 //
 //   - Data is the entry's own text with md spliced in where the field `data` is
-//     a JSON object in UTF-8, and an object of md alone where it is anything
-//     else or absent.
+//     a JSON object in UTF-8. Where it is anything else or absent, Data is an
+//     object of md and of what Raw holds, as `_dlq_raw`: a tool that knows only
+//     the field `data`, as Protean's own, then replays the content and not an
+//     empty object.
 //   - Raw is empty where Data says everything. Where the entry's only field is
 //     a `data` that could not be spliced, Raw is its bytes as they are.
 //     Otherwise it is a JSON object of all fields in their order: a value is a
@@ -30,17 +32,20 @@ func Compose(d message.Delivery, md Metadata) Entry {
 	}
 	text, present := d.Data()
 	entry := Entry{ID: d.ID}
-	whole := present && isObject(text)
-	if whole {
-		entry.Data = Splice(text, md)
-	} else {
-		entry.Data = Splice([]byte("{}"), md)
-	}
-	switch alone := present && len(d.Fields) == 1; {
+	whole, alone := present && isObject(text), present && len(d.Fields) == 1
+	switch {
 	case !alone:
 		entry.Raw = fieldsObject(d.Fields)
 	case !whole:
 		entry.Raw = text
+	}
+	switch {
+	case whole:
+		entry.Data = Splice(text, md)
+	case alone:
+		entry.Data = Splice(append(appendValue([]byte(`{"`+rawKey+`": `), text), '}'), md)
+	default:
+		entry.Data = Splice(append(append([]byte(`{"`+rawKey+`": `), entry.Raw...), '}'), md)
 	}
 	return entry
 }

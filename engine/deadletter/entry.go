@@ -19,8 +19,8 @@ type Entry struct {
 	// Data is the value of the field `data`: the original text with
 	// `_dlq_metadata` spliced in.
 	Data []byte
-	// Raw is the value of the field `raw`; nil writes no such field. It holds
-	// what could not be kept in Data.
+	// Raw is the value of the field `raw`; nil writes no such field. It holds,
+	// as it was, what could not be kept so in Data.
 	Raw []byte
 	// TriedAt is when this entry was first written without an answer, so that it
 	// may be in the queue; zero where that was never so.

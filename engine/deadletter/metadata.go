@@ -15,9 +15,9 @@ type Metadata struct {
 	ConsumerGroup  string
 	Consumer       string
 	FailedAt       time.Time
-	// RetryCount is the number of attempts made.
+	// RetryCount is the number of attempts made; 0 where no handler was called.
 	RetryCount int
-	// FailureReason is the error's type and text.
+	// FailureReason is the error's text.
 	FailureReason string
 }
 

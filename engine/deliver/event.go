@@ -6,69 +6,76 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// cloudEvent is a message as a CloudEvent 1.0. Its JSON is the standard's JSON
-// format.
+// cloudEvent is a message as a CloudEvent 1.0: the attributes of the standard,
+// in the JSON of its JSON format, and beside them the extensions and the data.
 type cloudEvent struct {
-	SpecVersion     string          `json:"specversion"`
-	ID              string          `json:"id"`
-	Source          string          `json:"source"`
-	Type            string          `json:"type"`
-	Subject         string          `json:"subject,omitempty"`
-	Time            time.Time       `json:"time,omitzero"`
-	DataContentType string          `json:"datacontenttype"`
-	Kind            string          `json:"proteankind,omitempty"`
-	Checksum        string          `json:"proteanchecksum,omitempty"`
-	CorrelationID   string          `json:"proteancorrelationid,omitempty"`
-	CausationID     string          `json:"proteancausationid,omitempty"`
-	Sequence        string          `json:"sequence,omitempty"`
-	SequenceType    string          `json:"proteansequencetype,omitempty"`
-	TraceParent     string          `json:"traceparent,omitempty"`
-	Data            json.RawMessage `json:"data,omitempty"`
+	SpecVersion     string    `json:"specversion"`
+	ID              string    `json:"id"`
+	Source          string    `json:"source"`
+	Type            string    `json:"type"`
+	Subject         string    `json:"subject,omitempty"`
+	Time            time.Time `json:"time,omitzero"`
+	DataContentType string    `json:"datacontenttype"`
+
+	Extensions []extension     `json:"-"`
+	Data       json.RawMessage `json:"-"`
 }
 
-func newEvent(source string, m *message.Envelope) cloudEvent {
-	h, d := m.Metadata.Headers, m.Metadata.Domain
+// newEvent returns the event of a message, and which extensions it could not
+// have.
+func newEvent(source string, m *message.Envelope) (cloudEvent, []LeftOut) {
+	h := m.Metadata.Headers
+	extensions, leftOut := extensionsOf(m)
 	return cloudEvent{
 		SpecVersion:     "1.0",
 		ID:              eventID(m),
 		Source:          source,
 		Type:            orElse(h.Type, m.Source.Stream),
-		Subject:         h.Stream,
+		Subject:         subject(m),
 		Time:            h.Time.UTC(),
 		DataContentType: contentType,
-		Kind:            kind(d.Kind),
-		Checksum:        m.Metadata.Integrity.Checksum,
-		CorrelationID:   d.CorrelationID,
-		CausationID:     d.CausationID,
-		Sequence:        d.SequenceID,
-		SequenceType:    sequenceType(d.SequenceID),
-		TraceParent:     traceParent(h.TraceParent),
+		Extensions:      extensions,
 		Data:            m.Data,
-	}
+	}, leftOut
 }
 
-// extensions are the attributes beyond the standard's own; empty ones are left
-// out.
-func (e cloudEvent) extensions() map[string]any {
-	all := map[string]any{}
-	for name, value := range map[string]string{
-		"proteankind":          e.Kind,
-		"proteanchecksum":      e.Checksum,
-		"proteancorrelationid": e.CorrelationID,
-		"proteancausationid":   e.CausationID,
-		"sequence":             e.Sequence,
-		"proteansequencetype":  e.SequenceType,
-		"traceparent":          e.TraceParent,
-	} {
-		if value != "" {
-			all[name] = value
+// check fails where an attribute that tells events apart is a text that is not
+// allowed: without it the event would be another.
+func (e cloudEvent) check(allowed func(string) bool) error {
+	for _, core := range [...]struct{ name, value string }{{"id", e.ID}, {"type", e.Type}, {"subject", e.Subject}} {
+		if !allowed(core.value) {
+			return fmt.Errorf("ce-%s holds control characters or invalid UTF-8: %q", core.name, clip(core.value, 100))
 		}
 	}
-	return all
+	return nil
+}
+
+// subject is the id of the message's aggregate, found in its stream's name as
+// Protean's own to_cloudevent does: after the category, or where that does not
+// lead the name, after the first mark of a command, a fact event or an event.
+func subject(m *message.Envelope) string {
+	stream, category := m.Metadata.Headers.Stream, m.Metadata.Domain.StreamCategory
+	if m.Metadata.Domain.Kind == message.KindBroker {
+		return ""
+	}
+	if category != "" {
+		for _, mark := range []string{"-fact-", ":command-", "-"} {
+			if id, ok := strings.CutPrefix(stream, category+mark); ok {
+				return id
+			}
+		}
+	}
+	for _, mark := range []string{":command-", "-fact-", "-"} {
+		if _, id, ok := strings.Cut(stream, mark); ok {
+			return id
+		}
+	}
+	return ""
 }
 
 // eventID is the message's own id where that names one message: the ids of
@@ -101,15 +108,34 @@ func sequenceType(sequence string) string {
 	}
 }
 
+// traceParent is a trace context in the W3C's text form, or "" where it is not a
+// valid one: ids of lower-case hex digits, of the right length, not all zero.
 func traceParent(t message.TraceParent) string {
-	if t.TraceID == "" {
+	if !isTraceID(t.TraceID, 32) || !isTraceID(t.ParentID, 16) {
 		return ""
 	}
 	flags := "00"
 	if t.Sampled {
 		flags = "01"
 	}
-	return fmt.Sprintf("00-%s-%s-%s", t.TraceID, t.ParentID, flags)
+	return "00-" + t.TraceID + "-" + t.ParentID + "-" + flags
+}
+
+func isTraceID(id string, length int) bool {
+	return len(id) == length && strings.Trim(id, "0123456789abcdef") == "" && strings.Trim(id, "0") != ""
+}
+
+// isAttributeText reports whether CloudEvents allows the text as an attribute.
+func isAttributeText(s string) bool {
+	for i, r := range s {
+		control := r < ' ' || 0x7f <= r && r <= 0x9f
+		nonCharacter := r&0xfffe == 0xfffe || 0xfdd0 <= r && r <= 0xfdef
+		invalid := r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD")
+		if control || nonCharacter || invalid {
+			return false
+		}
+	}
+	return true
 }
 
 func orElse(s, otherwise string) string {

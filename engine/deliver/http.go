@@ -24,6 +24,9 @@ type HTTPConfig struct {
 	// cheap and safe for concurrent use. Values appear in no error. Nil adds
 	// none.
 	Headers func() (map[string]string, error)
+	// LeftOut is called for each extension attribute that an event could not
+	// have; the event is sent without it. Nil ignores them.
+	LeftOut func(LeftOut)
 	// Timeout is how long a target may take to answer; default 30 s. The
 	// context given to Handle may end earlier.
 	Timeout time.Duration
@@ -41,6 +44,9 @@ func (c HTTPConfig) withDefaults() HTTPConfig {
 	}
 	if c.Headers == nil {
 		c.Headers = func() (map[string]string, error) { return nil, nil }
+	}
+	if c.LeftOut == nil {
+		c.LeftOut = func(LeftOut) {}
 	}
 	return c
 }
@@ -104,14 +110,18 @@ func (t *HTTP) Close() error {
 //   - 2xx: nil.
 //   - 408, 425, 429: handler.RetryAfter, by the answer's Retry-After (seconds or
 //     date; at least a second, which is also the default; at most an hour).
-//   - 400, 410, 413, 415, 422, and a message that cannot be put into headers:
-//     handler.Reject; the first kilobyte of the answer is the reason.
+//   - 400, 410, 413, 415, 422: handler.Reject; the first kilobyte of the answer is
+//     the reason.
+//   - a message that cannot be put into headers: handler.RejectUncalled.
 //   - 401, 403, 404, 405, 502, 503, 504, and whatever prevented the request from
 //     reaching the target (refused, unresolved, TLS, a header's value that
 //     cannot be read): handler.Unavailable.
-//   - no answer in time, or a connection cut before one: handler.Unavailable if
-//     the target has answered nothing else since this request began, else a
-//     failure. A handler.Unavailable does not count as an answer: a 502 is a proxy's.
+//   - a connection cut before an answer: handler.Unavailable. The target may have
+//     handled the message. Only a request of which nothing was written, because
+//     a kept connection turned out to be closed, is sent again by itself.
+//   - no answer in time: handler.Unavailable if the target has answered nothing
+//     else since this request began, else a failure. A handler.Unavailable does
+//     not count as an answer: a 502 is a proxy's.
 //   - all else, redirects included: a failure.
 //
 // When ctx is cancelled its error is returned.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -185,6 +186,40 @@ func TestAConnectionIsReusedAndReplacedWhenTheServerClosedIt(t *testing.T) {
 	srv.CloseClientConnections()
 	require.NoError(t, h.Handle(t.Context(), order()))
 	require.EqualValues(t, 2, opened.Load())
+}
+
+func TestARequestThatArrivedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	app := resetting(t, 1)
+	h := to(t, app.url)
+	require.NoError(t, h.Handle(t.Context(), order()))
+	h.answers.Add(1) // another message is answered meanwhile
+	err := h.Handle(t.Context(), order())
+	require.Equal(t, handler.Down, outcome(err), "%v", err)
+	require.EqualValues(t, 2, app.requests.Load(), "one request a call")
+}
+
+func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	h := to(t, srv.URL)
+	require.NoError(t, h.Handle(t.Context(), order()))
+	<-got
+	// The server closes the kept connection once the request has been given it.
+	closing := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if !info.Reused {
+				return
+			}
+			srv.CloseClientConnections()
+			for !errors.Is(info.Conn.SetReadDeadline(time.Time{}), net.ErrClosed) {
+				runtime.Gosched() // until the client has noticed
+			}
+		},
+	})
+	require.NoError(t, h.Handle(closing, order()))
+	require.JSONEq(t, string(order().Data), (<-got).Body)
+	require.Empty(t, got)
 }
 
 func TestNoSecretReachesAnError(t *testing.T) {

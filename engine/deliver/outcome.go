@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,19 +13,19 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// outcomeOfError is the outcome of a request that got no answer. The target is up
-// where the request reached it and others were answered in the meantime: then the
-// failure is this message's own.
-func (t *HTTP) outcomeOfError(ctx context.Context, err error, up bool) error {
+// outcomeOfError is the outcome of a request that got no answer. failed says that
+// this is the message's own: its time ran out while the target answered others. A
+// connection that was cut never is: the target is taken as down, which costs the
+// message nothing until others are answered in its place.
+func (t *HTTP) outcomeOfError(ctx context.Context, err error, failed bool) error {
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
 		return fmt.Errorf("deliver to %s: %w", t.name, cause)
 	}
 	err = fmt.Errorf("deliver to %s: %w", t.name, t.explain(err))
-	var alert tls.AlertError // TLS 1.3 may refuse a certificate after the handshake
-	if !up || errors.As(err, &alert) {
-		return handler.Unavailable(err)
+	if failed {
+		return err
 	}
-	return err
+	return handler.Unavailable(err)
 }
 
 // explain strips what net/http puts around an error, the URL above all.

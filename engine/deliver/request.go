@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -25,22 +24,30 @@ const contentType = "application/json"
 // request builds the request for a message, and lists what must not appear in
 // an error.
 func (t *HTTP) request(m *message.Envelope) (*http.Request, []string, error) {
-	ev := newEvent(t.config.Source, m)
+	ev, leftOut := newEvent(t.config.Source, m)
 	req, err := t.encode(ev)
 	if err != nil {
-		return nil, nil, handler.Reject(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
+		return nil, nil, handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
+	}
+	for _, extension := range leftOut {
+		t.config.LeftOut(extension)
 	}
 	secrets, err := t.configure(req)
 	if err != nil {
 		return nil, nil, handler.Unavailable(fmt.Errorf("deliver to %s: %w", t.name, err))
 	}
-	if tp := req.Header.Get("Ce-Traceparent"); tp != "" {
-		req.Header.Set("Traceparent", tp) // where tracing middleware reads it
+	for _, e := range ev.Extensions { // where tracing middleware reads it
+		if (e.name == "traceparent" || e.name == "tracestate") && percentEncode(e.text) == e.text {
+			req.Header.Set(e.name, e.text)
+		}
 	}
 	return req, secrets, nil
 }
 
 func (t *HTTP) encode(ev cloudEvent) (*http.Request, error) {
+	if err := ev.check(isAttributeText); err != nil {
+		return nil, err
+	}
 	sdk := ev.sdk()
 	if err := sdk.Validate(); err != nil {
 		return nil, errors.New(strings.TrimSpace(err.Error()))
@@ -49,7 +56,8 @@ func (t *HTTP) encode(ev cloudEvent) (*http.Request, error) {
 	if err := cehttp.WriteRequest(context.Background(), binding.ToMessage(sdk), req); err != nil {
 		return nil, err
 	}
-	return req, escapeAttributes(req.Header)
+	escapeAttributes(req.Header)
+	return req, nil
 }
 
 // sdk is the event in the terms of the CloudEvents SDK.
@@ -58,7 +66,10 @@ func (e cloudEvent) sdk() *event.Event {
 		ID:              e.ID,
 		Type:            e.Type,
 		DataContentType: &e.DataContentType,
-		Extensions:      e.extensions(),
+		Extensions:      make(map[string]any, len(e.Extensions)),
+	}
+	for _, extension := range e.Extensions {
+		attrs.Extensions[extension.name] = extension.text
 	}
 	if source := types.ParseURIRef(e.Source); source != nil {
 		attrs.Source = *source
@@ -75,38 +86,26 @@ func (e cloudEvent) sdk() *event.Event {
 // escapeAttributes percent-encodes the attributes as the HTTP binding, section
 // 3.1.3.2, demands: the SDK does not (cloudevents/sdk-go#1331), and text beyond
 // ASCII would be read as Latin-1.
-func escapeAttributes(h http.Header) error {
+func escapeAttributes(h http.Header) {
 	for name, values := range h {
 		if !strings.HasPrefix(name, "Ce-") {
 			continue
 		}
 		for i, v := range values {
-			if !isAttributeText(v) {
-				return fmt.Errorf("%s holds control characters or invalid UTF-8: %q", strings.ToLower(name), clip(v, 100))
-			}
 			values[i] = percentEncode(v)
 		}
 	}
-	return nil
-}
-
-// isAttributeText reports whether CloudEvents allows the text as an attribute.
-func isAttributeText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		control := r < ' ' || 0x7f <= r && r <= 0x9f
-		nonCharacter := r&0xfffe == 0xfffe || 0xfdd0 <= r && r <= 0xfdef
-		return control || nonCharacter
-	})
 }
 
 func percentEncode(s string) string {
 	const hex = "0123456789ABCDEF"
+	special := func(c byte) bool { return c <= ' ' || c > '~' || c == '"' || c == '%' }
+	if !slices.ContainsFunc([]byte(s), special) {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '%' {
+		if c := s[i]; special(c) {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		} else {
 			b.WriteByte(c)
@@ -131,11 +130,6 @@ func (t *HTTP) configure(req *http.Request) (secrets []string, err error) {
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", "observatory")
 	}
-	// Present but empty is not sent; with it net/http may repeat the request
-	// on a fresh connection where a kept one turns out to be closed.
-	if _, ok := req.Header["Idempotency-Key"]; !ok {
-		req.Header["Idempotency-Key"] = nil
-	}
 	return slices.Concat(secrets, userSecrets(t.target.User), querySecrets(t.target)), nil
 }
 
@@ -150,6 +144,10 @@ func setHeader(req *http.Request, name, value string) error {
 		return fmt.Errorf("the value configured for header %q holds control characters, such as a line break at its end", name)
 	case canonical == "Host":
 		req.Host = value
+	case canonical == "Idempotency-Key", canonical == "X-Idempotency-Key":
+		// By its canonical name net/http would take it as leave to repeat the
+		// request by itself, behind the count of attempts.
+		req.Header[strings.ToLower(canonical)] = []string{value}
 	default:
 		req.Header.Set(canonical, value)
 	}

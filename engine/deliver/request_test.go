@@ -72,7 +72,7 @@ func TestApplicationGetsACloudEventInBinaryMode(t *testing.T) {
 		"Ce-Id":                   "shop::order-o1-0.1",
 		"Ce-Source":               "urn:protean:golden_shop",
 		"Ce-Type":                 "Shop.OrderPlaced.v1",
-		"Ce-Subject":              "shop::order-o1",
+		"Ce-Subject":              "o1",
 		"Ce-Time":                 "2026-03-02T10:30:00.125Z",
 		"Ce-Proteankind":          "EVENT",
 		"Ce-Proteanchecksum":      "4f335799045c5b0a002a7c0a4b56f6b3bd95117088bce877fb8f9b20a2575efc",
@@ -80,6 +80,8 @@ func TestApplicationGetsACloudEventInBinaryMode(t *testing.T) {
 		"Ce-Proteancausationid":   "cause",
 		"Ce-Sequence":             "0.1",
 		"Ce-Proteansequencetype":  "DotNotation",
+		"Ce-Proteanstream":        "shop::order",
+		"Ce-Proteanentry":         "1700000000000-3",
 		"Ce-Traceparent":          "00-3b8a43066bea786df9bc8d42c7ffedb0-391354031d98a357-01",
 		"Traceparent":             "00-3b8a43066bea786df9bc8d42c7ffedb0-391354031d98a357-01",
 	} {
@@ -96,7 +98,7 @@ func TestMessagesOfARealProteanArriveVerbatim(t *testing.T) {
 		require.NoError(t, h.Handle(t.Context(), m))
 		r := <-got
 		require.Equal(t, string(m.Data), r.Body, typ)
-		require.Equal(t, m.Metadata.Headers.Stream, r.Get("Ce-Subject"))
+		require.Equal(t, subjects[typ], r.Get("Ce-Subject"), typ)
 		require.Equal(t, m.Metadata.Domain.SequenceID, r.Get("Ce-Sequence"))
 
 		read, err := binding.ToEvent(t.Context(), cloudevents.NewMessage(r.Header, io.NopCloser(strings.NewReader(r.Body))))
@@ -104,6 +106,118 @@ func TestMessagesOfARealProteanArriveVerbatim(t *testing.T) {
 		require.NoError(t, read.Validate())
 		require.True(t, m.Metadata.Headers.Time.Equal(read.Time()))
 	}
+}
+
+// subjects are what Protean 0.18's to_cloudevent gives for the fixtures.
+var subjects = map[string]string{
+	"GoldenShop.Deposited.v1": "a1", "GoldenShop.OrderPlaced.v1": "traced-2", "GoldenShop.TextSampled.v1": "s36",
+	"GoldenShop.NumberSampled.v1": "s10", "GoldenShop.PlaceOrder.v1": "sync-1",
+}
+
+func TestTheSubjectIsTheAggregatesIDAsProteanFindsIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ category, stream, want string }{
+		{"shop::order", "shop::order-o1", "o1"},
+		{"shop::order", "shop::order-fact-o1", "o1"},
+		{"shop::order", "shop::order:command-o1", "o1"},
+		{"my-shop::order", "my-shop::order-o-1", "o-1"}, // a domain's name may hold a dash
+		{"shop::order-fact", "shop::order-fact-o1", "o1"},
+		{"", "shop::order-o-1", "o-1"},
+		{"", "shop::order:command-o-1", "o-1"},
+		{"", "shop::order-fact-o-1", "o-1"},
+		{"shop::invoice", "shop::order-o1", "o1"}, // of another category: as without one
+		{"shop::order", "shop::order", ""},
+		{"shop::order", "shop::order-", ""},
+		{"shop::order", "", ""},
+	} {
+		m := order()
+		m.Metadata.Domain.StreamCategory, m.Metadata.Headers.Stream = c.category, c.stream
+		require.Equal(t, c.want, subject(m), "%+v", c)
+	}
+	m := order()
+	m.Metadata.Domain.Kind, m.Metadata.Headers.Stream = message.KindBroker, "my-payments"
+	require.Empty(t, subject(m), "an entry of another system is of no aggregate")
+}
+
+func TestOnlyAValidTraceContextIsForwarded(t *testing.T) {
+	t.Parallel()
+	const id, parent = "3b8a43066bea786df9bc8d42c7ffedb0", "391354031d98a357"
+	srv, got := application(t)
+	h := to(t, srv.URL)
+	for name, trace := range map[string]message.TraceParent{
+		"garbage":        {TraceID: "garbage", ParentID: "x", Sampled: true},
+		"no trace id":    {ParentID: parent},
+		"no parent id":   {TraceID: id},
+		"zero trace id":  {TraceID: strings.Repeat("0", 32), ParentID: parent},
+		"zero parent id": {TraceID: id, ParentID: strings.Repeat("0", 16)},
+		"upper case":     {TraceID: strings.ToUpper(id), ParentID: parent},
+		"upper parent":   {TraceID: id, ParentID: "391354031D98A357"},
+		"short":          {TraceID: id[:30], ParentID: parent},
+		"long":           {TraceID: id + "00", ParentID: parent},
+		"long parent":    {TraceID: id, ParentID: parent + "-01"},
+		"not hex":        {TraceID: "g" + id[1:], ParentID: parent},
+	} {
+		m := order()
+		m.Metadata.Headers.TraceParent = trace
+		m.Metadata.Extensions = []byte(`{"tracestate": "vendor=1", "traceparent": "ff-` + id + `-` + parent + `-01"}`)
+		require.NoError(t, h.Handle(t.Context(), m))
+		r := <-got
+		for _, absent := range []string{"Ce-Traceparent", "Traceparent", "Ce-Tracestate", "Tracestate"} {
+			require.NotContains(t, r.Header, absent, name)
+		}
+	}
+	m := order()
+	m.Metadata.Extensions = []byte(`{"tracestate": "vendor=1"}`)
+	require.NoError(t, h.Handle(t.Context(), m))
+	r := <-got
+	require.Equal(t, "vendor=1", r.Get("Tracestate"))
+	require.Equal(t, "vendor=1", r.Get("Ce-Tracestate"))
+}
+
+func TestAnEnrichersExtensionsBecomeTheEvents(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	var left []LeftOut
+	h := to(t, srv.URL, func(c *HTTPConfig) { c.LeftOut = func(e LeftOut) { left = append(left, e) } })
+	m := order()
+	m.Metadata.Extensions = []byte(`{
+		"Tenant_ID": "acme", "tenantid": "other", "n": 7, "ratio": 0.50, "live": false, "note": "Zoë\t",
+		"city": "Zürich", "id": "x", "ProteanKind": "FORGED", "sequence": 9, "data": "x", "_dropped_fields": ["a"], "none": null,
+		"deep": {"a": 1}, "list": [1], "___": "hidden", "日本": "x"}`)
+	require.NoError(t, h.Handle(t.Context(), m))
+	r := <-got
+	for name, want := range map[string]string{
+		"Ce-Tenantid": "acme", "Ce-N": "7", "Ce-Ratio": "0.50", "Ce-Live": "false", "Ce-City": "Z%C3%BCrich",
+		"Ce-Id": "shop::order-o1-0.1", "Ce-Proteankind": "EVENT", "Ce-Sequence": "0.1",
+	} {
+		require.Equal(t, []string{want}, r.Values(name), name)
+	}
+	for _, absent := range []string{"Ce-Deep", "Ce-List", "Ce-None", "Ce-Data", "Ce-Note", "Ce-Droppedfields"} {
+		require.NotContains(t, r.Header, absent)
+	}
+	require.Equal(t, []LeftOut{
+		{"tenantid", ReasonTaken},
+		{"note", ReasonText},
+		{"id", ReasonTaken},
+		{"ProteanKind", ReasonTaken},
+		{"sequence", ReasonTaken},
+		{"data", ReasonTaken},
+		{"deep", ReasonNested},
+		{"list", ReasonNested},
+		{"日本", ReasonName},
+	}, left)
+}
+
+func TestAnExtensionThatCannotBeAHeaderIsLeftOutOfTheEvent(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	var left []LeftOut
+	h := to(t, srv.URL, func(c *HTTPConfig) { c.LeftOut = func(e LeftOut) { left = append(left, e) } })
+	m := order()
+	m.Metadata.Domain.CorrelationID = "a\r\nX-Evil: 1"
+	require.NoError(t, h.Handle(t.Context(), m))
+	require.NotContains(t, (<-got).Header, "Ce-Proteancorrelationid")
+	require.Equal(t, []LeftOut{{"proteancorrelationid", ReasonText}}, left)
 }
 
 func TestEventSourcedAggregatesCountInIntegers(t *testing.T) {
@@ -143,7 +257,7 @@ func TestAttributesBeyondPrintableASCIIArePercentEncoded(t *testing.T) {
 	m := order()
 	m.Metadata.Headers.Stream = `shop::order-Zoë "100%" 日本`
 	require.NoError(t, to(t, srv.URL).Handle(t.Context(), m))
-	require.Equal(t, "shop::order-Zo%C3%AB%20%22100%25%22%20%E6%97%A5%E6%9C%AC", (<-got).Get("Ce-Subject"))
+	require.Equal(t, "Zo%C3%AB%20%22100%25%22%20%E6%97%A5%E6%9C%AC", (<-got).Get("Ce-Subject"))
 }
 
 func TestWhatCannotBeAHeaderIsRejected(t *testing.T) {
@@ -151,12 +265,13 @@ func TestWhatCannotBeAHeaderIsRejected(t *testing.T) {
 	srv, got := application(t)
 	h := to(t, srv.URL)
 	for name, bad := range map[string]string{
-		"line break": "a\r\nX-Evil: 1", "NUL": "a\x00", "C1": "a\u0085", "not UTF-8": "a\xff", "non-character": "a\uffff",
+		"line break": "a\r\nX-Evil: 1", "NUL": "a\x00", "C1": "a\u0085", "not UTF-8": "a\xff", "lone surrogate": "a\xed\xa0\x80", "non-character": "a\uffff",
 	} {
 		m := order()
-		m.Metadata.Headers.Stream = bad
+		m.Metadata.Headers.Stream = "shop::order-" + bad
 		err := h.Handle(t.Context(), m)
 		require.Equal(t, handler.Rejected, outcome(err), name)
+		require.True(t, handler.IsUncalled(err), "the application was not called")
 		require.ErrorContains(t, err, "ce-subject")
 	}
 	blank := order()
@@ -185,6 +300,16 @@ func TestConfiguredHeadersAreReadForEveryRequest(t *testing.T) {
 	require.Equal(t, "Bearer second", second.Get("Authorization"))
 	require.Equal(t, "orders.example", second.Host)
 	require.Equal(t, "mine", second.Get("User-Agent"))
+}
+
+func TestAConfiguredIdempotencyKeyIsNoLeaveToRepeat(t *testing.T) {
+	t.Parallel()
+	app := resetting(t, 1)
+	h := to(t, app.url, withHeaders(map[string]string{"Idempotency-Key": "k", "X-Idempotency-Key": "k"}))
+	require.NoError(t, h.Handle(t.Context(), order()))
+	require.Equal(t, handler.Down, outcome(h.Handle(t.Context(), order())))
+	require.EqualValues(t, 2, app.requests.Load())
+	require.Equal(t, "k", app.last.Load().Header.Get("Idempotency-Key"))
 }
 
 func TestHeadersThatCannotBeSetHoldTheSubscriptionUp(t *testing.T) {

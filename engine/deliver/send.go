@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -23,13 +21,16 @@ const (
 	// connection can be kept.
 	maxDrain     = 64 << 10
 	drainTimeout = time.Second
+	// maxResends is how often a request that never arrived is sent again: kept
+	// connections may all have been closed at once.
+	maxResends = 3
 )
 
 func newClient(concurrency int) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                 proxy,
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			DialContext:           dial,
 			TLSHandshakeTimeout:   10 * time.Second,
 			MaxIdleConnsPerHost:   concurrency,
 			IdleConnTimeout:       90 * time.Second,
@@ -53,17 +54,22 @@ func proxy(req *http.Request) (*url.URL, error) {
 // send makes the request and turns the answer, or its absence, into an outcome.
 func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) error {
 	before := t.answers.Load()
-	var connected atomic.Bool
 	bounded, cancel := context.WithTimeout(ctx, t.config.Timeout)
 	defer cancel()
-	traced := httptrace.WithClientTrace(bounded, &httptrace.ClientTrace{
-		GetConn: func(string) { connected.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
-
-	resp, err := t.client.Do(req.WithContext(traced))
+	var sent attempt
+	resp, err := t.client.Do(req.WithContext(sent.trace(bounded)))
+	for range maxResends {
+		if err == nil || bounded.Err() != nil || req.GetBody == nil || !sent.neverArrived() {
+			break
+		}
+		again := req.Clone(sent.trace(bounded))
+		if again.Body, err = req.GetBody(); err == nil {
+			resp, err = t.client.Do(again)
+		}
+	}
 	if err != nil {
-		return t.outcomeOfError(ctx, err, connected.Load() && t.answers.Load() != before)
+		timedOut := bounded.Err() != nil || os.IsTimeout(err)
+		return t.outcomeOfError(ctx, err, timedOut && sent.connected() && t.answers.Load() != before)
 	}
 	defer time.AfterFunc(drainTimeout, cancel).Stop()
 	err = t.outcomeOfStatus(resp, clip(hide(drain(resp.Body), secrets), maxReason))

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,6 +57,52 @@ func cutting(t *testing.T) *httptest.Server {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	t.Cleanup(srv.Close)
 	return srv
+}
+
+// resetter is an application that reads whole requests from raw connections. It
+// answers 204 to the first ones of each connection, and resets it at the next.
+type resetter struct {
+	url      string
+	requests atomic.Int32
+	last     atomic.Pointer[http.Request]
+}
+
+func resetting(t *testing.T, answers int) *resetter {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	app := &resetter{url: "http://" + listener.Addr().String()}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { app.serve(conn.(*net.TCPConn), answers) })
+		}
+	})
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { _ = listener.Close() })
+	return app
+}
+
+func (a *resetter) serve(conn *net.TCPConn, answers int) {
+	defer conn.Close()
+	for in := bufio.NewReader(conn); ; answers-- {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		a.requests.Add(1)
+		a.last.Store(req)
+		if answers == 0 {
+			_ = conn.SetLinger(0) // closing resets
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+	}
 }
 
 // expiring returns a context whose deadline passes when expire is called.

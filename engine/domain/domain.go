@@ -26,6 +26,7 @@ type Domain struct {
 	databases map[string]engine.Database
 	store     engine.EventStore // nil without an adapter
 	handlers  []handler.Registration
+	leftOut   []*extensionsLeftOut // of each handler of the file
 	warnings  []config.Warning
 	closers   lifecycle.Closers
 }

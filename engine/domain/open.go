@@ -39,6 +39,9 @@ type HandlerSpec struct {
 	Timeout time.Duration
 	// Concurrency is how many deliveries there are side by side.
 	Concurrency int
+	// LeftOut counts an extension attribute that an event could not have, and
+	// logs the first one for each reason: never nil.
+	LeftOut func(extension, reason string)
 	// Logger is where deliveries are logged: never nil.
 	Logger *slog.Logger
 }
@@ -155,7 +158,8 @@ func (d *Domain) registerFile(a Adapters) error {
 	var registrations []handler.Registration
 	var errs []error
 	for _, h := range d.config.Handlers {
-		resolved, err := d.config.Resolve(registration(h, nil))
+		plain := registration(h, nil)
+		resolved, err := d.config.Resolve(plain)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -163,7 +167,8 @@ func (d *Domain) registerFile(a Adapters) error {
 		settings := resolved.Config()
 		fn, release, err := a.Deliver(HandlerSpec{
 			Handler: h, Domain: name, SourceURI: d.config.SourceURI,
-			Timeout: settings.HandlerTimeout, Concurrency: settings.Concurrency, Logger: d.log,
+			Timeout: settings.HandlerTimeout, Concurrency: settings.Concurrency,
+			LeftOut: d.countLeftOut(plain).add, Logger: d.log,
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: [observatory.handlers.%s] deliver: %w", d.config.Path, h.Name, err))

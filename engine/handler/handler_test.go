@@ -39,9 +39,12 @@ func TestTheErrorSaysTheOutcome(t *testing.T) {
 		{handler.Skip(errBroken), handler.Skipped},
 		{fmt.Errorf("order 7: %w", handler.Reject(errBroken)), handler.Rejected},
 		{handler.Reject(nil), handler.Rejected},
+		{handler.RejectUncalled(nil), handler.Rejected},
 	} {
 		require.Equal(t, row.want, outcomeOf(row.err), "%v", row.err)
 	}
+	require.True(t, handler.IsUncalled(handler.RejectUncalled(errBroken)))
+	require.False(t, handler.IsUncalled(handler.Reject(errBroken)))
 	require.ErrorIs(t, handler.Reject(errBroken), errBroken)
 	require.Equal(t, errBroken, handler.Cause(handler.Reject(errBroken)))
 	require.Equal(t, errBroken, handler.Cause(errBroken))

@@ -36,9 +36,10 @@ const (
 )
 
 type outcomeError struct {
-	outcome Outcome
-	after   time.Duration
-	err     error
+	outcome  Outcome
+	uncalled bool // the error is not a call's
+	after    time.Duration
+	err      error
 }
 
 func (e *outcomeError) Error() string { return e.err.Error() }
@@ -48,6 +49,19 @@ func (e *outcomeError) Unwrap() error { return e.err }
 // dead-letter queue at once, with err as its reason.
 func Reject(err error) error {
 	return &outcomeError{outcome: Rejected, err: orElse(err, "rejected")}
+}
+
+// RejectUncalled is Reject for a message that cannot even be given to the
+// handler, as one whose payload does not decode: no attempt is counted.
+func RejectUncalled(err error) error {
+	return &outcomeError{outcome: Rejected, uncalled: true, err: orElse(err, "rejected")}
+}
+
+// IsUncalled reports whether an error says, by [RejectUncalled], that there was no
+// call of the handler.
+func IsUncalled(err error) bool {
+	v, ok := errors.AsType[*outcomeError](err)
+	return ok && v.uncalled
 }
 
 // RetryAfter postpones the message by d (MinRetryAfter to MaxRetryAfter). It

@@ -121,7 +121,7 @@ func On[T any](typ string, fn func(ctx context.Context, payload T, m *message.En
 	return Route{Type: typ, Func: func(ctx context.Context, m *message.Envelope) error {
 		var payload T
 		if err := json.Unmarshal(m.Data, &payload); err != nil {
-			return Reject(fmt.Errorf("payload of %s is not a %T: %w", typ, payload, err))
+			return RejectUncalled(fmt.Errorf("payload of %s is not a %T: %w", typ, payload, err))
 		}
 		return fn(ctx, payload, m)
 	}}

@@ -40,7 +40,7 @@ func familyObject(found []finding, family string) string {
 }
 
 func (f finding) word() string {
-	if f.ok {
+	if f.err == nil {
 		return `"ok"`
 	}
 	return `"unavailable"`

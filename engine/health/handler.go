@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -28,6 +29,9 @@ type Config struct {
 	// ShuttingDown reports whether the program is about to end; then it is
 	// not ready, whatever its checks say. Default: it never is.
 	ShuttingDown func() bool
+	// Logger gets a line when a check that readiness depends on begins to fail, and
+	// when it succeeds again; default slog.Default().
+	Logger *slog.Logger
 }
 
 // Handler answers GET /livez, /healthz and /readyz as Protean does, byte for
@@ -44,7 +48,13 @@ type Handler struct {
 }
 
 // New returns a Handler. Close it, or give it to [Start].
-func New(c Config) *Handler { return &Handler{config: c, checks: roundOf(c.Checks)} }
+func New(c Config) *Handler {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Logger = c.Logger.With("component", "health")
+	return &Handler{config: c, checks: roundOf(c.Checks)}
+}
 
 // Close ends the checks under way and waits for them, for a second at most;
 // then it returns an error that names those that do not end. Probes are still
@@ -97,8 +107,11 @@ func (h *Handler) ready(ctx context.Context) (status int, body string) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	found := h.checks.run(ctx)
+	for _, f := range found {
+		f.logChange(h.config.Logger)
+	}
 	body = details(found, h.config.Subscriptions)
-	if slices.ContainsFunc(found, func(f finding) bool { return !f.ok }) {
+	if slices.ContainsFunc(found, func(f finding) bool { return f.err != nil }) {
 		return http.StatusServiceUnavailable, `{"status": "degraded", "checks": ` + body + `}`
 	}
 	return http.StatusOK, `{"status": "ok", "checks": ` + body + `}`

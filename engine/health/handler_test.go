@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/observatory-go/observatory/engine/health"
+	"github.com/observatory-go/observatory/engine/testlog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,6 +76,31 @@ func TestReadySaysWhatIsDown(t *testing.T) {
 	require.Equal(t, 503, status)
 	require.Equal(t, `{"status": "degraded", "checks": {"shutting_down": false, "providers": {"default": "ok"}, `+
 		`"brokers": {"default": "unavailable"}, "event_store": "unavailable", "caches": {}}}`, body)
+}
+
+func TestAChangeOfReadinessIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var logged testlog.Output
+	var err error
+	h := open(t, health.Config{
+		Checks: health.Checks{
+			Providers: pingers{"default": health.PingFunc(func(context.Context) error { return err })},
+			Brokers:   pingers{"default": answers},
+		},
+		Logger: logged.Logger(),
+	})
+	get(t, h, "/readyz")
+	require.Empty(t, logged.Lines(), "what is well from the start is no news")
+	for _, state := range []error{errors.New("connection refused"), nil} {
+		err = state
+		for range 3 {
+			get(t, h, "/readyz")
+		}
+	}
+	lines := logged.Lines()
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], `level=WARN msg="not ready: a check fails" component=health kind=providers name=default error="connection refused"`)
+	require.Contains(t, lines[1], `level=INFO msg="a check succeeds again" component=health kind=providers name=default`)
 }
 
 func TestReadyLeavesOutAnEventStoreThatIsNot(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -44,7 +45,26 @@ func familyOf(family string, members map[string]Pinger) (r round) {
 // finding is what a check found.
 type finding struct {
 	*check
-	ok bool
+	err error // nil where it is well
+}
+
+// errLate is the finding of a check that goes on.
+var errLate = fmt.Errorf("no answer within %s", readyTimeout)
+
+// logChange logs a finding that is not what the one before was. A check that
+// succeeds from the start is no change.
+func (f finding) logChange(log *slog.Logger) {
+	f.mu.Lock()
+	changed := f.failing != (f.err != nil)
+	f.failing = f.err != nil
+	f.mu.Unlock()
+	switch {
+	case !changed || errors.Is(f.err, errClosed):
+	case f.err != nil:
+		log.Warn("not ready: a check fails", "kind", f.family, "name", f.name, "error", f.err)
+	default:
+		log.Info("a check succeeds again", "kind", f.family, "name", f.name)
+	}
 }
 
 // run starts or joins all checks and returns what each has found by the end of
@@ -56,7 +76,10 @@ func (r round) run(ctx context.Context) []finding {
 	}
 	found := make([]finding, len(r))
 	for i, c := range r {
-		found[i] = finding{c, calls[i].wait(ctx) && calls[i].err == nil}
+		found[i] = finding{c, errLate}
+		if calls[i].wait(ctx) {
+			found[i].err = calls[i].err
+		}
 	}
 	return found
 }
@@ -84,6 +107,7 @@ type check struct {
 	mu      sync.Mutex
 	current *call // the one under way or, once ended, the last
 	closed  bool
+	failing bool // what was logged last
 }
 
 // call is one ping and, once done is closed, its result.

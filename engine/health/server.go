@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/observatory-go/observatory/engine/listen"
 )
 
 // closeTimeout is how long answers under way are waited for: longer than any
@@ -24,21 +26,23 @@ type Server struct {
 }
 
 // Start listens on a TCP address such as "0.0.0.0:8080" and answers probes
-// until Close, which also closes the handler. An address that cannot be taken
+// until Close, which also closes the handler. Idle connections, and descriptors
+// that other parts of the process use up, do not keep it from answering: see
+// [listen.Listener]. An address that cannot be taken
 // is an error that says what changes it; the handler is then still the
 // caller's. A nil logger is slog.Default().
 func Start(address string, h *Handler, logger *slog.Logger) (*Server, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := listen.TCP(address)
 	if err != nil {
 		return nil, fmt.Errorf("health probes cannot be served on %s: %w; "+
 			"set another `port` (or `host`) in [server.health], or `enabled = false`", address, err)
 	}
 	logger = logger.With("component", "health")
 	s := &Server{
-		http:    newHTTPServer(h, logger),
+		http:    newHTTPServer(h, listener, logger),
 		handler: h,
 		address: listener.Addr(),
 		served:  make(chan struct{}),
@@ -48,7 +52,7 @@ func Start(address string, h *Handler, logger *slog.Logger) (*Server, error) {
 }
 
 // newHTTPServer bounds what a client may send and how long it may take.
-func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
+func newHTTPServer(h http.Handler, listener *listen.Listener, logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -58,6 +62,7 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	server.SetKeepAlivesEnabled(false)
+	listener.Protect(server)
 	return server
 }
 

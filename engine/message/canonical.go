@@ -113,7 +113,7 @@ func (c *canonicalizer) member() span {
 	c.out = append(appendCanonicalString(c.out, key), ':')
 	c.value()
 	if at.escaped {
-		key = sortKey(key)
+		key = unescape(key)
 	}
 	return span{key, start, len(c.out)}
 }

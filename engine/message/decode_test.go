@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -221,8 +222,21 @@ func TestEscapedKeysAndTextsAreRead(t *testing.T) {
 	e, err := Decode([]byte(`{"d\u0061ta": {}, "metadata": {"he\u0061ders":
 		{"\u0069d": "\u00e9\ud83d\ude00\ud800\"\\\/\b\f\n\r\t", "type": "é"}}}`))
 	require.NoError(t, err)
-	require.Equal(t, "é😀\ufffd\"\\/\b\f\n\r\t", e.Metadata.Headers.ID)
+	require.Equal(t, "é😀\xed\xa0\x80\"\\/\b\f\n\r\t", e.Metadata.Headers.ID)
 	require.Equal(t, "é", e.Metadata.Headers.Type)
+}
+
+func TestIDsThatDifferInALoneSurrogateStayDifferent(t *testing.T) {
+	t.Parallel()
+	id := func(text string) string {
+		e, err := Decode([]byte(`{"data": {}, "metadata": {"headers": {"id": "` + text + `"}}}`))
+		require.NoError(t, err)
+		return e.Metadata.Headers.ID
+	}
+	require.NotEqual(t, id(`o\ud800`), id(`o\ud801`))
+	require.NotEqual(t, id(`o\ud800`), id(`o\ufffd`))
+	require.False(t, utf8.ValidString(id(`o\ud800`)), "who must have UTF-8 can tell")
+	require.Equal(t, "o😀", id(`o\ud83d\ude00`))
 }
 
 func TestFlatMetadataOfEarlyReleases(t *testing.T) {

@@ -45,7 +45,9 @@ type Metadata struct {
 	Extensions json.RawMessage
 }
 
-// Headers identify a message. A null or absent value is the zero value.
+// Headers identify a message. A null or absent value is the zero value. Texts
+// are UTF-8, but for a lone surrogate that a producer escaped: it is kept as three
+// bytes that are not, so that different ids stay different.
 type Headers struct {
 	ID             string
 	Time           time.Time

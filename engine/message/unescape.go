@@ -5,25 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// unescape returns what a string's text stands for, in UTF-8. A lone surrogate,
-// which UTF-8 has no place for, becomes U+FFFD.
+// unescape returns what a string's text, which the scanner has accepted, stands
+// for, in UTF-8. A lone surrogate, which UTF-8 has no place for, is written as
+// UTF-8 would if it had: U+FFFD in its place would make different ids one, and
+// keys would sort otherwise.
 func unescape(inside []byte) []byte {
-	return appendUnescaped(make([]byte, 0, len(inside)), inside, utf8.AppendRune)
-}
-
-// sortKey is unescape for comparing keys: a lone surrogate keeps its place
-// among the code points, where U+FFFD would not.
-func sortKey(inside []byte) []byte {
-	return appendUnescaped(make([]byte, 0, len(inside)), inside, func(dst []byte, r rune) []byte {
-		if !utf16.IsSurrogate(r) {
-			return utf8.AppendRune(dst, r)
-		}
-		return append(dst, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
-	})
-}
-
-// appendUnescaped relies on the scanner having accepted the text.
-func appendUnescaped(dst, inside []byte, appendRune func([]byte, rune) []byte) []byte {
+	dst := make([]byte, 0, len(inside))
 	for i := 0; i < len(inside); {
 		if inside[i] != '\\' {
 			dst = append(dst, inside[i])
@@ -39,7 +26,11 @@ func appendUnescaped(dst, inside []byte, appendRune func([]byte, rune) []byte) [
 				i += more
 			}
 		}
-		dst = appendRune(dst, r)
+		if utf16.IsSurrogate(r) {
+			dst = append(dst, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
+		} else {
+			dst = utf8.AppendRune(dst, r)
+		}
 	}
 	return dst
 }

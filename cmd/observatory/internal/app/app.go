@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
@@ -96,7 +97,11 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	}
 	a.telemetry = telemetry
 	a.closers.Add("telemetry", a.shutdownTelemetry)
-	return exposeBuild(telemetry.MeterProvider())
+	if a.config.Observatory.Metrics { // go_* and process_*
+		telemetry.Registry().MustRegister(collectors.NewGoCollector(),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	return errors.Join(exposeBuild(telemetry.MeterProvider()), a.domain.Instrument(telemetry.MeterProvider()))
 }
 
 // shutdownTelemetry pushes a last time. A receiver that does not answer is

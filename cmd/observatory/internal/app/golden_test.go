@@ -74,9 +74,13 @@ retry_delay_seconds = 0.01
 var (
 	value = regexp.MustCompile(`(?m)^([^#].*[ }])\S+$`)
 	build = regexp.MustCompile(`\b(goversion|revision|version)="[^"]*"`)
+	// process is what the runtime and the operating system tell of any process.
+	process = regexp.MustCompile(`(?m)^(# \w+ )?(go|process)_.*\n`)
 )
 
-// mask hides what differs from run to run: all values, and which build it is.
+// mask hides what differs from run to run, all values and which build it is, and
+// from machine to machine.
 func mask(text string) string {
+	text = process.ReplaceAllString(text, "")
 	return build.ReplaceAllString(value.ReplaceAllString(text, "${1}*"), `$1="*"`)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/observatory-go/observatory/engine/listen"
 	"github.com/observatory-go/observatory/gauges"
 )
 
@@ -32,7 +33,7 @@ func (a *App) listen() (*metricsServer, error) {
 	if address == "" {
 		address = a.config.Observatory.ListenAddress
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := listen.TCP(address)
 	if err != nil {
 		return nil, fmt.Errorf("metrics cannot be served on %s: %w; set another address with --web.listen-address, or listen_address in [observatory]", address, err)
 	}
@@ -43,11 +44,22 @@ func (a *App) listen() (*metricsServer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("metrics: %w", err), listener.Close())
 	}
+	log := a.log.With("component", "web")
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // a scrape has no body
+		WriteTimeout:      30 * time.Second, // gauges.Handler takes longer where the scraper says so
+		IdleTimeout:       2 * time.Minute,  // longer than Prometheus waits between two scrapes
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	listener.Protect(server)
 	return &metricsServer{
-		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		server:   server,
 		listener: listener,
 		flags:    web.FlagConfig{WebConfigFile: &a.options.WebConfigFile},
-		log:      a.log.With("component", "web"),
+		log:      log,
 		served:   make(chan error, 1),
 	}, nil
 }
@@ -92,7 +104,8 @@ func (a *App) mux() (http.Handler, error) {
 	}
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name: "Observatory", Description: "Domain " + a.domain.Name(), Version: Build().Version,
-		Links: []web.LandingLinks{{Address: path, Text: "Metrics"}},
+		Profiling: "false", // there are no such pages here
+		Links:     []web.LandingLinks{{Address: path, Text: "Metrics"}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("landing page: %w", err)

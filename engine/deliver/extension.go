@@ -1,0 +1,163 @@
+package deliver
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+// Reason is why an extension attribute is left out of an event.
+type Reason string
+
+// The reasons.
+const (
+	// ReasonName: nothing of its name is a letter or a digit.
+	ReasonName Reason = "name"
+	// ReasonTaken: its name is one of the standard's, one of ours, or that of an
+	// extension before it.
+	ReasonTaken Reason = "taken"
+	// ReasonNested: its value is an object or an array.
+	ReasonNested Reason = "nested"
+	// ReasonText: its value holds what no attribute may: control characters,
+	// or invalid UTF-8.
+	ReasonText Reason = "text"
+)
+
+// LeftOut is an extension attribute that an event could not have.
+type LeftOut struct {
+	// Name is the extension's name as the message has it.
+	Name   string
+	Reason Reason
+}
+
+// extension is one attribute beyond the standard's own.
+type extension struct {
+	name    string
+	text    string // its value, as in a header
+	literal bool   // its text is its value in the JSON format too: a boolean or an integer
+}
+
+// json is its value in the JSON format.
+func (e extension) json() []byte {
+	if e.literal {
+		return []byte(e.text)
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(e.text) // a string always encodes
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// The names of the attributes that are not an enricher's to set: the standard's,
+// with the member of its JSON format that holds the data, and ours.
+var reserved = map[string]bool{
+	"specversion": true, "id": true, "source": true, "type": true, "subject": true, "time": true,
+	"datacontenttype": true, "dataschema": true, "data": true,
+
+	"proteankind": true, "proteanchecksum": true, "proteancorrelationid": true, "proteancausationid": true,
+	"sequence": true, "proteansequencetype": true, "proteanstream": true, "proteanentry": true, "traceparent": true,
+}
+
+// extensionsOf are the extensions of a message's event: those that Protean's own
+// events have, where the message was read, and what enrichers added. Empty ones
+// of ours are left out without being mentioned.
+func extensionsOf(m *message.Envelope) (all []extension, leftOut []LeftOut) {
+	d, trace := m.Metadata.Domain, traceParent(m.Metadata.Headers.TraceParent)
+	all = make([]extension, 0, 9)
+	for _, e := range [...]struct{ name, value string }{
+		{"proteankind", kind(d.Kind)},
+		{"proteanchecksum", m.Metadata.Integrity.Checksum},
+		{"proteancorrelationid", d.CorrelationID},
+		{"proteancausationid", d.CausationID},
+		{"sequence", d.SequenceID},
+		{"proteansequencetype", sequenceType(d.SequenceID)},
+		{"proteanstream", m.Source.Stream},
+		{"proteanentry", m.Source.ID},
+		{"traceparent", trace},
+	} {
+		switch {
+		case e.value == "":
+		case !isAttributeText(e.value):
+			leftOut = append(leftOut, LeftOut{e.name, ReasonText})
+		default:
+			all = append(all, extension{name: e.name, text: e.value})
+		}
+	}
+	if len(m.Metadata.Extensions) > len("{}") {
+		all, leftOut = enriched(all, leftOut, m.Metadata.Extensions, trace != "")
+	}
+	return all, leftOut
+}
+
+// enriched adds the extensions of an object of metadata, in its order. Names
+// that begin with "_" are the framework's own, and null is no value. A
+// tracestate belongs to a traceparent, and means nothing without.
+func enriched(all []extension, leftOut []LeftOut, object json.RawMessage, traced bool) ([]extension, []LeftOut) {
+	taken := map[string]bool{}
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	_, _ = decoder.Token() // the message was decoded: the text is an object
+	for decoder.More() {
+		token, _ := decoder.Token()
+		key, _ := token.(string)
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			break
+		}
+		name := attributeName(key)
+		e, reason := extension{}, Reason("")
+		switch {
+		case strings.HasPrefix(key, "_"), string(value) == "null", name == "tracestate" && !traced:
+			continue
+		case name == "":
+			reason = ReasonName
+		case reserved[name], taken[name]:
+			reason = ReasonTaken
+		default:
+			e, reason = valueOf(name, value)
+		}
+		if reason != "" {
+			leftOut = append(leftOut, LeftOut{key, reason})
+			continue
+		}
+		taken[name] = true
+		all = append(all, e)
+	}
+	return all, leftOut
+}
+
+// attributeName brings a key to what the standard allows: lower-case letters and
+// digits.
+func attributeName(key string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return -1
+	}, key)
+}
+
+// valueOf is an extension with a JSON value: a string, a boolean, or a number,
+// which is a string unless it is one of the standard's integers of 32 bits.
+func valueOf(name string, value json.RawMessage) (extension, Reason) {
+	text := string(value)
+	switch value[0] {
+	case '{', '[':
+		return extension{}, ReasonNested
+	case '"':
+		if json.Unmarshal(value, &text) != nil || !isAttributeText(text) {
+			return extension{}, ReasonText
+		}
+		return extension{name: name, text: text}, ""
+	case 't', 'f':
+		return extension{name, text, true}, ""
+	}
+	_, err := strconv.ParseInt(text, 10, 32)
+	return extension{name, text, err == nil}, ""
+}
