@@ -17,6 +17,7 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/gauges"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 // The program that the README shows: a test of the docs compares the two.
@@ -34,12 +35,11 @@ func Example_service() {
 			return invoice(ctx, o) // nil, an error, handler.Reject(err), handler.RetryAfter(time.Minute)
 		}))))
 
-	telemetry, err := gauges.NewTelemetry(ctx, gauges.TelemetryConfig{})
-	check(err)
 	run, err := shop.Config()
 	check(err)
-	run.MeterProvider = telemetry.MeterProvider()
 	eng, err := engine.New(run)
+	check(err)
+	telemetry, err := gauges.NewTelemetry(ctx, gauges.TelemetryConfig{Producers: []sdkmetric.Producer{eng.Producer()}})
 	check(err)
 
 	snapshots := gauges.NewLazy(func(context.Context) (*collector.Collector, error) {
@@ -47,7 +47,7 @@ func Example_service() {
 	}, nil)
 	defer snapshots.Close(context.Background())
 	metrics := http.Server{Addr: "127.0.0.1:9000", ReadHeaderTimeout: 5 * time.Second, Handler: gauges.Handler(
-		gauges.Config{Snapshots: snapshots, Counters: telemetry.Registry()})}
+		gauges.Config{Snapshots: snapshots, Counters: telemetry.Counters()})}
 	go func() { log.Print(metrics.ListenAndServe()) }() // any path is /metrics
 	defer metrics.Close()
 

@@ -34,7 +34,9 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		d.unloadHeld()
 	case handler.Rejected:
 		counts.failed++
-		t.Attempts++
+		if !t.uncalled {
+			t.Attempts++
+		}
 		d.giveUp(t, handler.Cause(t.err))
 	case handler.Failed:
 		counts.failed++
@@ -227,6 +229,12 @@ func (d *dispatcher) of(t *Task) slog.Attr {
 	if t.envelope == nil {
 		return slog.Group("message", "entry", t.Delivery.ID)
 	}
-	h := &t.envelope.Metadata.Headers
-	return slog.Group("message", "entry", t.Delivery.ID, "id", h.ID, "type", h.Type)
+	attrs := []any{"entry", t.Delivery.ID}
+	if h := &t.envelope.Metadata.Headers; h.ID != "" {
+		attrs = append(attrs, "id", h.ID)
+	}
+	if h := &t.envelope.Metadata.Headers; h.Type != "" {
+		attrs = append(attrs, "type", h.Type)
+	}
+	return slog.Group("message", attrs...)
 }

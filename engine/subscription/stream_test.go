@@ -121,7 +121,7 @@ func TestMaxRetriesIsTheNumberOfCallsInAll(t *testing.T) {
 		require.Len(t, found, 1)
 		require.Equal(t, "a/1", found[0].Metadata.Headers.ID)
 		require.Equal(t, 3, found[0].DLQ.RetryCount)
-		require.Equal(t, "*errors.errorString: broken", found[0].DLQ.FailureReason)
+		require.Equal(t, "broken", found[0].DLQ.FailureReason)
 		require.Equal(t, group, found[0].DLQ.ConsumerGroup)
 		require.Equal(t, stream, found[0].DLQ.OriginalStream)
 		require.Zero(t, b.pending())

@@ -44,13 +44,14 @@ type Task struct {
 
 	// What the last call came to. The worker writes it, the dispatcher reads it
 	// when the task is its own again.
-	started time.Time
-	took    time.Duration
-	err     error
-	outcome handler.Outcome
-	after   time.Duration // of a message that is postponed
-	cut     bool          // the target took it, and was down then
-	notRun  bool          // the worker did not call it, or cut it off
+	started  time.Time
+	took     time.Duration
+	err      error
+	outcome  handler.Outcome
+	after    time.Duration // of a message that is postponed
+	cut      bool          // the target took it, and was down then
+	uncalled bool          // it was rejected before the handler was called
+	notRun   bool          // the worker did not call it, or cut it off
 
 	call      *callContext
 	firstCall callContext
@@ -82,7 +83,7 @@ func (t *Task) Overdue() bool { return t.overdue.Load() }
 // wasAnswered says that the last call reached the handler, and what that depends
 // on: other durations say nothing of it.
 func (t *Task) wasAnswered() bool {
-	return t.outcome != handler.Skipped && t.outcome != handler.Down
+	return t.outcome != handler.Skipped && t.outcome != handler.Down && !t.uncalled
 }
 
 // foundDown says that the task's last call found the target down.

@@ -100,7 +100,7 @@ func (w *worker) work(base context.Context, r *run) {
 // returned notes what the call under way came to.
 func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
-	t.outcome, t.after, err = outcomeOf(err)
+	t.outcome, t.after, t.uncalled, err = outcomeOf(err)
 	if t.cut = t.outcome == handler.Cut; t.cut {
 		t.outcome = handler.Down
 	}
@@ -131,7 +131,7 @@ func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error)
 
 // outcomeOf reads the outcome out of a handler's error. The error's own methods
 // are the handler's code too: one that panics is a failure.
-func outcomeOf(err error) (o handler.Outcome, after time.Duration, told error) {
+func outcomeOf(err error) (o handler.Outcome, after time.Duration, uncalled bool, told error) {
 	defer func() {
 		if v := recover(); v != nil {
 			o, told = handler.Failed, &handler.PanicError{Value: v, Stack: debug.Stack()}
@@ -141,5 +141,5 @@ func outcomeOf(err error) (o handler.Outcome, after time.Duration, told error) {
 	if o != handler.Done {
 		_ = err.Error()
 	}
-	return o, after, err
+	return o, after, handler.IsUncalled(err), err
 }

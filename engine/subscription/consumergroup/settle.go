@@ -80,7 +80,7 @@ func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*sub
 				Consumer:       s.member.Consumer,
 				FailedAt:       t.FailedAt,
 				RetryCount:     t.Attempts,
-				FailureReason:  fmt.Sprintf("%T: %v", t.Err, t.Err), // as the original writes it
+				FailureReason:  t.Err.Error(),
 			})
 		}
 		s.inflight.setTriedAt(entries)
