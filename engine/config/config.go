@@ -56,7 +56,8 @@ type Observatory struct {
 	// ShutdownTimeout is how long in-flight handlers get; default 10 s.
 	ShutdownTimeout time.Duration
 	// MaxInflightBytes bounds the bodies of the messages that all subscriptions
-	// together have read and not settled; default 256 MiB.
+	// together have read and not settled; default
+	// [subscription.DefaultMaxInflightBytes].
 	MaxInflightBytes int64
 	// VerifyChecksums is false where payloads are taken as they come; default
 	// true.

@@ -48,6 +48,21 @@ func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
 `}, r)
 }
 
+func TestCheckStrictTakesWarningsForErrors(t *testing.T) {
+	t.Parallel()
+	r := observatory("check", "--strict", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
+	require.Equal(t, result{code: exitFailed, stdout: `
+  Domain: shop  FAIL
+  1 error(s)
+
+  Errors (1):
+    ✗ [observatory] colour: unknown key
+
+`}, r)
+	r = observatory("check", "--strict", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
+	require.Equal(t, exitDone, r.code)
+}
+
 func TestCheckFindsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	path, mistakes := badFile(t)
