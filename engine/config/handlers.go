@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -78,11 +79,26 @@ func (s section) target(key string) string {
 	if text == TargetLog {
 		return text
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		s.bad(key, "expected "+wanted)
+	u, err := s.urlText(key)
+	if err != nil {
+		s.bad(key, "%s", err)
+		return ""
 	}
-	return text
+	a, err := u.address()
+	if err != nil || a.scheme != "http" && a.scheme != "https" || a.host == "" || strings.Contains(a.host, ",") {
+		reason := "expected " + wanted
+		if err != nil && strings.HasPrefix(a.scheme, "http") {
+			reason = err.Error() + ", such as http://127.0.0.1:8000/events"
+		}
+		s.bad(key, "%s", u.explain(errors.New(reason)))
+		return ""
+	}
+	s.warnEncoded(key, u)
+	target := a.withQuery(a.raw)
+	if _, err := url.Parse(target); err != nil { // its text would repeat the URL
+		s.bad(key, "%s", u.explain(errors.New("expected a URL whose special characters are percent-encoded")))
+	}
+	return target
 }
 
 // headers reads the names and values of HTTP headers.
@@ -93,7 +109,8 @@ func (s section) headers() func() (map[string]string, error) {
 		switch {
 		case !ok:
 		case !validHeaderName(name):
-			s.bad(name, "expected the name of an HTTP header")
+			// What is no name may be a whole header.
+			s.add(Error{Section: s.name, Expected: "a key of it is not the name of an HTTP header, such as Authorization"})
 		case ofEvent(name):
 			s.bad(name, "expected no such header: Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name")
 		case strings.ContainsFunc(value, isControl):

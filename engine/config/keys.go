@@ -390,8 +390,8 @@ var telemetryRows = []row{
 		help: "`console` is Python's; nothing is pushed then, with a warning.",
 	},
 	{
-		in: in("telemetry"), name: "endpoint", kind: text, defaultText: "the exporter's: `localhost:4317` by TLS",
-		help: "`http://host:port` (in the clear), `https://host:port`, or `host:port`.",
+		in: in("telemetry"), name: "endpoint", kind: endpoint, defaultText: "the exporter's: `localhost:4317` by TLS",
+		help: "`http` is in the clear, anything else is TLS.",
 	},
 	{
 		in: in("telemetry"), name: "service_name", kind: text, defaultText: "the domain's name",

@@ -24,6 +24,8 @@ func (s section) at(key string) section {
 	case nil:
 	case map[string]any:
 		inside.tree = v
+	case string, *expanded: // it may be a secret without its name
+		s.add(Error{Section: s.name, Key: key, Value: masked, Expected: "expected a table"})
 	default:
 		s.bad(key, "expected a table")
 	}
@@ -104,11 +106,7 @@ func (s section) readAll() map[string]values {
 // a profile and in a program's options, else a warning.
 func (s section) unknown(p *place, key string) {
 	if p.pattern == inProfiles || p.pattern == inOptions {
-		e := Error{Section: s.name, Key: key, Expected: "expected a key of a subscription", Nearest: nearest(key, p.names)}
-		if p.pattern == inProfiles {
-			e.Value = s.shown(key)
-		}
-		s.add(e)
+		s.add(Error{Section: s.name, Key: key, Expected: "expected a key of a subscription", Nearest: nearest(key, p.names)})
 		return
 	}
 	if p.pattern == "" { // names of environments stand there: see [warnMisspelt]
