@@ -53,7 +53,8 @@ type Observatory struct {
 	ListenAddress string
 	// Metrics is false where every instrument shall be a no-op; default true.
 	Metrics bool
-	// ShutdownTimeout is how long in-flight handlers get; default 10 s.
+	// ShutdownTimeout is how long in-flight handlers get; default: the file's
+	// [server] drain_timeout, else 10 s.
 	ShutdownTimeout time.Duration
 	// MaxInflightBytes bounds the bodies of the messages that all subscriptions
 	// together have read and not settled; default
@@ -79,7 +80,7 @@ func newConfig(path, environment string, root section) *Config {
 		},
 		Observatory: Observatory{
 			ListenAddress: get[string](observatory, "listen_address"), Metrics: get[bool](observatory, "metrics"),
-			ShutdownTimeout:  get[time.Duration](observatory, "shutdown_timeout_seconds"),
+			ShutdownTimeout:  shutdownTimeout(observatory, read["server"]),
 			MaxInflightBytes: get[int64](observatory, "max_inflight_bytes"),
 			VerifyChecksums:  get[bool](observatory, "verify_checksums"),
 		},
@@ -108,4 +109,13 @@ func newConfig(path, environment string, root section) *Config {
 	warnNotBuilt(root, read)
 	warnPools(root, read, environment)
 	return c
+}
+
+// shutdownTimeout is ours, else the key that Protean has for it.
+func shutdownTimeout(observatory, server values) time.Duration {
+	_, given := observatory.given["shutdown_timeout_seconds"]
+	if drain, has := server.given["drain_timeout"].(time.Duration); has && !given {
+		return drain
+	}
+	return get[time.Duration](observatory, "shutdown_timeout_seconds")
 }

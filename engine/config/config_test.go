@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -130,6 +131,31 @@ deliver = "log:"
 types = ["T"]
 format = "fields"
 `))
+}
+
+func TestAStopWaitsAsLongAsProteansKeySays(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]time.Duration{
+		"":                                  10 * time.Second,
+		"[server]\ndrain_timeout = 25":      25 * time.Second,
+		"[server]\ndrain_timeout = \"2.5\"": 2500 * time.Millisecond,
+		"[server]\ndrain_timeout = 25\n[observatory]\nshutdown_timeout_seconds = 3": 3 * time.Second,
+	} {
+		c := parse(t, file)
+		require.Equal(t, want, c.Observatory.ShutdownTimeout, file)
+		require.Empty(t, c.Warnings)
+	}
+	require.Equal(t, []string{`domain.toml: [server] drain_timeout = "soon": expected a number`}, mistakes(t, "[server]\ndrain_timeout = \"soon\""))
+}
+
+func TestAnEmptyGroupIsAMistakeAndAnEmptyOriginStreamIsNone(t *testing.T) {
+	t.Parallel()
+	const section = "[observatory.handlers.H]\nstream = \"s\"\ndeliver = \"log:\"\n"
+	require.Equal(t, []string{`domain.toml: [observatory.handlers.H] group = "": expected a text that is not empty`}, mistakes(t, section+`group = "${NONE|}"`))
+	c := parse(t, section+`origin_stream = "${NONE|}"`)
+	resolved, err := c.Resolve(handler.Events("H", "s"))
+	require.NoError(t, err)
+	require.Empty(t, resolved.Config().OriginStream)
 }
 
 func TestAHeaderThatBelongsToTheEventIsRefused(t *testing.T) {

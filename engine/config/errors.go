@@ -64,7 +64,7 @@ func (e *Error) Error() string {
 	if e.Value != "" {
 		fmt.Fprintf(&b, " = %s", e.Value)
 	}
-	text := strings.TrimRight(b.String(), " ") + ": " + e.Expected
+	text := strings.TrimRight(b.String(), ": ") + ": " + e.Expected
 	return text + didYouMean(e.Nearest)
 }
 

@@ -43,6 +43,9 @@ func Parse(path string, text []byte, options ...LoadOption) (*Config, error) {
 	for _, o := range options {
 		o(&r)
 	}
+	if line, err := checkDepth(string(text)); err != nil {
+		return nil, &Error{File: fmt.Sprintf("%s:%d", path, line), Expected: err.Error()}
+	}
 	file := map[string]any{}
 	if err := toml.Unmarshal(text, &file); err != nil {
 		return nil, syntaxError(path, err)

@@ -44,9 +44,6 @@ func warnPython(root section, read map[string]values) {
 	if server.has("partitioning") {
 		root.warn(CodePythonOnly, "server.partitioning", "", "partitioned streams (sequential_by) are not consumed here")
 	}
-	if server.has("drain_timeout") {
-		root.warn(CodePythonOnly, "server", "drain_timeout", "use [observatory] shutdown_timeout_seconds")
-	}
 	callback := get[string](read["server.dlq"], "alert_callback")
 	if callback != "" && !strings.HasPrefix(callback, "http://") && !strings.HasPrefix(callback, "https://") {
 		dlq := server.at("dlq")
