@@ -5,7 +5,11 @@
 // The keys stand in one table, a row a key.
 package config
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
 
 // Config is a domain's configuration: merged, expanded, typed and checked. It
 // is read-only.
@@ -98,9 +102,21 @@ func newConfig(path, environment string, root section) *Config {
 	}
 	c.layers = newLayers(root, read)
 	handlers := root.at("observatory").at("handlers")
+	type groupOnStream struct{ group, stream string }
+	groups := map[groupOnStream]string{}
 	for _, name := range handlers.keys() {
 		s := handlers.at(name)
-		c.Handlers = append(c.Handlers, c.newHandler(name, s, read[s.name]))
+		h := c.newHandler(name, s, read[s.name])
+		c.Handlers = append(c.Handlers, h)
+		at := groupOnStream{cmp.Or(h.Group, name), h.Stream}
+		if other, has := groups[at]; has && h.Stream != "" {
+			s.add(Error{
+				Section: s.name, Key: "group", Value: s.shown("group"),
+				Expected: fmt.Sprintf("expected a group of its own: handler %s reads the same stream with it, and each would get half of the entries", other),
+			})
+			continue
+		}
+		groups[at] = name
 	}
 	if !c.layers.streamByDefault() && get[bool](read[""], "enable_outbox") {
 		root.bad("enable_outbox", `expected false, or [server] default_subscription_type = "stream": event_store subscriptions do not read what an outbox publishes`)

@@ -42,6 +42,9 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"), Target: s.target("deliver"),
 		Headers: s.at("headers").headers(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
 	}
+	if name == "" || strings.ContainsAny(name, " \t\r\n") {
+		s.add(Error{Section: s.name, Expected: "expected a name without spaces: it is the consumer group"})
+	}
 	if len(h.Types) > 0 && h.Format != handler.FormatEnvelope {
 		s.bad("types", `expected none: an entry of format = %q has no type`, get[string](v, "format"))
 	}

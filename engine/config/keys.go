@@ -430,7 +430,7 @@ var loggingPython = []string{
 // dropped, as in Python: the tables of environments stand beside them.
 var topLevelRows = append([]row{
 	{
-		in: in(""), name: "source_uri", kind: text, defaultText: "`urn:protean:<domain>`",
+		in: in(""), name: "source_uri", kind: uri, defaultText: "`urn:protean:<domain>`",
 		help: "The `source` of CloudEvents.",
 	},
 	{

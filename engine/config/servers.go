@@ -162,7 +162,8 @@ func (s section) url(key string, schemes ...string) func() (string, error) {
 	case !slices.Contains(schemes, dialectOf(u.fill(scheme, literally))):
 		s.bad(key, "%s", u.explain(fmt.Errorf("expected a URL of %s, such as %s", schemes[0], examples[schemes[0]])))
 	default:
-		if _, err := translate(u); err != nil {
+		_, err := translate(u)
+		for _, err := range unjoin(err) {
 			s.bad(key, "%s", err)
 		}
 		s.warnEncoded(key, u)

@@ -31,16 +31,17 @@ func translate(u urlText) (string, error) {
 	if !ok {
 		return "", errors.New("expected a URL of postgresql, mssql, sqlite, redis, rediss, unix, redis+sentinel or redis+cluster")
 	}
-	a, err := u.address()
-	if err != nil {
-		return "", u.explain(err)
-	}
 	// The name of a database may hold an @, and it is percent-encoded then.
-	if _, _, tail, _ := u.cut(); strings.Contains(strings.SplitN(tail, "?", 2)[0], "@") {
+	_, _, tail, _ := u.cut()
+	if path, _, _ := strings.Cut(tail, "?"); strings.Contains(path, "@") {
 		return "", errEncode
 	}
-	text, err := to(a)
-	return text, u.explain(err)
+	a, err := u.address()
+	if err != nil && strings.Contains(tail, "@") {
+		return "", u.explain(err) // what follows may be no parameters
+	}
+	text, parameters := to(a)
+	return text, errors.Join(err, u.explain(parameters))
 }
 
 // unquote undoes %-escapes where all of them are some.
@@ -103,21 +104,22 @@ var postgresValues = map[string][]string{
 }
 
 func (a address) checkPostgres() error {
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(postgresValues)) {
 		valid := postgresValues[name]
 		if a.query.Has(name) && !slices.Contains(valid, a.query.Get(name)) {
-			return fmt.Errorf("expected as its parameter %s one of %s", name, strings.Join(valid, ", "))
+			errs = append(errs, fmt.Errorf("expected as its parameter %s one of %s", name, strings.Join(valid, ", ")))
 		}
 	}
 	if text := a.query.Get("connect_timeout"); text != "" && strings.Trim(text, "0123456789") != "" {
-		return errors.New("expected as its parameter connect_timeout a whole number of seconds")
+		errs = append(errs, errors.New("expected as its parameter connect_timeout a whole number of seconds"))
 	}
 	for port := range strings.SplitSeq(a.query.Get("port"), ",") {
 		if port != "" && checkPort(port) != nil {
-			return errors.New("expected as its parameter port a port from 1 to 65535")
+			errs = append(errs, errors.New("expected as its parameter port a port from 1 to 65535"))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // joinHosts writes several `host=name:port` parameters as libpq does.

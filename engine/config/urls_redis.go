@@ -80,12 +80,13 @@ func (a address) checkRedis() error {
 		known = append(known, redisTLS...)
 	}
 	known = append(known, poolKeys()...)
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(a.query)) {
 		if !slices.Contains(known, name) { // its name may be a part of a password
-			return errors.New("a parameter of it is not known to a " + a.scheme + " URL: expected one of " + strings.Join(known, ", ") + didYouMean(nearest(name, known)))
+			errs = append(errs, errors.New("a parameter of it is not known to a "+a.scheme+" URL: expected one of "+strings.Join(known, ", ")+didYouMean(nearest(name, known))))
 		}
 	}
-	return a.checkRedisValues(topology)
+	return errors.Join(append(errs, a.checkRedisValues(topology))...)
 }
 
 // checkRedisValues says which value the Go client would refuse at the first
@@ -98,15 +99,16 @@ func (a address) checkRedisValues(topology string) error {
 	if strings.HasPrefix(a.scheme, "unix") {
 		database = ""
 	}
+	var errs []error
 	for _, text := range []string{database, a.query.Get("db")} {
 		if strings.Trim(text, "0123456789") != "" || len(text) > 9 {
-			return errors.New("expected as its database a whole number")
+			errs = append(errs, errors.New("expected as its database a whole number"))
 		}
 	}
 	if text := a.query.Get("ssl_cert_reqs"); text != "" && !slices.Contains([]string{"none", "optional", "required"}, text) {
-		return errors.New("expected as its parameter ssl_cert_reqs one of none, optional, required")
+		errs = append(errs, errors.New("expected as its parameter ssl_cert_reqs one of none, optional, required"))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // pythonBool reads what redis-py takes for a boolean in a URL.

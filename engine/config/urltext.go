@@ -166,22 +166,21 @@ func (u urlText) address() (address, error) {
 		a.user, authority = u.userInfo(authority[:at]), authority[at+1:]
 	}
 	a.host = u.fill(authority, literally)
-	if !strings.HasPrefix(a.scheme, "unix") || !strings.HasPrefix(a.host, "/") {
-		if err := checkHosts(a.host); err != nil {
-			return a, err
-		}
+	var errs []error
+	if a.scheme != "unix" || !strings.HasPrefix(a.host, "/") {
+		errs = append(errs, checkHosts(a.host))
 	}
 	tail, fragment, _ := strings.Cut(tail, "#")
 	path, query, _ := strings.Cut(tail, "?")
 	a.path, a.raw = u.fill(path, escapePath), u.fill(query, url.QueryEscape)
 	var err error
 	if a.query, err = url.ParseQuery(a.raw); err != nil {
-		return a, errors.New(`its parameters cannot be read: expected name=value, joined by "&", percent-encoded`)
+		errs = append(errs, errors.New(`its parameters cannot be read: expected name=value, joined by "&", percent-encoded`))
 	}
 	if fragment != "" {
-		return a, errors.New(`it has a "#", which ends a URL here`)
+		errs = append(errs, errors.New(`it has a "#", which ends a URL here`))
 	}
-	return a, nil
+	return a, errors.Join(errs...)
 }
 
 func (u urlText) userInfo(text string) *url.Userinfo {
