@@ -62,18 +62,16 @@ func TestNoSecretOfAFileReachesAnyOutput(t *testing.T) {
 	}
 	secretPlace := map[string]bool{"URI": true, "database_uri": true, "deliver": true, "redis_url": true, "alert_callback": true, "secret_key": true}
 	for _, key := range config.Keys() {
-		for _, section := range key.Sections {
-			if section == "options" || slices.Contains(shownOnPurpose, key.Name) {
-				continue
-			}
-			section = strings.ReplaceAll(section, "*", "X")
-			values := malformed
-			if secretPlace[key.Name] {
-				values = slices.Concat(malformed, bare)
-			}
-			for _, value := range values {
-				files[section+" "+key.Name+" "+value] = fileOf(section, key.Name, value)
-			}
+		if slices.Contains(shownOnPurpose, key.Name) {
+			continue
+		}
+		section := strings.ReplaceAll(key.Sections[0], "*", "X") // in the others it is read alike
+		values := malformed
+		if secretPlace[key.Name] {
+			values = slices.Concat(malformed, bare)
+		}
+		for _, value := range values {
+			files[section+" "+key.Name+" "+value] = fileOf(section, key.Name, value)
 		}
 	}
 	for _, section := range []string{"brokers.X", "databases.X", "observatory", "observatory.handlers.X", "server", "server.profiles.X", "server.subscriptions.X"} {
@@ -83,7 +81,7 @@ func TestNoSecretOfAFileReachesAnyOutput(t *testing.T) {
 			}
 		}
 	}
-	require.Greater(t, len(files), 3000)
+	require.Greater(t, len(files), 3000, "they are made at all")
 
 	inUse := taken(t)
 	for name, text := range files {
