@@ -18,8 +18,10 @@ type Handler struct {
 	Stream string
 	// Types are the message types to deliver; none for all of the stream.
 	Types []string
-	// Target is "log:" or an http(s) URL.
-	Target string
+	// Target is "log:" or an http(s) URL. TargetName is the URL for people:
+	// without user-info and parameters, what comes from a variable or a file by
+	// the name of that.
+	Target, TargetName string
 	// Headers returns what goes with each request. It reads `${file:…}` again
 	// each time.
 	Headers func() (map[string]string, error)
@@ -39,9 +41,10 @@ var formats = map[string]handler.Format{
 
 func (c *Config) newHandler(name string, s section, v values) Handler {
 	h := Handler{
-		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"), Target: s.target("deliver"),
+		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"),
 		Headers: s.at("headers").headers(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
 	}
+	h.Target, h.TargetName = s.target("deliver")
 	if name == "" || strings.ContainsAny(name, " \t\r\n") {
 		s.add(Error{Section: s.name, Expected: "expected a name without spaces: it is the consumer group"})
 	}
@@ -69,23 +72,23 @@ func (s section) stream(key string) string {
 	return name
 }
 
-// target reads where a handler delivers to.
-func (s section) target(key string) string {
+// target reads where a handler delivers to, and its name.
+func (s section) target(key string) (target, name string) {
 	const wanted = `"log:" or a URL such as "http://127.0.0.1:8000/events"`
 	text, ok := s.text(key)
 	if !ok {
 		if !s.has(key) {
 			s.missing(key, "expected "+wanted)
 		}
-		return ""
+		return "", ""
 	}
 	if text == TargetLog {
-		return text
+		return text, text
 	}
 	u, err := s.urlText(key)
 	if err != nil {
 		s.bad(key, "%s", err)
-		return ""
+		return "", ""
 	}
 	a, err := u.address()
 	if err != nil || a.scheme != "http" && a.scheme != "https" || a.host == "" || strings.Contains(a.host, ",") {
@@ -94,14 +97,16 @@ func (s section) target(key string) string {
 			reason = err.Error() + ", such as http://127.0.0.1:8000/events"
 		}
 		s.bad(key, "%s", u.explain(errors.New(reason)))
-		return ""
+		return "", ""
 	}
 	s.warnEncoded(key, u)
-	target := a.withQuery(a.raw)
+	target = a.withQuery(a.raw)
 	if _, err := url.Parse(target); err != nil { // its text would repeat the URL
 		s.bad(key, "%s", u.explain(errors.New("expected a URL whose special characters are percent-encoded")))
 	}
-	return target
+	_, _, tail, _ := u.cut()
+	path, _, _ := strings.Cut(tail, "?")
+	return target, a.scheme + "://" + a.host + u.replace(path, func(r urlReference) string { return r.name })
 }
 
 // headers reads the names and values of HTTP headers.

@@ -92,6 +92,21 @@ func TestWhatAURLHoldsElsewhereIsEscapedForItsPlace(t *testing.T) {
 	}
 }
 
+func TestATargetsNameHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"http://u:hunter2@h:81/hook?key=hunter2": "http://h:81/hook",
+		"https://h/hooks/${SECRET}?a=${SECRET}":  "https://h/hooks/${SECRET}",
+		"${URL}":                                 "http://h/x",
+		"log:":                                   "log:",
+	} {
+		c := parse(t, "[observatory.handlers.H]\nstream = \"s\"\ndeliver = \""+text+"\"", map[string]string{
+			"SECRET": "hunter2", "URL": "http://hunter2@h/x?hunter2",
+		})
+		require.Equal(t, want, c.Handlers[0].TargetName, text)
+	}
+}
+
 func TestAWholeURLInAFileIsParsedAsOne(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "url")
