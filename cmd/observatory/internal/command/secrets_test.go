@@ -93,7 +93,7 @@ func TestNoSecretOfAFileReachesAnyOutput(t *testing.T) {
 			{"serve", "--log.level", "debug", "--web.listen-address", inUse, "--health.listen-address", anyPort, "--config", path},
 		} {
 			r := observatory(args...)
-			for _, line := range strings.SplitSeq(r.stdout+r.stderr, "\n") {
+			for line := range strings.SplitSeq(r.stdout+r.stderr, "\n") {
 				require.NotContains(t, line, planted, "%s: %s", args[0], name)
 			}
 		}
