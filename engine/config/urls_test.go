@@ -42,6 +42,7 @@ func TestPythonsURLsAreTranslated(t *testing.T) {
 
 		"redis://h:6379/2": "redis://h:6379/2",
 		"redis://:p@h":     "redis://:p@h",
+		"redis://a%3Ab@h":  "redis://a%3Ab@h",
 		"redis://h/0?db=3&decode_responses=True&protocol=3":                "redis://h/0?db=3",
 		"redis://h?socket_timeout=2&max_connections=7":                     "redis://h",
 		"redis://h?username=u&password=p%26":                               "redis://u:p&@h",

@@ -162,11 +162,16 @@ func (u urlText) address() (address, error) {
 		return address{}, errors.New("expected a URL")
 	}
 	a := address{scheme: strings.ToLower(u.fill(scheme, literally))}
+	var errs []error
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-		a.user, authority = u.userInfo(authority[:at]), authority[at+1:]
+		info := authority[:at]
+		a.user = u.userInfo(info)
+		if _, has := a.user.Password(); !has && strings.ContainsFunc(info, isMark) && strings.Contains(a.user.Username(), ":") {
+			errs = append(errs, errors.New("what stands for its user holds a colon: expected user:password@, a ${…} for each"))
+		}
+		authority = authority[at+1:]
 	}
 	a.host = u.fill(authority, literally)
-	var errs []error
 	if a.scheme != "unix" || !strings.HasPrefix(a.host, "/") {
 		errs = append(errs, checkHosts(a.host))
 	}

@@ -125,6 +125,13 @@ func TestAHostThatHoldsMoreThanAHostIsAnError(t *testing.T) {
 	}, mistakes(t, "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://${ADDRESS}\"", map[string]string{"ADDRESS": "me:hunter2@h/0"}))
 }
 
+func TestAUserThatHoldsThePasswordTooIsAnError(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		`domain.toml: [brokers.default] URI = "redis://***@h/0": what stands for its user holds a colon: expected user:password@, a ${…} for each`,
+	}, mistakes(t, "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://${CREDENTIALS}@h/0\"", map[string]string{"CREDENTIALS": "me:hunter2"}))
+}
+
 func TestAPercentEncodedSecretIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	c := parse(t, `
