@@ -4,6 +4,7 @@ SHELL := /bin/sh
 
 APP := github.com/observatory-go/observatory/cmd/observatory/internal/app
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 MODULES := . bench dashboards/build e2e
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
@@ -14,7 +15,7 @@ help: ## List the targets.
 
 .PHONY: build
 build: ## Build bin/observatory.
-	go build -ldflags "-X $(APP).version=$(VERSION)" -o bin/observatory ./cmd/observatory
+	go build -ldflags "-X $(APP).version=$(VERSION) -X $(APP).revision=$(REVISION)" -o bin/observatory ./cmd/observatory
 
 .PHONY: run
 run: build ## Run the sample domain on memory: engine, probes and /metrics, nothing to install.

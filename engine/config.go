@@ -4,6 +4,7 @@ package engine
 
 import (
 	"log/slog"
+	"net"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -25,7 +26,8 @@ type Config struct {
 	// stop; default 10 s.
 	ShutdownTimeout time.Duration
 	// MaxInflightBytes bounds the bodies of the messages that all subscriptions
-	// together have read and not settled; default 256 MiB.
+	// together have read and not settled; default
+	// [subscription.DefaultMaxInflightBytes].
 	MaxInflightBytes int64
 	// Logger is where the engine logs; default slog.Default().
 	Logger *slog.Logger
@@ -52,4 +54,7 @@ type HealthConfig struct {
 	Address string
 	// Checks are what readiness asks.
 	Checks health.Checks
+	// Listening is called once with the address that probes are answered on:
+	// with a port of 0 it is known only then. Nil calls nothing.
+	Listening func(address net.Addr)
 }

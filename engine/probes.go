@@ -7,11 +7,15 @@ func (e *Engine) serveHealth() (*health.Server, error) {
 	if e.cfg.Health.Disabled {
 		return nil, nil //nolint:nilnil // no server is a valid answer
 	}
-	return health.Start(e.cfg.Health.Address, health.New(health.Config{
+	server, err := health.Start(e.cfg.Health.Address, health.New(health.Config{
 		Alive:         e.Alive,
 		Checks:        e.cfg.Health.Checks,
 		Subscriptions: func() int { return len(e.runners) },
 		ShuttingDown:  e.shuttingDown.Load,
 		Logger:        e.cfg.Logger,
 	}), e.cfg.Logger)
+	if err == nil && e.cfg.Health.Listening != nil {
+		e.cfg.Health.Listening(server.Addr())
+	}
+	return server, err
 }

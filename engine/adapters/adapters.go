@@ -57,7 +57,8 @@ func deliverTo(s domain.HandlerSpec) (handler.Func, func() error, error) {
 		return deliver.NewLog(os.Stdout, source, leftOut).Handle, nil, nil
 	}
 	target, err := deliver.NewHTTP(deliver.HTTPConfig{
-		URL: s.Target, Source: source, Headers: s.Headers, LeftOut: leftOut, Timeout: s.Timeout, Concurrency: s.Concurrency,
+		URL: s.Target, Name: s.TargetName, Source: source, Headers: s.Headers, LeftOut: leftOut,
+		Timeout: s.Timeout, Concurrency: s.Concurrency,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/collector"
@@ -43,8 +46,8 @@ provider = "mssql"
 database_uri = "mssql+pyodbc://sa@127.0.0.1:1433/shop"
 `
 
-func open(t *testing.T, redis, postgres string) *domain.Domain {
-	c, err := config.Parse("domain.toml", fmt.Appendf(nil, file, redis, postgres))
+func open(t *testing.T, broker, database string) *domain.Domain {
+	c, err := config.Parse("domain.toml", fmt.Appendf(nil, file, broker, database))
 	require.NoError(t, err)
 	quiet := domain.WithLogger(slog.New(slog.DiscardHandler))
 	d, err := domain.Open(t.Context(), c, adapters.All(), quiet)
@@ -100,6 +103,24 @@ func TestADomainOpensWhileItsServersAreDown(t *testing.T) {
 	d := open(t, fmt.Sprintf("redis://127.0.0.1:%d/0", port), fmt.Sprintf("postgresql+psycopg2://me@127.0.0.1:%d/shop?connect_timeout=1", port))
 	require.Error(t, d.Broker("default").Ping(t.Context()))
 	require.Error(t, d.Database("default").Ping(t.Context()))
+}
+
+// Secret stores mount passwords as they are, and rotate them.
+func TestAMountedPasswordMayHoldAnythingAndBeRotated(t *testing.T) {
+	t.Parallel()
+	const first, second = "se%41cret/#?@:&", "${next}%zz /"
+	server := testserver.StartRedis(t, "--requirepass", first)
+	path := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(path, []byte(first+"\n"), 0o600))
+	d := open(t, "redis://:${file:"+path+"}@"+server.Addr+"/0", testserver.Postgres(t).URL)
+	require.NoError(t, d.Broker("default").Ping(t.Context()))
+
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, Password: first})
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	require.NoError(t, client.ConfigSet(t.Context(), "requirepass", second).Err())
+	require.NoError(t, os.WriteFile(path, []byte(second), 0o600))
+	require.NoError(t, client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+	require.Eventually(t, func() bool { return d.Broker("default").Ping(t.Context()) == nil }, time.Minute, 10*time.Millisecond)
 }
 
 func TestHandlersOfTheFileArePostedToTheirTarget(t *testing.T) {

@@ -5,7 +5,11 @@
 // The keys stand in one table, a row a key.
 package config
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
 
 // Config is a domain's configuration: merged, expanded, typed and checked. It
 // is read-only.
@@ -53,10 +57,12 @@ type Observatory struct {
 	ListenAddress string
 	// Metrics is false where every instrument shall be a no-op; default true.
 	Metrics bool
-	// ShutdownTimeout is how long in-flight handlers get; default 10 s.
+	// ShutdownTimeout is how long in-flight handlers get; default: the file's
+	// [server] drain_timeout, else 10 s.
 	ShutdownTimeout time.Duration
 	// MaxInflightBytes bounds the bodies of the messages that all subscriptions
-	// together have read and not settled; default 256 MiB.
+	// together have read and not settled; default
+	// [subscription.DefaultMaxInflightBytes].
 	MaxInflightBytes int64
 	// VerifyChecksums is false where payloads are taken as they come; default
 	// true.
@@ -78,7 +84,7 @@ func newConfig(path, environment string, root section) *Config {
 		},
 		Observatory: Observatory{
 			ListenAddress: get[string](observatory, "listen_address"), Metrics: get[bool](observatory, "metrics"),
-			ShutdownTimeout:  get[time.Duration](observatory, "shutdown_timeout_seconds"),
+			ShutdownTimeout:  shutdownTimeout(observatory, read["server"]),
 			MaxInflightBytes: get[int64](observatory, "max_inflight_bytes"),
 			VerifyChecksums:  get[bool](observatory, "verify_checksums"),
 		},
@@ -96,9 +102,21 @@ func newConfig(path, environment string, root section) *Config {
 	}
 	c.layers = newLayers(root, read)
 	handlers := root.at("observatory").at("handlers")
+	type groupOnStream struct{ group, stream string }
+	groups := map[groupOnStream]string{}
 	for _, name := range handlers.keys() {
 		s := handlers.at(name)
-		c.Handlers = append(c.Handlers, c.newHandler(name, s, read[s.name]))
+		h := c.newHandler(name, s, read[s.name])
+		c.Handlers = append(c.Handlers, h)
+		at := groupOnStream{cmp.Or(h.Group, name), h.Stream}
+		if other, has := groups[at]; has && h.Stream != "" {
+			s.add(Error{
+				Section: s.name, Key: "group", Value: s.shown("group"),
+				Expected: fmt.Sprintf("expected a group of its own: handler %s reads the same stream with it, and each would get half of the entries", other),
+			})
+			continue
+		}
+		groups[at] = name
 	}
 	if !c.layers.streamByDefault() && get[bool](read[""], "enable_outbox") {
 		root.bad("enable_outbox", `expected false, or [server] default_subscription_type = "stream": event_store subscriptions do not read what an outbox publishes`)
@@ -107,4 +125,13 @@ func newConfig(path, environment string, root section) *Config {
 	warnNotBuilt(root, read)
 	warnPools(root, read, environment)
 	return c
+}
+
+// shutdownTimeout is ours, else the key that Protean has for it.
+func shutdownTimeout(observatory, server values) time.Duration {
+	_, given := observatory.given["shutdown_timeout_seconds"]
+	if drain, has := server.given["drain_timeout"].(time.Duration); has && !given {
+		return drain
+	}
+	return get[time.Duration](observatory, "shutdown_timeout_seconds")
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -110,7 +111,7 @@ func TestMistakesOfHandlersOfTheFileAreAllReported(t *testing.T) {
 		`domain.toml: [observatory.handlers.A] stream: is missing: expected the stream to read, such as "shop::order"`,
 		`domain.toml: [observatory.handlers.A] subscription_type = "event_store": expected "stream": handlers of the file read streams`,
 		`domain.toml: [observatory.handlers.A] types = "x": expected an array of texts`,
-		`domain.toml: [observatory.handlers.A.headers] X Y = ***: expected the name of an HTTP header`,
+		`domain.toml: [observatory.handlers.A.headers]: a key of it is not the name of an HTTP header, such as Authorization`,
 		`domain.toml: [observatory.handlers.B] deliver: is missing: expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,
 		`domain.toml: [observatory.handlers.B] stream = "a b": expected the name of a stream without spaces`,
 		`domain.toml: [observatory.handlers.C] types = an array: expected none: an entry of format = "fields" has no type`,
@@ -132,6 +133,31 @@ format = "fields"
 `))
 }
 
+func TestAStopWaitsAsLongAsProteansKeySays(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]time.Duration{
+		"":                                  10 * time.Second,
+		"[server]\ndrain_timeout = 25":      25 * time.Second,
+		"[server]\ndrain_timeout = \"2.5\"": 2500 * time.Millisecond,
+		"[server]\ndrain_timeout = 25\n[observatory]\nshutdown_timeout_seconds = 3": 3 * time.Second,
+	} {
+		c := parse(t, file)
+		require.Equal(t, want, c.Observatory.ShutdownTimeout, file)
+		require.Empty(t, c.Warnings)
+	}
+	require.Equal(t, []string{`domain.toml: [server] drain_timeout = "soon": expected a number`}, mistakes(t, "[server]\ndrain_timeout = \"soon\""))
+}
+
+func TestAnEmptyGroupIsAMistakeAndAnEmptyOriginStreamIsNone(t *testing.T) {
+	t.Parallel()
+	const section = "[observatory.handlers.H]\nstream = \"s\"\ndeliver = \"log:\"\n"
+	require.Equal(t, []string{`domain.toml: [observatory.handlers.H] group = "": expected a text that is not empty`}, mistakes(t, section+`group = "${NONE|}"`))
+	c := parse(t, section+`origin_stream = "${NONE|}"`)
+	resolved, err := c.Resolve(handler.Events("H", "s"))
+	require.NoError(t, err)
+	require.Empty(t, resolved.Config().OriginStream)
+}
+
 func TestAHeaderThatBelongsToTheEventIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Content-Type", "content-type", "ce-id", "CE-Source", "Ce-anything"} {
@@ -146,15 +172,15 @@ func TestAHeaderThatBelongsToTheEventIsRefused(t *testing.T) {
 func TestAHeaderThatCannotBeSentIsRefused(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
-		`"" = "v"`:            ` = ***: expected the name of an HTTP header`,
-		`"X:Y" = "v"`:         `X:Y = ***: expected the name of an HTTP header`,
-		`"Ü" = "v"`:           `Ü = ***: expected the name of an HTTP header`,
-		`X-Bell = "a\u0007b"`: `X-Bell = ***: expected a value of one line, without control characters`,
-		`X-Two = "a\nb"`:      `X-Two = ***: expected a value of one line, without control characters`,
+		`"" = "v"`:            `: a key of it is not the name of an HTTP header, such as Authorization`,
+		`"X:Y" = "v"`:         `: a key of it is not the name of an HTTP header, such as Authorization`,
+		`"Ü" = "v"`:           `: a key of it is not the name of an HTTP header, such as Authorization`,
+		`X-Bell = "a\u0007b"`: ` X-Bell = ***: expected a value of one line, without control characters`,
+		`X-Two = "a\nb"`:      ` X-Two = ***: expected a value of one line, without control characters`,
 	} {
 		got := mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders = {"+header+"}")
 		require.Len(t, got, 1, header)
-		require.Contains(t, got[0], "[observatory.handlers.A.headers] "+want, header)
+		require.Contains(t, got[0], "[observatory.handlers.A.headers]"+want, header)
 	}
 }
 

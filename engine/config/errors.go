@@ -64,11 +64,16 @@ func (e *Error) Error() string {
 	if e.Value != "" {
 		fmt.Fprintf(&b, " = %s", e.Value)
 	}
-	text := strings.TrimRight(b.String(), " ") + ": " + e.Expected
-	if e.Nearest != "" {
-		text += fmt.Sprintf("; did you mean %q?", e.Nearest)
+	text := strings.TrimRight(b.String(), ": ") + ": " + e.Expected
+	return text + didYouMean(e.Nearest)
+}
+
+// didYouMean is the end of an error that knows a name which is near; "" for none.
+func didYouMean(name string) string {
+	if name == "" {
+		return ""
 	}
-	return text
+	return fmt.Sprintf("; did you mean %q?", name)
 }
 
 // Warning is something in a configuration that does not stop a program, and
@@ -89,6 +94,9 @@ const (
 	CodeUnknownKey = "UNKNOWN_KEY"
 	// CodePythonOnly: a value that only the Python framework can use.
 	CodePythonOnly = "PYTHON_ONLY"
+	// CodePercentEncoded: what a reference of a URL holds looks percent-encoded,
+	// and is taken as it stands.
+	CodePercentEncoded = "PERCENT_ENCODED"
 	// CodeNotBuilt: accepted, and without effect in this release, or in a program
 	// that has no adapter for it.
 	CodeNotBuilt = "NOT_BUILT"

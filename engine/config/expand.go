@@ -33,14 +33,8 @@ type expanded struct {
 // again expands the text anew.
 func (e *expanded) again() (string, error) { return expand(e.raw, e.env) }
 
-// show prefers the text that arrived, unless it came from a file: what is kept
-// out of the environment is a secret.
-func (e *expanded) show(key string) string {
-	if strings.Contains(e.raw, "${"+filePrefix) {
-		return show(key, e.raw)
-	}
-	return show(key, e.text)
-}
+// url expands the text anew, as a URL.
+func (e *expanded) url() (urlText, error) { return expandURL(e.raw, e.env) }
 
 const filePrefix = "file:"
 
@@ -51,11 +45,15 @@ func expand(text string, env lookup) (string, error) {
 	return expander{env: env, left: new(maxExpansion)}.text(text)
 }
 
+var errEndless = errors.New("its variables refer to each other without end")
+
 type expander struct {
 	env  lookup
 	left *int // of maxExpansion
 	// within are the variables whose values are being expanded.
 	within []string
+	// literal is set where the text is a file's content: not expanded.
+	literal bool
 }
 
 func (x expander) text(text string) (string, error) {
@@ -71,7 +69,7 @@ func (x expander) text(text string) (string, error) {
 		errs = append(errs, err)
 		b.WriteString(value)
 		if *x.left -= referenceCost + len(value); *x.left < 0 {
-			return "", errors.New("its variables refer to each other without end")
+			return "", errEndless
 		}
 		text = after
 	}
@@ -80,33 +78,47 @@ func (x expander) text(text string) (string, error) {
 
 // reference returns the value of what stands between the braces.
 func (x expander) reference(inner string) (string, error) {
-	name, fallback, hasDefault := strings.Cut(inner, "|")
-	if slices.Contains(x.within, name) {
-		return "", fmt.Errorf("variable %s refers to itself", name)
+	text, in, err := x.find(inner)
+	if err != nil {
+		return "", err
 	}
-	if path, ok := strings.CutPrefix(name, filePrefix); ok {
-		return x.file(path, fallback, hasDefault)
-	}
-	value, set := x.env(name)
-	if set {
-		x.within = append(slices.Clone(x.within), name)
-		return x.text(value)
-	}
-	if hasDefault {
-		return x.text(fallback)
-	}
-	return "", fmt.Errorf("environment variable %s is not set, and has no default (${%s|default})", name, name)
+	return in.fill(text)
 }
 
-func (x expander) file(path, fallback string, hasDefault bool) (string, error) {
-	content, err := readSome(path)
-	if err == nil {
-		return strings.TrimRight(string(content), "\r\n"), nil
+// fill expands what find returned.
+func (x expander) fill(text string) (string, error) {
+	if x.literal {
+		return text, nil
 	}
-	if hasDefault && errors.Is(err, fs.ErrNotExist) {
-		return x.text(fallback)
+	return x.text(text)
+}
+
+// find returns what a reference stands for, its own references not filled in,
+// and the expander to fill them in with.
+func (x expander) find(inner string) (text string, in expander, err error) {
+	name, fallback, hasDefault := strings.Cut(inner, "|")
+	if slices.Contains(x.within, name) {
+		return "", x, fmt.Errorf("variable %s refers to itself", name)
 	}
-	return "", fmt.Errorf("file of ${%s%s} cannot be read: %w", filePrefix, path, err)
+	if path, ok := strings.CutPrefix(name, filePrefix); ok {
+		content, err := readSome(path)
+		switch {
+		case err == nil:
+			x.literal = true
+			return strings.TrimRight(string(content), "\r\n"), x, nil
+		case hasDefault && errors.Is(err, fs.ErrNotExist):
+			return fallback, x, nil
+		}
+		return "", x, fmt.Errorf("file of ${%s%s} cannot be read: %w", filePrefix, path, err)
+	}
+	if value, set := x.env(name); set {
+		x.within = append(slices.Clone(x.within), name)
+		return value, x, nil
+	}
+	if hasDefault {
+		return fallback, x, nil
+	}
+	return "", x, fmt.Errorf("environment variable %s is not set, and has no default (${%s|default})", name, name)
 }
 
 // readSome reads a file that is not expected to be long.

@@ -81,8 +81,8 @@ list = ["${LIST_X}", {deep = "${DEEP_X}"}]
 other = "${NOT_THIS_ENVIRONMENT}"
 `
 	require.Equal(t, []string{
-		"domain.toml: [brokers.default] URI = \"redis://***@${HOST_X|h}/0\": environment variable USER_X is not set, and has no default (${USER_X|default})",
-		"domain.toml: [brokers.default] URI = \"redis://***@${HOST_X|h}/0\": environment variable PASS_X is not set, and has no default (${PASS_X|default})",
+		"domain.toml: [brokers.default] URI = \"redis://***@${HOST_X}/0\": environment variable USER_X is not set, and has no default (${USER_X|default})",
+		"domain.toml: [brokers.default] URI = \"redis://***@${HOST_X}/0\": environment variable PASS_X is not set, and has no default (${PASS_X|default})",
 		"domain.toml: [brokers.default] max_connections = \"${POOL_X}\": environment variable POOL_X is not set, and has no default (${POOL_X|default})",
 		"domain.toml: [custom] list[0]: environment variable LIST_X is not set, and has no default (${LIST_X|default})",
 		"domain.toml: [custom.list[1]] deep = \"${DEEP_X}\": environment variable DEEP_X is not set, and has no default (${DEEP_X|default})",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -17,8 +18,10 @@ type Handler struct {
 	Stream string
 	// Types are the message types to deliver; none for all of the stream.
 	Types []string
-	// Target is "log:" or an http(s) URL.
-	Target string
+	// Target is "log:" or an http(s) URL. TargetName is the URL for people:
+	// without user-info and parameters, what comes from a variable or a file by
+	// the name of that.
+	Target, TargetName string
 	// Headers returns what goes with each request. It reads `${file:…}` again
 	// each time.
 	Headers func() (map[string]string, error)
@@ -38,8 +41,12 @@ var formats = map[string]handler.Format{
 
 func (c *Config) newHandler(name string, s section, v values) Handler {
 	h := Handler{
-		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"), Target: s.target("deliver"),
+		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"),
 		Headers: s.at("headers").headers(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
+	}
+	h.Target, h.TargetName = s.target("deliver")
+	if name == "" || strings.ContainsAny(name, " \t\r\n") {
+		s.add(Error{Section: s.name, Expected: "expected a name without spaces: it is the consumer group"})
 	}
 	if len(h.Types) > 0 && h.Format != handler.FormatEnvelope {
 		s.bad("types", `expected none: an entry of format = %q has no type`, get[string](v, "format"))
@@ -65,24 +72,41 @@ func (s section) stream(key string) string {
 	return name
 }
 
-// target reads where a handler delivers to.
-func (s section) target(key string) string {
+// target reads where a handler delivers to, and its name.
+func (s section) target(key string) (target, name string) {
 	const wanted = `"log:" or a URL such as "http://127.0.0.1:8000/events"`
 	text, ok := s.text(key)
 	if !ok {
 		if !s.has(key) {
 			s.missing(key, "expected "+wanted)
 		}
-		return ""
+		return "", ""
 	}
 	if text == TargetLog {
-		return text
+		return text, text
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		s.bad(key, "expected "+wanted)
+	u, err := s.urlText(key)
+	if err != nil {
+		s.bad(key, "%s", err)
+		return "", ""
 	}
-	return text
+	a, err := u.address()
+	if err != nil || a.scheme != "http" && a.scheme != "https" || a.host == "" || strings.Contains(a.host, ",") {
+		reason := "expected " + wanted
+		if err != nil && strings.HasPrefix(a.scheme, "http") {
+			reason = err.Error() + ", such as http://127.0.0.1:8000/events"
+		}
+		s.bad(key, "%s", u.explain(errors.New(reason)))
+		return "", ""
+	}
+	s.warnEncoded(key, u)
+	target = a.withQuery(a.raw)
+	if _, err := url.Parse(target); err != nil { // its text would repeat the URL
+		s.bad(key, "%s", u.explain(errors.New("expected a URL whose special characters are percent-encoded")))
+	}
+	_, _, tail, _ := u.cut()
+	path, _, _ := strings.Cut(tail, "?")
+	return target, a.scheme + "://" + a.host + u.replace(path, func(r urlReference) string { return r.name })
 }
 
 // headers reads the names and values of HTTP headers.
@@ -93,7 +117,8 @@ func (s section) headers() func() (map[string]string, error) {
 		switch {
 		case !ok:
 		case !validHeaderName(name):
-			s.bad(name, "expected the name of an HTTP header")
+			// What is no name may be a whole header.
+			s.add(Error{Section: s.name, Expected: "a key of it is not the name of an HTTP header, such as Authorization"})
 		case ofEvent(name):
 			s.bad(name, "expected no such header: Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name")
 		case strings.ContainsFunc(value, isControl):

@@ -176,7 +176,7 @@ var subscriptionRows = []row{
 		help: "Where a group begins that does not exist yet.",
 	},
 	{
-		in: ofSubscription(), name: "origin_stream", kind: filledText("text"),
+		in: ofSubscription(), name: "origin_stream", kind: text,
 		sets: &field{set: func(c *subscription.Config, v any) { c.OriginStream = v.(string) }},
 		help: "Keeps only messages whose origin stream is of this category; others are acknowledged and counted as `skipped`.",
 	},
@@ -228,7 +228,8 @@ var observatoryRows = []row{
 	},
 	{
 		in: in("observatory"), name: "shutdown_timeout_seconds", kind: seconds, defaultValue: 10 * time.Second,
-		help: "How long handlers under way get at a stop. 0 means the default.",
+		defaultText: "`drain_timeout` of `[server]`, else `10`",
+		help:        "How long handlers under way get at a stop. 0 means 10.",
 	},
 	{
 		in: in("observatory"), name: "max_inflight_bytes", kind: bytes(1 << 20), defaultValue: int64(subscription.DefaultMaxInflightBytes),
@@ -265,7 +266,7 @@ var handlerRows = []row{
 		help: "HTTP headers of each request. `Content-Type` and `ce-*` belong to the event: an error.",
 	},
 	{
-		in: in(inHandlers), name: "group", kind: text, defaultText: "the handler's name",
+		in: in(inHandlers), name: "group", kind: filledText("text"), defaultText: "the handler's name",
 		help: "The consumer group.",
 	},
 	{
@@ -286,6 +287,10 @@ var serverRows = []row{
 	{
 		in: in("server"), name: "default_subscription_profile", kind: elsewhere("a profile's name"),
 		help: "The [profile](#profiles) below everything that the file itself sets.",
+	},
+	{
+		in: in("server"), name: "drain_timeout", kind: seconds, defaultText: "none",
+		help: "Seconds. Protean's name for `shutdown_timeout_seconds` of `[observatory]`, and its default where it is set.",
 	},
 	{
 		in: in("server.health"), name: "enabled", kind: boolean, defaultValue: true,
@@ -390,8 +395,8 @@ var telemetryRows = []row{
 		help: "`console` is Python's; nothing is pushed then, with a warning.",
 	},
 	{
-		in: in("telemetry"), name: "endpoint", kind: text, defaultText: "the exporter's: `localhost:4317` by TLS",
-		help: "`http://host:port` (in the clear), `https://host:port`, or `host:port`.",
+		in: in("telemetry"), name: "endpoint", kind: endpoint, defaultText: "the exporter's: `localhost:4317` by TLS",
+		help: "`http` is in the clear, anything else is TLS.",
 	},
 	{
 		in: in("telemetry"), name: "service_name", kind: text, defaultText: "the domain's name",
@@ -425,7 +430,7 @@ var loggingPython = []string{
 // dropped, as in Python: the tables of environments stand beside them.
 var topLevelRows = append([]row{
 	{
-		in: in(""), name: "source_uri", kind: text, defaultText: "`urn:protean:<domain>`",
+		in: in(""), name: "source_uri", kind: uri, defaultText: "`urn:protean:<domain>`",
 		help: "The `source` of CloudEvents.",
 	},
 	{
@@ -444,8 +449,8 @@ var topLevelRows = append([]row{
 // checked all the same, so that the release that reads them finds them right;
 // those that only Python can use are left to Python.
 var notReadRows = slices.Concat([]row{
-	{in: in("server.event_store_subscription"), name: "max_retries", kind: whole(0)},
-	{in: in("server.event_store_subscription"), name: "retry_delay_seconds", kind: seconds},
+	{in: in("server.event_store_subscription"), name: "max_retries", kind: whole(0), noEffect: "set it for the subscription itself or in its profile"},
+	{in: in("server.event_store_subscription"), name: "retry_delay_seconds", kind: seconds, noEffect: "set it for the subscription itself or in its profile"},
 	{in: in("server.event_store_subscription"), name: "enable_recovery", kind: boolean},
 	{in: in("server.event_store_subscription"), name: "recovery_interval_seconds", kind: seconds},
 	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: seconds},
@@ -483,7 +488,6 @@ var notReadRows = slices.Concat([]row{
 	{in: in("outbox.cleanup"), name: "cleanup_interval_ticks", kind: whole(1)},
 	{in: in("outbox.cleanup"), name: "batch_size", kind: whole(1)},
 },
-	unreadIn("server", "drain_timeout"),
 	unreadIn("server.transient_retry", "max_retries", "backoff", "base_delay_seconds", "max_delay_seconds", "exceptions"),
 	unreadIn("server.partitioning", "lease_ttl_ms", "heartbeat_interval_seconds", "poll_interval_seconds", "reap_idle_ms"),
 	unreadIn("idempotency", "redis_url", "ttl", "error_ttl"),

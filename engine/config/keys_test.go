@@ -11,7 +11,7 @@ import (
 func TestAMisspeltKeyIsWarnedOfWithTheNameThatIsNear(t *testing.T) {
 	t.Parallel()
 	c := parse(t, `
-[sevrer]
+[telemetyr]
 [prod]
 [observatory]
 shutdown_timeout = 3
@@ -29,7 +29,7 @@ retry_delay_secnds = 1
 		got = append(got, w.String())
 	}
 	require.ElementsMatch(t, []string{
-		`[sevrer]: unknown key; did you mean "server"?`,
+		`[telemetyr]: unknown key; did you mean "telemetry"?`,
 		`[observatory] shutdown_timeout: unknown key; did you mean "shutdown_timeout_seconds"?`,
 		`[observatory] colour: unknown key`,
 		`[observatory.handlers.H] typs: unknown key; did you mean "types"?`,
@@ -80,9 +80,28 @@ func TestAMisspeltKeyIsWarnedOfInEverySection(t *testing.T) {
 
 func TestAMisspeltSectionOfAnEnvironmentIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	c := parse(t, "[production.sevrer]\nmessages_per_tick = 5\n[production.surprise]", map[string]string{"PROTEAN_ENV": "production"})
+	c := parse(t, "[production.telemetyr]\nenabled = true\n[production.surprise]", map[string]string{"PROTEAN_ENV": "production"})
 	require.Len(t, c.Warnings, 1)
-	require.Equal(t, `[production.sevrer]: unknown key; did you mean "server"?`, c.Warnings[0].String())
+	require.Equal(t, `[production.telemetyr]: unknown key; did you mean "telemetry"?`, c.Warnings[0].String())
+}
+
+// Without it the engine would run, on memory or with other settings.
+func TestATableThatIsAlmostOneThatMattersIsAMistake(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"[broker.default]\nprovider = \"redis\"\nURI = \"redis://h\"":  `domain.toml: [broker]: is not the name of a table; did you mean "brokers"?`,
+		"[database.default]\nprovider = \"memory\"":                    `domain.toml: [database]: is not the name of a table; did you mean "databases"?`,
+		"[sevrer]\nmessages_per_tick = 5":                              `domain.toml: [sevrer]: is not the name of a table; did you mean "server"?`,
+		"[production.broker.default]\nprovider = \"redis\"":            `domain.toml: [production.broker]: is not the name of a table; did you mean "brokers"?`,
+		"[observatory.handler.H]\nstream = \"s\"":                      `domain.toml: [observatory.handler]: is not the name of a table; did you mean "handlers"?`,
+		"[server.subscription.H]\nmax_retries = 5":                     `domain.toml: [server.subscription]: is not the name of a table; did you mean "subscriptions"?`,
+		"[brokers.defualt]\nprovider = \"redis\"\nURI = \"redis://h\"": `domain.toml: [brokers.defualt]: there is no server called default; did you mean "default"?`,
+		"[production.brokers.Default]\nprovider = \"inline\"":          `domain.toml: [brokers.Default]: there is no server called default; did you mean "default"?`,
+	} {
+		require.Equal(t, []string{want}, mistakes(t, file, map[string]string{"PROTEAN_ENV": "production"}), file)
+	}
+	parse(t, "[brokers.default]\nprovider = \"inline\"\n[brokers.defaults]\nprovider = \"inline\"\n[brokers.partner]\nprovider = \"inline\"")
+	parse(t, "[brokers.defaults]\nprovider = \"inline\"\n[production.brokers.default]\nprovider = \"inline\"", map[string]string{"PROTEAN_ENV": "production"})
 }
 
 func TestAKeyOfASubscriptionInTheWrongSectionIsToldWhereItBelongs(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,19 @@ var (
 			return v
 		}
 		return nil
+	}, showPlain}
+
+	// uri is what url.Parse takes: a URN, a URL or a path.
+	uri = kind{"URI", func(s section, key string) any {
+		v, ok := s.text(key)
+		if !ok {
+			return nil
+		}
+		if _, err := url.Parse(v); err != nil {
+			s.bad(key, "expected a URI, such as urn:protean:shop")
+			return nil
+		}
+		return v
 	}, showPlain}
 
 	// notBlank is a text that is more than spaces.

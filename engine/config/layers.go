@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -33,7 +35,8 @@ type layers struct {
 	defaultProfile string
 	// profiles are the built-in ones and the file's own, by name in lower case:
 	// the values of each, over those of its base.
-	profiles map[string][]layer
+	profiles     map[string][]layer
+	profileNames []string
 	// subscriptions are [server.subscriptions.<name>], by a handler's short name.
 	subscriptions map[string]layer
 	// handlers are [observatory.handlers.<name>].
@@ -47,6 +50,7 @@ func newLayers(root section, read map[string]values) layers {
 		subscriptions: map[string]layer{}, handlers: map[string]layer{},
 		broker: layerOf("server.broker_subscription", read["server.broker_subscription"]),
 	}
+	l.profileNames = namesOf(l.profiles)
 	for _, name := range []string{"server", "server.stream_subscription", "server.event_store_subscription"} {
 		l.server = append(l.server, layerOf(name, read[name]))
 	}
@@ -58,7 +62,7 @@ func newLayers(root section, read map[string]values) layers {
 		l.subscriptions[name] = l.read(s, read[s.name])
 	}
 	for name, s := range root.at("observatory").at("handlers").named() {
-		l.handlers[name] = l.read(s, read[s.name])
+		l.handlers[name] = l.readDelivered(s, read[s.name])
 	}
 	return l
 }
@@ -77,12 +81,35 @@ func layerOf(name string, v values) layer {
 // read reads the section of one handler, and reports settings that exclude
 // each other.
 func (l layers) read(s section, v values) layer {
+	own := l.readDelivered(s, v)
+	if own.set["start"] == "end" && l.typeByFile(own) == TypeEventStore {
+		s.warnNotBuilt("start", "an event_store subscription begins at the beginning of its category")
+	}
+	return own
+}
+
+// readDelivered is read for a handler of the file: its type is always stream.
+func (l layers) readDelivered(s section, v values) layer {
 	own := layerOf(s.name, v)
 	own.profile = l.profileNamed(s, "profile")
 	if own.set["subscription_type"] == string(TypeEventStore) && own.set["retention_maxlen"] != nil {
 		s.bad("retention_maxlen", "expected none: an event_store subscription has no stream to trim")
 	}
 	return own
+}
+
+// typeByFile is the type of the subscriptions of a section, as far as the file
+// decides it.
+func (l layers) typeByFile(own layer) Type {
+	profile := own.profile
+	if profile == "" {
+		profile = l.defaultProfile
+	}
+	above := append([]layer{own}, l.server...)
+	if own.profile != "" {
+		above = append(append([]layer{own}, l.profiles[profile]...), l.server...)
+	}
+	return cmp.Or(typeOf(append(above, l.profiles[profile]...)...), TypeEventStore)
 }
 
 // typeOf is the type that the first layer to set one sets; "" where none does.

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -40,6 +43,9 @@ func Parse(path string, text []byte, options ...LoadOption) (*Config, error) {
 	for _, o := range options {
 		o(&r)
 	}
+	if line, err := checkDepth(string(text)); err != nil {
+		return nil, &Error{File: fmt.Sprintf("%s:%d", path, line), Expected: err.Error()}
+	}
 	file := map[string]any{}
 	if err := toml.Unmarshal(text, &file); err != nil {
 		return nil, syntaxError(path, err)
@@ -63,17 +69,22 @@ func (r reading) config(path string, file map[string]any) (*Config, error) {
 	return c, nil
 }
 
+// quotedText is what the parser repeats of the file, beyond one character.
+var quotedText = regexp.MustCompile(`(?s)'[^']{2,}'|"[^"]{2,}"|\x60[^\x60]{2,}\x60`)
+
 // syntaxError says where a file is no TOML. What stands there is not repeated,
-// since it may be a secret without its quotes.
+// since it may be a secret without its quotes: only a key that is known is named.
 func syntaxError(path string, err error) error {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
-		return fmt.Errorf("configuration %s: %w", path, err)
+		return fmt.Errorf("configuration %s: no valid TOML", path)
 	}
-	e := &Error{File: fmt.Sprintf("%s:%d", path, parse.Position.Line), Key: parse.LastKey, Expected: "no valid TOML: " + parse.Message}
-	if secretKey(parse.LastKey) {
-		e.Expected = "no valid TOML here"
+	e := &Error{File: fmt.Sprintf("%s:%d", path, parse.Position.Line), Expected: "no valid TOML: " + quotedText.ReplaceAllString(parse.Message, masked)}
+	if last := parse.LastKey[strings.LastIndexByte(parse.LastKey, '.')+1:]; slices.ContainsFunc(table, func(r row) bool { return r.name == last }) {
+		e.Key = parse.LastKey
+		if secretKey(last) || slices.Contains(urlKeys, last) {
+			e.Expected = "no valid TOML here"
+		}
 	}
-	e.Expected = maskText(e.Expected)
 	return e
 }

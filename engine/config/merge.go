@@ -26,25 +26,53 @@ func defaults() map[string]any {
 func forEnvironment(file map[string]any, environment string, env lookup, p *problems) map[string]any {
 	known := maps.Clone(file)
 	maps.DeleteFunc(known, func(key string, _ any) bool { return !slices.Contains(places[""].names, key) })
-	tree := merge(defaults(), known)
 	root := section{tree: file, problems: p}
 	warnMisspelt(root, environment)
 	if overlay, ok := file[environment].(map[string]any); ok && environment != "" {
-		tree = merge(tree, overlay)
+		known = merge(known, overlay)
 		warnMisspelt(root.at(environment), "")
 	}
+	for _, family := range []string{"brokers", "databases"} {
+		if servers, isTable := known[family].(map[string]any); isTable {
+			refuseMisspeltDefault(section{name: family, tree: servers, problems: p})
+		}
+	}
+	tree := merge(defaults(), known)
 	expandTable(section{tree: tree, problems: p}, env)
 	return tree
 }
 
 // warnMisspelt warns of names at top level, of the file or of its environment's
-// table, that look like one that is known.
+// table, that look like one that is known. Of a table without which the file
+// would mean something else, such as its brokers, it is a mistake.
 func warnMisspelt(s section, environment string) {
 	known := places[""].names
 	for _, key := range s.keys() {
 		near := nearest(key, known)
-		if near != "" && key != environment && !slices.Contains(known, key) && distance(key, near) <= 2 {
-			s.warn(CodeUnknownKey, s.path(key), "", fmt.Sprintf("unknown key; did you mean %q?", near))
+		if near == "" || key == environment || slices.Contains(known, key) || distance(key, near) > 2 {
+			continue
+		}
+		if _, isTable := s.tree[key].(map[string]any); isTable && slices.Contains(vitalTables, near) {
+			s.add(Error{Section: s.path(key), Expected: "is not the name of a table", Nearest: near})
+			continue
+		}
+		s.warn(CodeUnknownKey, s.path(key), "", fmt.Sprintf("unknown key; did you mean %q?", near))
+	}
+}
+
+// vitalTables say what runs, and on which servers: a file whose table is
+// misspelt would run without.
+var vitalTables = []string{"brokers", "caches", "databases", "event_store", "observatory", "server"}
+
+// refuseMisspeltDefault reports a table of servers that is called almost
+// "default", where none is: the one in memory would be taken for it.
+func refuseMisspeltDefault(s section) {
+	if s.has("default") {
+		return
+	}
+	for _, key := range s.keys() {
+		if _, isTable := s.tree[key].(map[string]any); isTable && nearest(key, []string{"default"}) != "" {
+			s.add(Error{Section: s.path(key), Expected: "there is no server called default", Nearest: "default"})
 		}
 	}
 }

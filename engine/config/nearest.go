@@ -2,9 +2,20 @@ package config
 
 import "strings"
 
+// The most that is compared: longer words, and the names behind so many, are
+// never what was meant.
+const (
+	maxNearLength = 100
+	maxNearNames  = 100
+)
+
 // nearest returns the name that differs least from word, or "" where none is
 // near enough to be what was meant.
 func nearest(word string, names []string) string {
+	if len(word) > maxNearLength {
+		return ""
+	}
+	names = names[:min(len(names), maxNearNames)]
 	best, limit := "", max(len(word)/3, 2)+1
 	for _, name := range names {
 		if len(word) > 4 && strings.HasPrefix(name, word) { // an end left off, such as a unit

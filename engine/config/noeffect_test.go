@@ -48,6 +48,31 @@ func TestAValueWithoutEffectIsCheckedAllTheSame(t *testing.T) {
 	}
 }
 
+func TestStartHasNoEffectOnEventStoreSubscriptions(t *testing.T) {
+	t.Parallel()
+	for file, warned := range map[string]bool{
+		"[server.subscriptions.X]\nstart = \"end\"":                                                                             true,
+		"[server.subscriptions.X]\nstart = \"beginning\"":                                                                       false,
+		"[server.subscriptions.X]\nstart = \"end\"\nsubscription_type = \"stream\"":                                             false,
+		"[server.subscriptions.X]\nstart = \"end\"\nprofile = \"fast\"":                                                         false,
+		"[server.subscriptions.X]\nstart = \"end\"\nprofile = \"projection\"":                                                   true,
+		"[server]\ndefault_subscription_type = \"stream\"\n[server.subscriptions.X]\nstart = \"end\"":                           false,
+		"[server]\ndefault_subscription_profile = \"fast\"\n[server.subscriptions.X]\nstart = \"end\"":                          false,
+		"[observatory.handlers.X]\nstream = \"s\"\ndeliver = \"log:\"\nstart = \"end\"":                                         false,
+		"[server]\ndefault_subscription_type = \"stream\"\n[server.subscriptions.X]\nstart = \"end\"\nprofile = \"projection\"": true,
+	} {
+		var got []string
+		for _, w := range parse(t, file).Warnings {
+			got = append(got, w.String())
+		}
+		if warned {
+			require.Equal(t, []string{"[server.subscriptions.X] start: accepted, without effect in this release: an event_store subscription begins at the beginning of its category"}, got, file)
+		} else {
+			require.Empty(t, got, file)
+		}
+	}
+}
+
 func TestAValueThatIsNoTableIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{`domain.toml: outbox = 3: expected a table`, `domain.toml: server = 3: expected a table`},

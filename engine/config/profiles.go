@@ -51,9 +51,12 @@ func (l layers) profileNamed(s section, key string) string {
 	if _, known := l.profiles[lower]; known {
 		return lower
 	}
-	s.badName(key, name, slices.Concat(
-		slices.Sorted(slices.Values(builtinProfiles)),
-		slices.DeleteFunc(slices.Sorted(maps.Keys(l.profiles)), func(name string) bool { return slices.Contains(builtinProfiles, name) }),
-	))
+	s.badName(key, name, l.profileNames)
 	return ""
+}
+
+// namesOf are the names of profiles, those that are built in first.
+func namesOf(profiles map[string][]layer) []string {
+	own := slices.DeleteFunc(slices.Sorted(maps.Keys(profiles)), func(name string) bool { return slices.Contains(builtinProfiles, name) })
+	return slices.Concat(slices.Sorted(slices.Values(builtinProfiles)), own)
 }

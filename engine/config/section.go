@@ -24,6 +24,8 @@ func (s section) at(key string) section {
 	case nil:
 	case map[string]any:
 		inside.tree = v
+	case string, *expanded: // it may be a secret without its name
+		s.add(Error{Section: s.name, Key: key, Value: masked, Expected: "expected a table"})
 	default:
 		s.bad(key, "expected a table")
 	}
@@ -101,14 +103,11 @@ func (s section) readAll() map[string]values {
 }
 
 // unknown reports a key that the table does not have in a section: an error in
-// a profile and in a program's options, else a warning.
+// a profile and in a program's options, and for a table that is almost one that is read; else a
+// warning.
 func (s section) unknown(p *place, key string) {
 	if p.pattern == inProfiles || p.pattern == inOptions {
-		e := Error{Section: s.name, Key: key, Expected: "expected a key of a subscription", Nearest: nearest(key, p.names)}
-		if p.pattern == inProfiles {
-			e.Value = s.shown(key)
-		}
-		s.add(e)
+		s.add(Error{Section: s.name, Key: key, Expected: "expected a key of a subscription", Nearest: nearest(key, p.names)})
 		return
 	}
 	if p.pattern == "" { // names of environments stand there: see [warnMisspelt]
@@ -118,7 +117,13 @@ func (s section) unknown(p *place, key string) {
 	if p.pattern == "databases.*" {
 		text += ", passed to SQLAlchemy only"
 	}
-	switch near := nearest(key, p.names); {
+	near := nearest(key, p.names)
+	if _, isTable := s.tree[key].(map[string]any); isTable && slices.Contains([]string{"server", "observatory"}, p.pattern) &&
+		near != "" && distance(key, near) <= 2 && places[p.pattern+"."+near] != nil {
+		s.add(Error{Section: s.path(key), Expected: "is not the name of a table", Nearest: near})
+		return
+	}
+	switch {
 	case places[inSubscriptions].rows[key] != nil:
 		text += "; it is a key of [server.subscriptions.<Handler>]"
 	case near != "":
@@ -160,8 +165,17 @@ func (s section) badName(key, got string, names []string) {
 	}
 	s.add(Error{
 		Section: s.name, Key: key, Value: s.shown(key),
-		Expected: "expected one of " + strings.Join(names, ", "), Nearest: nearest(got, names),
+		Expected: "expected one of " + enumerate(names), Nearest: nearest(got, names),
 	})
+}
+
+// enumerate lists names, of many the first.
+func enumerate(names []string) string {
+	const most = 20
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // missing reports a key that must be there.

@@ -61,8 +61,12 @@ func newBroker(name string, s section, v values) Broker {
 // withParameters returns the values of a broker with those of its URL's
 // parameters in their place.
 func (s section) withParameters(v values) values {
-	uri, _ := plain(s.tree["URI"]).(string)
-	query := cutAddress(uri).query
+	u, _ := s.urlText("URI")
+	a, err := u.address()
+	if err != nil {
+		return v // reported by url
+	}
+	query := a.query
 	in := section{name: s.path("URI"), tree: map[string]any{}, problems: s.problems}
 	for _, key := range poolKeys() {
 		switch {
@@ -144,29 +148,52 @@ func (s section) named() map[string]section {
 // url reads a server's URL of one of the schemes, which must be there, and
 // returns what reads and translates it anew.
 func (s section) url(key string, schemes ...string) func() (string, error) {
-	text, ok := s.text(key)
-	if !ok {
+	if _, ok := s.text(key); !ok {
 		if !s.has(key) {
 			s.missing(key, "expected the server's URL, such as "+examples[schemes[0]])
 		}
 		return nil
 	}
-	if scheme := cutAddress(text).scheme; !slices.Contains(schemes, dialectOf(scheme)) {
-		s.bad(key, "expected a URL of %s, such as %s", schemes[0], examples[schemes[0]])
-	} else if _, err := translate(text); err != nil {
+	u, err := s.urlText(key)
+	scheme, _, _, _ := u.cut()
+	switch {
+	case err != nil:
 		s.bad(key, "%s", err)
+	case !slices.Contains(schemes, dialectOf(u.fill(scheme, literally))):
+		s.bad(key, "%s", u.explain(fmt.Errorf("expected a URL of %s, such as %s", schemes[0], examples[schemes[0]])))
+	default:
+		_, err := translate(u)
+		for _, err := range unjoin(err) {
+			s.bad(key, "%s", err)
+		}
+		s.warnEncoded(key, u)
 	}
-	read := s.reread(key)
 	return func() (string, error) {
-		uri, err := read()
-		if err != nil {
-			return "", err
+		u, err := s.urlText(key)
+		if err == nil {
+			var uri string
+			if uri, err = translate(u); err == nil {
+				return uri, nil
+			}
 		}
-		uri, err = translate(uri)
-		if err != nil {
-			return "", fmt.Errorf("%s: [%s] %s: %w", s.file, s.name, key, err)
-		}
-		return uri, nil
+		return "", fmt.Errorf("%s: [%s] %s: %w", s.file, s.name, key, err)
+	}
+}
+
+// urlText is the URL of a key, its references read anew.
+func (s section) urlText(key string) (urlText, error) {
+	if v, ok := s.tree[key].(*expanded); ok {
+		return v.url()
+	}
+	text, _ := s.tree[key].(string)
+	return urlText{text: text}, nil
+}
+
+// warnEncoded warns of what was percent-encoded before it was put into a file or
+// a variable: it is taken as it stands.
+func (s section) warnEncoded(key string, u urlText) {
+	for _, name := range u.encoded() {
+		s.warn(CodePercentEncoded, s.name, key, "what "+name+" holds looks percent-encoded: it is taken as it stands, so it must hold the plain text")
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -45,6 +46,24 @@ func newLogging(v values) Logging {
 	}
 	return l
 }
+
+// endpoint is where metrics are pushed; an empty one counts as not given.
+var endpoint = kind{"`http://host:port`, `https://host:port` or `host:port`", func(s section, key string) any {
+	if text, ok := s.text(key); !ok || text == "" {
+		return nil
+	}
+	u, err := s.urlText(key)
+	if err == nil && strings.Contains(u.text, "://") {
+		var a address
+		if a, err = u.address(); err == nil && (a.scheme == "http" || a.scheme == "https") && a.host != "" {
+			return a.withQuery(a.raw)
+		}
+	} else if text := u.fill(u.text, literally); err == nil && checkHosts(text) == nil {
+		return text
+	}
+	s.bad(key, "%s", u.explain(errors.New("expected http://host:4317, https://host:4317 or host:4317")))
+	return nil
+}, showPlain}
 
 // levels are Python's names of levels; TRACE and CRITICAL have no like here.
 var levels = map[string]slog.Level{

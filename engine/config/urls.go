@@ -2,65 +2,46 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // translate turns a URL as SQLAlchemy and redis-py take it into the one that
 // the Go client of that server takes. This table is the only place that knows
 // the difference. Errors repeat nothing of the URL.
-func translate(uri string) (string, error) {
-	scheme, _, ok := strings.Cut(uri, "://")
+func translate(u urlText) (string, error) {
+	scheme, _, _, ok := u.cut()
 	if !ok {
 		return "", errors.New("expected a URL, such as postgresql://user@host/database or redis://host:6379/0")
 	}
-	switch dialectOf(scheme) {
-	case "postgres", "postgresql":
-		return translatePostgres(cutAddress(uri))
-	case "mssql", "sqlserver":
-		return translateSQLServer(cutAddress(uri))
-	case "sqlite":
-		return translateSQLite(uri), nil
-	case "redis", "rediss", "unix":
-		return translateRedis(cutAddress(uri))
+	dialect := dialectOf(u.fill(scheme, literally))
+	if dialect == "sqlite" {
+		return translateSQLite(u.fill(u.text, literally)), nil
 	}
-	return "", errors.New("expected a URL of postgresql, mssql, sqlite, redis, rediss, unix, redis+sentinel or redis+cluster")
-}
-
-// address is a URL in parts. Unlike net/url it takes several hosts, and any
-// character in a password, as the Python libraries do.
-type address struct {
-	scheme string
-	user   *url.Userinfo
-	host   string
-	path   string
-	query  url.Values
-}
-
-func cutAddress(uri string) address {
-	scheme, rest, _ := strings.Cut(uri, "://")
-	a := address{scheme: strings.ToLower(scheme)}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
+	translators := map[string]func(address) (string, error){
+		"postgres": translatePostgres, "postgresql": translatePostgres,
+		"mssql": translateSQLServer, "sqlserver": translateSQLServer,
+		"redis": translateRedis, "rediss": translateRedis, "unix": translateRedis,
 	}
-	a.host = rest[:end]
-	if at := strings.LastIndexByte(a.host, '@'); at >= 0 {
-		a.user, a.host = userInfoOf(a.host[:at]), a.host[at+1:]
+	to, ok := translators[dialect]
+	if !ok {
+		return "", errors.New("expected a URL of postgresql, mssql, sqlite, redis, rediss, unix, redis+sentinel or redis+cluster")
 	}
-	path, query, _ := strings.Cut(rest[end:], "?")
-	a.path = path
-	a.query, _ = url.ParseQuery(query) // what is no parameter is left out
-	return a
-}
-
-func userInfoOf(text string) *url.Userinfo {
-	name, password, has := strings.Cut(text, ":")
-	if !has {
-		return url.User(unquote(name))
+	// The name of a database may hold an @, and it is percent-encoded then.
+	_, _, tail, _ := u.cut()
+	if path, _, _ := strings.Cut(tail, "?"); strings.Contains(path, "@") {
+		return "", errEncode
 	}
-	return url.UserPassword(unquote(name), unquote(password))
+	a, err := u.address()
+	if err != nil && strings.Contains(tail, "@") {
+		return "", u.explain(err) // what follows may be no parameters
+	}
+	text, parameters := to(a)
+	return text, errors.Join(err, u.explain(parameters))
 }
 
 // unquote undoes %-escapes where all of them are some.
@@ -71,15 +52,18 @@ func unquote(text string) string {
 	return text
 }
 
-func (a address) String() string {
+func (a address) String() string { return a.withQuery(a.query.Encode()) }
+
+// withQuery is the URL with this query, escaped.
+func (a address) withQuery(query string) string {
 	var b strings.Builder
 	b.WriteString(a.scheme + "://")
 	if a.user != nil {
 		b.WriteString(a.user.String() + "@")
 	}
 	b.WriteString(a.host + a.path)
-	if len(a.query) > 0 {
-		b.WriteString("?" + a.query.Encode())
+	if query != "" {
+		b.WriteString("?" + query)
 	}
 	return b.String()
 }
@@ -110,7 +94,32 @@ func translatePostgres(a address) (string, error) {
 		"executemany_mode", "use_native_hstore",
 	)
 	a.joinHosts()
-	return a.String(), nil
+	return a.String(), a.checkPostgres()
+}
+
+// The values of parameters that pgx would refuse at the first connection.
+var postgresValues = map[string][]string{
+	"sslmode":              {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
+	"target_session_attrs": {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"},
+}
+
+func (a address) checkPostgres() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(postgresValues)) {
+		valid := postgresValues[name]
+		if a.query.Has(name) && !slices.Contains(valid, a.query.Get(name)) {
+			errs = append(errs, fmt.Errorf("expected as its parameter %s one of %s", name, strings.Join(valid, ", ")))
+		}
+	}
+	if text := a.query.Get("connect_timeout"); text != "" && strings.Trim(text, "0123456789") != "" {
+		errs = append(errs, errors.New("expected as its parameter connect_timeout a whole number of seconds"))
+	}
+	for port := range strings.SplitSeq(a.query.Get("port"), ",") {
+		if port != "" && checkPort(port) != nil {
+			errs = append(errs, errors.New("expected as its parameter port a port from 1 to 65535"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // joinHosts writes several `host=name:port` parameters as libpq does.

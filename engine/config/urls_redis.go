@@ -58,6 +58,8 @@ func (a address) checkRedis() error {
 	scheme, topology, _ := strings.Cut(a.scheme, "+")
 	known := []string{"db"}
 	switch {
+	case a.scheme != "unix" && a.host == "" && a.path == "":
+		return errors.New("the host is missing: expected such as redis://127.0.0.1:6379/0")
 	case topology == "" && strings.Contains(a.host, ","):
 		return fmt.Errorf("it names several hosts, which a %s URL cannot: expected redis+sentinel://host,host/master/0 or redis+cluster://host,host", a.scheme)
 	case topology == "":
@@ -77,12 +79,36 @@ func (a address) checkRedis() error {
 	if scheme == "rediss" {
 		known = append(known, redisTLS...)
 	}
+	known = append(known, poolKeys()...)
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(a.query)) {
-		if !slices.Contains(known, name) {
-			return fmt.Errorf("its parameter %q is not known to a %s URL: expected one of %s", name, a.scheme, strings.Join(append(known, poolKeys()...), ", "))
+		if !slices.Contains(known, name) { // its name may be a part of a password
+			errs = append(errs, errors.New("a parameter of it is not known to a "+a.scheme+" URL: expected one of "+strings.Join(known, ", ")+didYouMean(nearest(name, known))))
 		}
 	}
-	return nil
+	return errors.Join(append(errs, a.checkRedisValues(topology))...)
+}
+
+// checkRedisValues says which value the Go client would refuse at the first
+// connection.
+func (a address) checkRedisValues(topology string) error {
+	database := strings.Trim(a.path, "/")
+	if topology == "sentinel" {
+		_, database, _ = strings.Cut(database, "/")
+	}
+	if strings.HasPrefix(a.scheme, "unix") {
+		database = ""
+	}
+	var errs []error
+	for _, text := range []string{database, a.query.Get("db")} {
+		if strings.Trim(text, "0123456789") != "" || len(text) > 9 {
+			errs = append(errs, errors.New("expected as its database a whole number"))
+		}
+	}
+	if text := a.query.Get("ssl_cert_reqs"); text != "" && !slices.Contains([]string{"none", "optional", "required"}, text) {
+		errs = append(errs, errors.New("expected as its parameter ssl_cert_reqs one of none, optional, required"))
+	}
+	return errors.Join(errs...)
 }
 
 // pythonBool reads what redis-py takes for a boolean in a URL.

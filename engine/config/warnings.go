@@ -44,13 +44,10 @@ func warnPython(root section, read map[string]values) {
 	if server.has("partitioning") {
 		root.warn(CodePythonOnly, "server.partitioning", "", "partitioned streams (sequential_by) are not consumed here")
 	}
-	if server.has("drain_timeout") {
-		root.warn(CodePythonOnly, "server", "drain_timeout", "use [observatory] shutdown_timeout_seconds")
-	}
 	callback := get[string](read["server.dlq"], "alert_callback")
 	if callback != "" && !strings.HasPrefix(callback, "http://") && !strings.HasPrefix(callback, "https://") {
 		dlq := server.at("dlq")
-		dlq.warn(CodePythonOnly, dlq.name, "alert_callback", dlq.shown("alert_callback")+" is a function of Python; give an http(s) URL")
+		dlq.warn(CodePythonOnly, dlq.name, "alert_callback", "a function of Python; give an http(s) URL")
 	}
 	logging := root.at("logging")
 	if others := slices.DeleteFunc(logging.keys(), func(key string) bool { return !slices.Contains(loggingPython, key) }); len(others) > 0 {

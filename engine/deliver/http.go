@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ type HTTPConfig struct {
 	// URL is the target: http or https. User-info in it becomes basic
 	// authentication, and appears in no error.
 	URL string
+	// Name is how errors call the target; default: its URL without user-info and
+	// query.
+	Name string
 	// Source is the events' `source` attribute: see [Source].
 	Source string
 	// Headers returns the headers to add to each request. It is called for
@@ -96,7 +100,7 @@ func NewHTTP(c HTTPConfig) (*HTTP, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	return &HTTP{config: c, target: target, name: nameOf(target), client: newClient(c.Concurrency)}, nil
+	return &HTTP{config: c, target: target, name: cmp.Or(c.Name, nameOf(target)), client: newClient(c.Concurrency)}, nil
 }
 
 // Close closes the idle connections. Requests under way go on.

@@ -14,6 +14,9 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
+// eventStore is the type of subscriptions without a dead-letter queue.
+const eventStore = "event_store"
+
 // Operator answers an operator's questions about one domain. Its methods may be
 // called side by side. It closes nothing that it was given.
 type Operator struct {
@@ -32,7 +35,7 @@ func New(catalog Catalog, figures Figures) *Operator {
 type List struct {
 	Subscriptions []Listed
 	// DeadLetters are the dead-letter queues of the subscriptions' streams, one a
-	// stream, in the order of the list.
+	// stream, in the order of the list. A category of the event store has none.
 	DeadLetters []Queue
 	// Failed are the servers that could not be read, or not whole, before the
 	// deadline. Their figures are unknown.
@@ -105,11 +108,17 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 		}
 	}
 	for _, s := range configured {
-		depth := depths[deadletter.QueueOf(s.Stream)]
+		var depth collector.Value
+		if s.Type != eventStore {
+			depth = depths[deadletter.QueueOf(s.Stream)]
+		}
 		read := figures[key{s.Stream, s.Group}]
 		list.Subscriptions = append(list.Subscriptions, Listed{
 			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, Pending: read.Pending, DeadLetters: depth,
 		})
+		if s.Type == eventStore { // what it cannot handle stays in the store
+			continue
+		}
 		if !slices.ContainsFunc(list.DeadLetters, func(q Queue) bool { return q.Stream == s.Stream }) {
 			list.DeadLetters = append(list.DeadLetters, Queue{Stream: s.Stream, Depth: depth})
 		}

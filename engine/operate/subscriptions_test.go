@@ -58,6 +58,19 @@ func TestFiguresAreThoseOfTheStreamAndItsGroup(t *testing.T) {
 	require.Equal(t, []operate.Failure{{Source: "broker:partner", Err: refused}}, list.Failed)
 }
 
+func TestACategoryOfTheEventStoreHasNoDeadLetterQueue(t *testing.T) {
+	t.Parallel()
+	catalog := func() ([]operate.Subscription, error) {
+		return []operate.Subscription{{Handler: "shop.Orders", Stream: "shop::order", Group: "shop.Orders", Type: "event_store"}}, nil
+	}
+	list, err := operate.New(operate.Catalog(catalog), snapshot{parts: []collector.Part{{Figures: collector.Figures{
+		Queues: []collector.Queue{{Stream: "shop::order:dlq", Depth: collector.Known(3)}}, // of another program's stream
+	}}}}).Subscriptions(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, list.DeadLetters)
+	require.False(t, list.Subscriptions[0].DeadLetters.Known)
+}
+
 func TestWithoutServersEveryFigureIsUnknown(t *testing.T) {
 	t.Parallel()
 	list, err := operate.New(shop, nil).Subscriptions(t.Context(), "")

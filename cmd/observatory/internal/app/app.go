@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -38,6 +39,7 @@ type App struct {
 	snapshots *gauges.Lazy
 	engine    *engine.Engine
 	run       engine.Config
+	metrics   string                      // the address that /metrics is served on
 	traffic   func(context.Context) error // of the sample; nil without
 	ran       atomic.Bool
 	closers   lifecycle.Closers
@@ -128,12 +130,13 @@ func (a *App) buildEngine(context.Context) error {
 	if a.options.HealthAddress != "" {
 		config.Health.Address = a.options.HealthAddress
 	}
+	config.Health.Listening = func(address net.Addr) { a.printAddresses(address.String()) }
 	a.run = config
 	a.engine, err = engine.New(config)
 	return err
 }
 
-// Run listens, prints the addresses, and runs until ctx ends or a part fails.
+// Run listens, prints the addresses once both ports are taken, and runs until ctx ends or a part fails.
 // /metrics answers until the engine has ended. It may be called once; it closes
 // what New opened. A second call returns [engine.ErrRunning].
 func (a *App) Run(ctx context.Context) error {
@@ -144,7 +147,10 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
-	a.printAddresses(server.listener.Addr().String())
+	a.metrics = server.listener.Addr().String()
+	if a.run.Health.Disabled {
+		a.printAddresses("")
+	}
 	server.serve()
 	err = errors.Join(a.work(ctx, server), server.close())
 	return errors.Join(err, a.close())
@@ -192,8 +198,8 @@ func (a *App) printConfiguration() {
 }
 
 // printAddresses prints in a few lines what runs, where it is reached, and what
-// to try.
-func (a *App) printAddresses(metrics string) {
+// to try. The address of the probes is "" where there are none.
+func (a *App) printAddresses(health string) {
 	if len(a.run.Subscriptions) == 0 {
 		a.printLine("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
 	}
@@ -202,10 +208,10 @@ func (a *App) printAddresses(metrics string) {
 		a.printLine(label, "%s <- %s", s.Handler, s.Stream)
 		label = ""
 	}
-	url := a.url(metrics)
+	url := a.url(a.metrics)
 	a.printLine("metrics", "%s", url)
-	if !a.run.Health.Disabled {
-		a.printLine("health", "http://%s/readyz", local(a.run.Health.Address))
+	if health != "" {
+		a.printLine("health", "http://%s/readyz", local(health))
 	}
 	a.printLine("try", "curl -s %s | grep protean_subscription", url)
 	if a.config.Sample {

@@ -1,14 +1,18 @@
 package app_test
 
 import (
+	"context"
 	"net"
 	"net/url"
+	"regexp"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
 	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
+	"github.com/observatory-go/observatory/engine/testlog"
 )
 
 func TestTheEmbeddedSampleShowsLifeByItself(t *testing.T) {
@@ -34,6 +38,25 @@ func TestTheEmbeddedSampleShowsLifeByItself(t *testing.T) {
 	r.until("the durations spread", func() bool {
 		return bucketsHit(t, r.scrape(), "protean_subscription_processing_duration_seconds") >= 3
 	})
+}
+
+func TestThePortThatWasTakenIsPrinted(t *testing.T) {
+	t.Parallel()
+	var printed testlog.Output
+	a, err := app.New(t.Context(), app.Options{Embedded: true, Stderr: &printed, ListenAddress: "127.0.0.1:0", HealthAddress: "127.0.0.1:0"})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	var found []string
+	require.Eventually(t, func() bool {
+		found = regexp.MustCompile(`(?m)^  health +(http\S+)$`).FindStringSubmatch(printed.String())
+		return found != nil
+	}, limit, time.Millisecond)
+	status, _ := shoptest.Get(t, found[1])
+	require.NotZero(t, status, found[1])
+	stop()
+	require.NoError(t, <-ended)
 }
 
 // some is the sum of all series of a metric.

@@ -1,9 +1,12 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/config"
 )
@@ -18,10 +21,44 @@ func newLogger(o Options, file config.Logging) *slog.Logger {
 		_ = level.UnmarshalText([]byte(o.LogLevel)) // the command line takes valid ones only
 	}
 	options := &slog.HandlerOptions{Level: level}
+	h := lossyHandler{Handler: slog.NewTextHandler(o.Stderr, options), lost: new(atomic.Int64)}
 	if asJSON(o, file.Format) {
-		return slog.New(slog.NewJSONHandler(o.Stderr, options))
+		h.Handler = slog.NewJSONHandler(o.Stderr, options)
 	}
-	return slog.New(slog.NewTextHandler(o.Stderr, options))
+	return slog.New(h)
+}
+
+// lossyHandler drops what cannot be written, and says how many lines that were
+// once a line can be written again.
+type lossyHandler struct {
+	slog.Handler
+	lost *atomic.Int64
+}
+
+func (h lossyHandler) Handle(ctx context.Context, r slog.Record) error {
+	if err := h.Handler.Handle(ctx, r); err != nil {
+		h.lost.Add(1)
+		return err
+	}
+	lost := h.lost.Swap(0)
+	if lost == 0 {
+		return nil
+	}
+	note := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines could not be written", 0)
+	note.AddAttrs(slog.Int64("lines", lost))
+	if err := h.Handler.Handle(ctx, note); err != nil {
+		h.lost.Add(lost)
+		return err
+	}
+	return nil
+}
+
+func (h lossyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return lossyHandler{h.Handler.WithAttrs(attrs), h.lost}
+}
+
+func (h lossyHandler) WithGroup(name string) slog.Handler {
+	return lossyHandler{h.Handler.WithGroup(name), h.lost}
 }
 
 // asJSON says whether the log is JSON: as configured, else wherever it does not

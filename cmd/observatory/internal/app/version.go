@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 
@@ -12,9 +14,14 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-// version is set by the linker (`make build`); a plain `go build` has the
-// module's version.
-var version = ""
+// version and revision are set by the linker (`make build`). Without it they
+// are the module's, and what `go build` recorded of the clone. `go run` records
+// nothing of it, unless asked by -buildvcs=true.
+var version, revision string
+
+// pseudoVersion is the version of a module at a commit without a tag; it ends
+// with the commit.
+var pseudoVersion = regexp.MustCompile(`^v.*[-.]\d{14}-([0-9a-f]{12})(\+.*)?$`)
 
 // BuildInfo identifies the build of this binary.
 type BuildInfo struct {
@@ -26,22 +33,25 @@ type BuildInfo struct {
 // Build returns this binary's build information; what is not known is
 // "unknown".
 func Build() BuildInfo {
-	b := BuildInfo{Version: version, Revision: "unknown", GoVersion: runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if ok && b.Version == "" {
-		b.Version = info.Main.Version
+	b := BuildInfo{Version: version, Revision: revision, GoVersion: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b.complete(info)
 	}
-	if b.Version == "" {
-		b.Version = "unknown"
-	}
-	if ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				b.Revision = s.Value
-			}
+	b.Version, b.Revision = cmp.Or(b.Version, "unknown"), cmp.Or(b.Revision, "unknown")
+	return b
+}
+
+// complete fills in what the linker did not set.
+func (b *BuildInfo) complete(info *debug.BuildInfo) {
+	b.Version = cmp.Or(b.Version, info.Main.Version)
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Revision = cmp.Or(b.Revision, s.Value)
 		}
 	}
-	return b
+	if commit := pseudoVersion.FindStringSubmatch(info.Main.Version); commit != nil {
+		b.Revision = cmp.Or(b.Revision, commit[1])
+	}
 }
 
 // exposeBuild exports protean_build_info.

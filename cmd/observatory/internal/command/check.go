@@ -16,14 +16,16 @@ import (
 )
 
 func addCheck(line *kingpin.Application, shared *flags) (name string, run func() int) {
-	c := line.Command("check", "Report all that is wrong with a configuration: exit code 0 clean, 1 errors, 2 warnings.")
+	var strict bool
+	c := line.Command("check", "Report all that is wrong with a configuration: exit code 0 clean, 1 errors, 2 warnings only.")
 	shared.addConfig(c, "Configuration file; default as for serve.")
+	c.Flag("strict", "Count warnings as errors: exit code 1 for them too.").BoolVar(&strict)
 	shared.addJSON(c)
-	return c.FullCommand(), func() int { return check(shared) }
+	return c.FullCommand(), func() int { return check(shared, strict) }
 }
 
-func check(f *flags) int {
-	r, err := checkConfiguration(f.options)
+func check(f *flags, strict bool) int {
+	r, err := checkConfiguration(f.options, strict)
 	if err == nil {
 		err = f.print(r, r.text)
 	}
@@ -67,10 +69,11 @@ type diagnostic struct {
 	Message string `json:"message"`
 }
 
-// checkConfiguration finds all that is wrong with a configuration. It contacts
-// no server: adapters connect when they are used. The error is that there is no
-// configuration to check.
-func checkConfiguration(o app.Options) (*report, error) {
+// checkConfiguration finds all that is wrong with a configuration; where it is
+// strict, what others warn of is wrong too. It contacts no server: adapters
+// connect when they are used. The error is that there is no configuration to
+// check.
+func checkConfiguration(o app.Options, strict bool) (*report, error) {
 	taken, err := app.LoadConfiguration(o)
 	mistake, refused := errors.AsType[*config.Error](err)
 	if err != nil && !refused {
@@ -98,6 +101,9 @@ func checkConfiguration(o app.Options) (*report, error) {
 		}
 	}
 	r.addErrors(err)
+	if strict {
+		r.raiseWarnings()
+	}
 	switch {
 	case r.Counts.Errors > 0:
 		r.Status = "fail"
@@ -126,6 +132,14 @@ func (r *report) addErrors(err error) {
 		r.Diagnostics = append(r.Diagnostics, d)
 		r.Counts.Errors++
 	}
+}
+
+// raiseWarnings makes errors of the warnings.
+func (r *report) raiseWarnings() {
+	for i := range r.Diagnostics {
+		r.Diagnostics[i].Level = levelError
+	}
+	r.Counts.Errors, r.Counts.Warnings = r.Counts.Errors+r.Counts.Warnings, 0
 }
 
 // flatten lists the errors that were joined.

@@ -48,6 +48,21 @@ func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
 `}, r)
 }
 
+func TestCheckStrictTakesWarningsForErrors(t *testing.T) {
+	t.Parallel()
+	r := observatory("check", "--strict", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
+	require.Equal(t, result{code: exitFailed, stdout: `
+  Domain: shop  FAIL
+  1 error(s)
+
+  Errors (1):
+    ✗ [observatory] colour: unknown key
+
+`}, r)
+	r = observatory("check", "--strict", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
+	require.Equal(t, exitDone, r.code)
+}
+
 func TestCheckFindsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	path, mistakes := badFile(t)
@@ -56,6 +71,35 @@ func TestCheckFindsAllMistakesAtOnce(t *testing.T) {
 		want += "    ✗ " + m + "\n"
 	}
 	require.Equal(t, result{code: exitFailed, stdout: want + "\n"}, observatory("check", "--config", path))
+}
+
+// Each of these was found by a later step than the one before it.
+func TestCheckFindsMistakesOfEveryKindAtOnce(t *testing.T) {
+	t.Parallel()
+	path := shoptest.Configure(t,
+		`source_uri = "%zz"`,
+		`[brokers.default]`, `provider = "redis"`, `URI = "rediss://h:70000/zero?ssl_cert_reqs=sometimes&sockettimeout=1"`,
+		`[databases.default]`, `provider = "postgresql"`, `database_uri = "postgresql://h:notaport/d?sslmode=sometimes"`,
+		`[observatory.handlers."a b"]`, `stream = "shop::order"`, `deliver = "log:"`,
+		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "http://h:70000/"`, `group = "g"`,
+		`[observatory.handlers.Report]`, `stream = "shop::order"`, `deliver = "log:"`, `group = "g"`,
+		`[observatory.handlers.Third]`, `stream = "shop::order"`, `deliver = "log:"`, `group = ""`,
+	)
+	r := observatory("check", "--config", path)
+	require.Equal(t, exitFailed, r.code)
+	for _, want := range []string{
+		`source_uri = "%zz": expected a URI`,
+		`[brokers.default] URI = "rediss://h:70000/zero?ssl_cert_reqs=sometimes&***": expected a port from 1 to 65535`,
+		`: expected as its database a whole number`, `: expected as its parameter ssl_cert_reqs one of`, `; did you mean "socket_timeout"?`,
+		`[databases.default] database_uri = "postgresql://***": expected a port from 1 to 65535`, `: expected as its parameter sslmode one of`,
+		`[observatory.handlers."a b"]: expected a name without spaces`,
+		`[observatory.handlers.Mailer] deliver = "http://h:70000/": expected a port from 1 to 65535`,
+		`[observatory.handlers.Report] group = "g": expected a group of its own: handler Mailer reads the same stream with it`,
+		`[observatory.handlers.Third] group = "": expected a text that is not empty`,
+	} {
+		require.Contains(t, r.stdout, want)
+	}
+	require.Contains(t, r.stdout, "11 error(s)")
 }
 
 func TestCheckForProgramsIsJSON(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 const (
 	exitDone     = 0
 	exitFailed   = 1
-	exitWarnings = 2 // also wrong usage
+	exitWarnings = 2  // of check
+	exitUsage    = 64 // wrong usage: EX_USAGE of sysexits.h
 )
 
 // Run runs the command that args (without the program's name) name, and returns
@@ -28,6 +29,8 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	line.UsageWriter(stdout).ErrorWriter(stderr).Terminate(func(int) { helped = true })
 	line.HelpFlag.Short('h')
 	line.DefaultEnvars()
+	// Not kingpin's own version flag, which ends the parse where it stands.
+	versioned := line.Flag("version", "Print version and build information.").NoEnvar().Bool()
 
 	shared := flags{stdout: stdout, stderr: stderr, options: app.Options{Stderr: stderr}}
 	shared.addLog(line)
@@ -42,10 +45,13 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	name, err := line.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "observatory: %v; try --help\n", err)
-		return exitWarnings
+		return exitUsage
 	}
-	if helped {
+	switch {
+	case helped:
 		return exitDone
+	case *versioned:
+		return shared.exitOf(version(&shared))
 	}
 	return commands[name]()
 }

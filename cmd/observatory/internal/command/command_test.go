@@ -50,7 +50,7 @@ func TestHelpIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestWrongUsageIsReportedInALineAndExitsWith2(t *testing.T) {
+func TestWrongUsageIsReportedInALineAndExitsWith64(t *testing.T) {
 	t.Parallel()
 	for wrong, args := range map[string][]string{
 		"--nope": {"serve", "--nope"},
@@ -59,7 +59,7 @@ func TestWrongUsageIsReportedInALineAndExitsWith2(t *testing.T) {
 		"config": {"check", "--config"},
 	} {
 		r := observatory(args...)
-		require.Equal(t, exitWarnings, r.code, args)
+		require.Equal(t, 64, r.code, args)
 		require.Empty(t, r.stdout, args)
 		require.Regexp(t, `^observatory: .*`+wrong+`.*; try --help\n$`, r.stderr)
 	}
@@ -70,6 +70,7 @@ func TestVersionSaysWhichBuildItIs(t *testing.T) {
 	r := observatory("version")
 	require.Equal(t, exitDone, r.code)
 	require.Regexp(t, `^observatory \S+ \(revision \S+, go1\.\S+\)\n$`, r.stdout)
+	require.Equal(t, r, observatory("--version"))
 
 	r = observatory("version", "--json")
 	require.Equal(t, exitDone, r.code)

@@ -34,6 +34,13 @@ type process struct {
 // whose section has these lines, and returns when its subscription has joined.
 func serveShop(t *testing.T, server *testserver.RedisProcess, handler ...string) *process {
 	t.Helper()
+	return serveShopTo(t, server, nil, nil, handler...)
+}
+
+// serveShopTo is serveShop with these for standard output and error; nil keeps
+// what is written.
+func serveShopTo(t *testing.T, server *testserver.RedisProcess, stdout, stderr *os.File, handler ...string) *process {
+	t.Helper()
 	p := &process{t: t, metrics: testserver.FreeAddress(t), health: testserver.FreeAddress(t), ended: make(chan struct{})}
 	lines := append([]string{
 		`[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", server.URL),
@@ -44,6 +51,12 @@ func serveShop(t *testing.T, server *testserver.RedisProcess, handler ...string)
 		"--web.listen-address", p.metrics, "--health.listen-address", p.health)
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "PROTEAN_ENV=test")
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
+	if stderr != nil {
+		p.cmd.Stderr = stderr
+	}
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		defer close(p.ended)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -29,32 +30,45 @@ func addServe(line *kingpin.Application, shared *flags) (name string, run func()
 	return c.FullCommand(), func() int { return serve(shared) }
 }
 
+// oneSignal is how long the same signal again is still the first one:
+// supervisors and timeout(1) send it to a process and then to its group.
+const oneSignal = time.Second
+
 // serve runs until a signal comes. A second signal ends it without waiting.
 func serve(f *flags) int {
+	// The default for a closed standard output or error is to kill the process,
+	// and its handlers with it. A write that fails is an error like any other.
+	signal.Ignore(syscall.SIGPIPE)
 	a, err := app.New(context.Background(), f.options)
 	if err != nil {
 		return f.exitOf(err)
 	}
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	for stopping := false; ; {
+	var first os.Signal
+	var since time.Time // of the first signal
+	for {
 		select {
 		case err := <-done:
-			a.Logger().Info("stopped")
+			if err == nil {
+				a.Logger().Info("stopped")
+			}
 			return f.exitOf(err)
 		case s := <-signals:
-			if stopping {
+			switch {
+			case first == nil:
+				first, since = s, time.Now()
+				logStop(a.Logger(), s)
+				stop()
+			case s != first || time.Since(since) >= oneSignal:
 				a.Logger().Error("second signal: leaving at once", "signal", s.String())
 				return exitFailed
 			}
-			stopping = true
-			logStop(a.Logger(), s)
-			stop()
 		}
 	}
 }

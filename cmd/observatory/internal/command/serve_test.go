@@ -57,6 +57,7 @@ func TestATakenPortIsNamedAndSoIsWhatChangesIt(t *testing.T) {
 			require.Contains(t, r.stderr, "address already in use")
 			require.Contains(t, r.stderr, c.flag)
 			require.Contains(t, r.stderr, c.key)
+			require.NotContains(t, r.stderr, "stopped", "it has not run")
 		})
 	}
 }

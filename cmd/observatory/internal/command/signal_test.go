@@ -1,13 +1,16 @@
 package command
 
 import (
+	"bufio"
 	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -125,9 +128,101 @@ func TestASecondSignalLeavesAtOnce(t *testing.T) {
 	next(p, application.arrived)
 	p.signal(syscall.SIGTERM)
 	p.until("it is stopping", func() bool { return strings.Contains(p.stderr.String(), "stopping") })
-	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGINT)
 	require.Equal(t, exitFailed, p.exits())
 	require.Contains(t, p.stderr.String(), "second signal: leaving at once")
+}
+
+// timeout(1) and supervisors send a signal to the process and to its group.
+func TestTheSameSignalTwiceAtOnceIsOne(t *testing.T) {
+	t.Parallel()
+	application, server := newSlow(t), testserver.StartRedis(t)
+	client := server.Client(t)
+	p := serveShop(t, server, application.deliver(), "messages_per_tick = 1")
+	shoptest.Place(t, client, "first")
+	next(p, application.arrived)
+	p.signal(syscall.SIGTERM)
+	p.until("it is stopping", func() bool { return strings.Contains(p.stderr.String(), "stopping") })
+	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGTERM)
+	close(application.release)
+	require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+	require.Empty(t, pendingOf(t, client), "what was under way has finished")
+}
+
+func TestTheSameSignalASecondLaterLeavesAtOnce(t *testing.T) {
+	t.Parallel()
+	application, server := newSlow(t), testserver.StartRedis(t)
+	p := serveShop(t, server, application.deliver())
+	shoptest.Place(t, server.Client(t), "first")
+	next(p, application.arrived)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for started, ended := time.Now(), false; !ended; {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
+		select {
+		case <-again.C:
+		case <-p.ended:
+			ended = true
+			require.GreaterOrEqual(t, time.Since(started), time.Second)
+		}
+		require.Less(t, time.Since(started), limit)
+	}
+	require.Equal(t, exitFailed, p.exits())
+}
+
+// brokenPipe is a pipe without a reader.
+func brokenPipe(t *testing.T) *os.File {
+	t.Helper()
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, reader.Close())
+	t.Cleanup(func() { _ = writer.Close() })
+	return writer
+}
+
+// `observatory serve 2>&1 | tee log`: Ctrl-C ends tee too.
+func TestAStopFinishesThoughNothingReadsTheLog(t *testing.T) {
+	t.Parallel()
+	application, server := newSlow(t), testserver.StartRedis(t)
+	client := server.Client(t)
+	pipe := brokenPipe(t)
+	p := serveShopTo(t, server, pipe, pipe, application.deliver(), "messages_per_tick = 1")
+	shoptest.Place(t, client, "first")
+	next(p, application.arrived)
+	p.signal(syscall.SIGINT)
+	p.until("it is stopping", func() bool { return strings.Contains(p.scrape(), "protean_engine_up{domain=\"shop\"} 0\n") })
+	close(application.release)
+	require.Equal(t, exitDone, p.exits())
+	require.Empty(t, pendingOf(t, client), "what was under way has finished")
+}
+
+// Under deliver = "log:" standard output is the target.
+func TestAReaderOfTheLogThatGoesAwayIsATargetThatIsDown(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	client := server.Client(t)
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = writer.Close() })
+	p := serveShopTo(t, server, writer, nil, `deliver = "log:"`, "max_retries = 1")
+	shoptest.Place(t, client, "first")
+	line, err := bufio.NewReader(reader).ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, line, "Shop.OrderPlaced.v1")
+
+	require.NoError(t, writer.Close())
+	require.NoError(t, reader.Close())
+	shoptest.Place(t, client, "second")
+	p.until("its target is down", func() bool {
+		return regexp.MustCompile(`(?m)^protean_subscription_target_down\{[^}]*\} 1$`).MatchString(p.scrape())
+	})
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+	held := pendingOf(t, client)
+	require.Len(t, held, 1)
+	require.Equal(t, "released", held[0].Consumer)
+	require.Zero(t, client.XLen(context.Background(), stream+":dlq").Val(), "%s", &p.stderr)
 }
 
 func TestSIGHUPStopsAndTheLogSaysThatItDoesNotReload(t *testing.T) {
