@@ -225,3 +225,34 @@ func TestWhatCannotBeAcknowledgedAtAStopDoesNotKeepTheRestFromBeingReleased(t *t
 		require.Zero(t, b.pending())
 	})
 }
+
+func TestAHandlerThatChangesItsEnvelopeGetsAnotherForTheNextCall(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		var seen []string
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			seen = append(seen, m.Metadata.Headers.ID+" "+m.Metadata.Headers.Type+" "+string(m.Data))
+			id := m.Metadata.Headers.ID
+			m.Metadata.Headers.Type, m.Metadata.Headers.Stream = "Nobody.Knows.v1", "elsewhere"
+			if id == "b/1" { // and what it shares with the entry
+				for i := range m.Data {
+					m.Data[i] = 'x'
+				}
+			}
+			m.Data = nil
+			return errBroken
+		})
+		b.publish("a/1", "b/1")
+		b.pass(time.Minute)
+		for _, id := range []string{"a/1", "b/1"} {
+			n := 0
+			for _, s := range seen {
+				if s == id+` Shop.OrderPlaced.v1 {"n":1}` || s == id+` Shop.OrderPlaced.v1 {"n": 1}` {
+					n++
+				}
+			}
+			require.Equal(t, 3, n, "%s: %v", id, seen)
+		}
+		require.Len(t, b.deadLetters(), 2)
+		require.Zero(t, b.pending())
+	})
+}
