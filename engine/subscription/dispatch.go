@@ -73,7 +73,7 @@ type dispatcher struct {
 func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 	_, reloads := r.source.(Reloader)
 	d := &dispatcher{
-		cfg: r.cfg, source: r.source, share: &r.share, counting: r.counting, status: &r.status, log: r.log,
+		cfg: r.cfg, source: r.source, share: r.share, counting: r.counting, status: &r.status, log: r.log,
 		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
@@ -87,7 +87,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 // run dispatches until ctx ends, and then until the handlers under way have
 // returned; those get until work ends. It returns the tasks whose handlers did
 // not return.
-func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task, noRoom <-chan struct{}) (underWay []*Task) {
+func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task) (underWay []*Task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -108,7 +108,7 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 			d.lose(tasks)
 		case r := <-d.results:
 			d.end(r)
-		case <-noRoom:
+		case <-d.share.short:
 			d.unloadWaiting()
 		case <-timer.C:
 			d.wake()
