@@ -141,6 +141,41 @@ func TestLinksInsideTheRunbookLeadSomewhere(t *testing.T) {
 	}
 }
 
+// runbookBlocks are the commands of the runbook in one language.
+func runbookBlocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := alerts.Files.ReadFile("runbook.md")
+	require.NoError(t, err)
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"$(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, m[1])
+	}
+	require.NotEmpty(t, blocks)
+	return blocks
+}
+
+func TestCommandsOfTheRunbookAreShell(t *testing.T) {
+	t.Parallel()
+	for _, block := range runbookBlocks(t, "sh") {
+		require.NotRegexp(t, `(?m)^alias `, block, "a script knows no alias")
+		shell := exec.CommandContext(t.Context(), "sh", "-n")
+		shell.Stdin = strings.NewReader(block)
+		out, err := shell.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", block, out)
+	}
+}
+
+func TestQueriesOfTheRunbookUseOnlyWhatTheObservatoryExposes(t *testing.T) {
+	t.Parallel()
+	exposed := promtest.Load(t)
+	for _, block := range runbookBlocks(t, "promql") {
+		for query := range strings.Lines(block) {
+			require.Empty(t, exposed.Unknown(query), query)
+			require.NotRegexp(t, `without \(instance\)|by \((le|handler)(, (le|handler))?\)`, query, "replicas in a cluster have a pod, handlers a domain")
+		}
+	}
+}
+
 func TestRulesUseOnlyWhatTheObservatoryExposes(t *testing.T) {
 	t.Parallel()
 	exposed := promtest.Load(t)
