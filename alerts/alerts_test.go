@@ -16,9 +16,11 @@ import (
 
 const (
 	rulesFile  = "observatory.rules.yaml"
-	testsFile  = "observatory.test.yaml"
 	runbookURL = "https://github.com/observatory-go/observatory/blob/main/alerts/runbook.md#"
 )
+
+// testsFiles are promtool's tests of the rules.
+var testsFiles = []string{"observatory.test.yaml", "observatory.days.test.yaml"}
 
 type rule struct {
 	Alert       string
@@ -54,7 +56,7 @@ func TestPrometheusAcceptsTheRules(t *testing.T) {
 
 func TestAlertsAreSilentBeforeTheirThresholdAndFireAtIt(t *testing.T) {
 	t.Parallel()
-	promtool(t, "test", "rules", testsFile)
+	promtool(t, append([]string{"test", "rules"}, testsFiles...)...)
 }
 
 func promtool(t *testing.T, args ...string) {
@@ -74,22 +76,24 @@ func TestEveryAlertIsTestedOnBothSides(t *testing.T) {
 
 func expectations(t *testing.T) (silent, firing map[string]bool) {
 	t.Helper()
-	var file struct {
-		Tests []struct {
-			AlertRuleTest []struct {
-				Alertname string
-				ExpAlerts []any `yaml:"exp_alerts"`
-			} `yaml:"alert_rule_test"`
-		}
-	}
-	text, err := os.ReadFile(testsFile)
-	require.NoError(t, err)
-	require.NoError(t, yaml.Unmarshal(text, &file))
 	silent, firing = map[string]bool{}, map[string]bool{}
-	for _, test := range file.Tests {
-		for _, c := range test.AlertRuleTest {
-			silent[c.Alertname] = silent[c.Alertname] || len(c.ExpAlerts) == 0
-			firing[c.Alertname] = firing[c.Alertname] || len(c.ExpAlerts) > 0
+	for _, name := range testsFiles {
+		var file struct {
+			Tests []struct {
+				AlertRuleTest []struct {
+					Alertname string
+					ExpAlerts []any `yaml:"exp_alerts"`
+				} `yaml:"alert_rule_test"`
+			}
+		}
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(text, &file))
+		for _, test := range file.Tests {
+			for _, c := range test.AlertRuleTest {
+				silent[c.Alertname] = silent[c.Alertname] || len(c.ExpAlerts) == 0
+				firing[c.Alertname] = firing[c.Alertname] || len(c.ExpAlerts) > 0
+			}
 		}
 	}
 	return silent, firing
@@ -137,16 +141,55 @@ func TestLinksInsideTheRunbookLeadSomewhere(t *testing.T) {
 	}
 }
 
+// runbookBlocks are the commands of the runbook in one language.
+func runbookBlocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := alerts.Files.ReadFile("runbook.md")
+	require.NoError(t, err)
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"$(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, m[1])
+	}
+	require.NotEmpty(t, blocks)
+	return blocks
+}
+
+func TestCommandsOfTheRunbookAreShell(t *testing.T) {
+	t.Parallel()
+	for _, block := range runbookBlocks(t, "sh") {
+		require.NotRegexp(t, `(?m)^alias `, block, "a script knows no alias")
+		shell := exec.CommandContext(t.Context(), "sh", "-n")
+		shell.Stdin = strings.NewReader(block)
+		out, err := shell.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", block, out)
+	}
+}
+
+func TestQueriesOfTheRunbookUseOnlyWhatTheObservatoryExposes(t *testing.T) {
+	t.Parallel()
+	exposed := promtest.Load(t)
+	for _, block := range runbookBlocks(t, "promql") {
+		for query := range strings.Lines(block) {
+			require.Empty(t, exposed.Unknown(query), query)
+			require.NotRegexp(t, `without \(instance\)|by \((le|handler)(, (le|handler))?\)`, query, "replicas in a cluster have a pod, handlers a domain")
+		}
+	}
+}
+
 func TestRulesUseOnlyWhatTheObservatoryExposes(t *testing.T) {
 	t.Parallel()
 	exposed := promtest.Load(t)
 	inTemplate := regexp.MustCompile(`\$labels\.(\w+)`)
+	asked := regexp.MustCompile("printf `([^`]*)`")
 	for _, r := range rules(t) {
 		require.Empty(t, exposed.Unknown(r.Expr), r.Alert)
 		var labels []string
 		for _, text := range r.Annotations {
 			for _, m := range inTemplate.FindAllStringSubmatch(text, -1) {
 				labels = append(labels, m[1])
+			}
+			for _, m := range asked.FindAllStringSubmatch(text, -1) {
+				require.Empty(t, exposed.Unknown(m[1]), r.Alert)
 			}
 		}
 		require.Empty(t, exposed.UnknownLabels(r.Expr, labels...), r.Alert)
@@ -158,6 +201,8 @@ func TestEveryFamilyThatAlertsIsMissedWhenItIsGone(t *testing.T) {
 	t.Parallel()
 	// These are missed with another of their process.
 	covered := map[string]string{
+		"protean_db_pool_checked_out":                    "ObservatoryEngineAbsent: a process has it of each pool from its start",
+		"protean_db_pool_size":                           "ObservatoryEngineAbsent: a process has it of each pool from its start",
 		"protean_subscription_dead_letters_waiting":      "ObservatoryEngineAbsent: every engine has it from its start",
 		"protean_subscription_dlq_routed_total":          "ObservatoryEngineAbsent: every engine has it from its start",
 		"protean_subscription_entries_lost_total":        "ObservatoryEngineAbsent: every engine has it from its start",

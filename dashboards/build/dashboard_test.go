@@ -33,6 +33,7 @@ type panel struct {
 	FieldConfig              struct {
 		Defaults struct {
 			Unit       string
+			NoValue    string
 			Thresholds struct{ Steps []struct{ Color string } }
 		}
 	}
@@ -87,4 +88,23 @@ func TestNoColourComesFromGrafanasOwnThresholds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Grafana shows a figure without a value in the colour of the first step.
+func TestAFigureThatIsNotKnownLooksLikeNoOther(t *testing.T) {
+	t.Parallel()
+	figures := 0
+	for _, d := range shippedDashboards(t) {
+		for _, p := range d.Panels {
+			if p.Type != "stat" {
+				continue
+			}
+			figures++
+			require.Equal(t, "unknown", p.FieldConfig.Defaults.NoValue, p.Title)
+			first, others := p.FieldConfig.Defaults.Thresholds.Steps[0], p.FieldConfig.Defaults.Thresholds.Steps[1:]
+			require.NotEmpty(t, others, p.Title)
+			require.NotContains(t, append(others, struct{ Color string }{"green"}), first, p.Title)
+		}
+	}
+	require.Positive(t, figures)
 }

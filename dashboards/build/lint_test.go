@@ -109,7 +109,7 @@ func choosable(d dashboard, name, label string) string {
 }
 
 // The units in use; Grafana has more.
-var units = []string{"none", "short", "s", "bytes", "cps", "ops", "percentunit"}
+var units = []string{"none", "short", "s", "bytes", "cps", "mps", "ops", "percentunit"}
 
 var panelRules = map[string]func(panel) string{
 	"panel-datasource-rule": func(p panel) string {

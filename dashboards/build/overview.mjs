@@ -4,8 +4,29 @@
 import { BigValueTextMode } from '@grafana/grafana-foundation-sdk/common';
 import { DashboardBuilder, DashboardCursorSync, RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
 
-import { bad, chart, figure, good, signedChart, states, timeline, warnFrom } from './panels.mjs';
-import { increase, ofEachProcess, own, quantiles, rate, shared, sharedRate } from './queries.mjs';
+import {
+  bad,
+  chart,
+  figure,
+  good,
+  shadesFor,
+  signedChart,
+  stateFigure,
+  states,
+  timeline,
+  warnFrom,
+} from './panels.mjs';
+import {
+  engines,
+  increase,
+  nonZero,
+  ofEachProcess,
+  own,
+  quantiles,
+  rate,
+  shared,
+  sharedRate,
+} from './queries.mjs';
 import { variables } from './variables.mjs';
 
 /** The overview, in the classic model: that of dashboardv2 only the newest Grafana reads. */
@@ -26,6 +47,7 @@ export function overview() {
     Now: now(),
     Work: work(),
     Backlog: backlog(),
+    'Held up': heldUp(),
     Failures: failures(),
     Broker: broker(),
     'Database and outbox': database(),
@@ -49,46 +71,63 @@ const handlerOnStream = '{{handler}} on {{stream}}';
 const brokerOfDomain = '{{domain}} {{broker_name}}';
 
 const now = () => [
-  figure('Engine', 'Each engine: up, or down from the moment its shutdown starts.', 'none', {
-    expr: own('min', 'domain, instance', 'protean_engine_up'),
-    legend: '{{domain}} {{instance}}',
-  }).mappings(states(bad('down'), good('up'))),
-  figure('Broker', 'Each broker, as the process that sees it worst does.', 'none', {
+  stateFigure(
+    'Engine',
+    'Each engine: up, or down from the moment its shutdown starts. Down, too, is a process that cannot be scraped.',
+    bad('down'),
+    good('up'),
+    { expr: engines(), legend: '{{domain}} {{instance}}' },
+  ).span(6),
+  stateFigure('Broker', 'Each broker, as the process that sees it worst does.', bad('down'), good('up'), {
     expr: own('min', 'domain, broker_name', 'protean_broker_up'),
     legend: brokerOfDomain,
-  }).mappings(states(bad('down'), good('up'))),
-  figure('Subscriptions', 'Handlers on streams that the engines run, over all processes.', 'none', {
-    expr: own('sum', 'domain', 'protean_engine_active_subscriptions'),
-    legend: '{{domain}}',
-  }),
+  }).span(6),
+  stateFigure(
+    'Applications',
+    'The application of each handler. Where one is down its messages wait, and none is given up on; the others are up.',
+    good('up'),
+    bad('down'),
+    { expr: nonZero(own('max', 'handler', 'protean_subscription_target_down')), legend: '{{handler}}' },
+  ).span(6),
   figure('Dead letters', 'Messages in dead-letter queues. They are not handled until they are replayed.', 'none', {
     expr: `sum by (domain) (${shared('protean_dlq_depth')})`,
     legend: '{{domain}}',
-  }).thresholds(warnFrom(1, 100)),
-  figure('Oldest unfinished', 'Age of the oldest message that is not handled yet, over all subscriptions.', 's', {
-    expr: `max by (domain) (${shared('protean_subscription_oldest_unfinished_seconds')})`,
+  })
+    .thresholds(warnFrom(1, 100))
+    .span(6),
+  figure(
+    'Oldest unfinished',
+    'Age of the oldest message that is not handled yet, of the eight handlers where it is oldest. Orange from the limit of ObservatoryLagging on, red from that of ObservatoryMessageStuck.',
+    's',
+    {
+      expr: `topk(8, max by (handler) (${shared('protean_subscription_oldest_unfinished_seconds')}))`,
+      legend: '{{handler}}',
+    },
+  )
+    .thresholds(warnFrom(300, 1800))
+    .textMode(BigValueTextMode.ValueAndName)
+    .span(12),
+  figure('Subscriptions', 'Handlers on streams that the engines run, over all processes.', 'none', {
+    expr: own('sum', 'domain', 'protean_engine_active_subscriptions'),
     legend: '{{domain}}',
-  }).thresholds(warnFrom(300, 1800)),
+  }).span(6),
   figure('Uptime', 'Time since each engine was built; the youngest process of a domain.', 's', {
     expr: own('min', 'domain', 'protean_engine_uptime_seconds'),
     legend: '{{domain}}',
-  }),
-  figure('Version', 'Versions that run. More than one is a rollout.', 'none', {
-    expr: ofEachProcess('count', 'version, revision, goversion', 'protean_build_info'),
-    legend: '{{version}} {{goversion}}',
-  })
-    .textMode(BigValueTextMode.Name)
-    .span(24),
+  }).span(6),
 ];
 
 const processed = 'protean_subscription_messages_processed_total';
 
 const work = () => [
-  chart(
-    'Throughput',
-    'Handler calls a second, by how they ended. `skipped`: no handler of the subscription takes the type; acknowledged.',
-    'cps',
-    { expr: rate('handler, status', processed), legend: '{{handler}} {{status}}' },
+  shadesFor(
+    chart(
+      'Throughput',
+      'Handler calls a second, by how they ended. `skipped`: no handler of the subscription takes the type; acknowledged.',
+      'mps',
+      { expr: rate('handler, status', processed), legend: '{{handler}} {{status}}' },
+    ),
+    { ok: 'green', error: 'red', skipped: 'text' },
   ),
   chart(
     'Error share',
@@ -108,7 +147,7 @@ const work = () => [
   ),
   chart(
     'Processing time',
-    "Wall time of a handler's call: median, 95th and 99th percentile.",
+    "Wall time of a handler's call: median, 95th and 99th percentile; without skipped messages, and calls that found the application down.",
     's',
     ...quantiles('protean_subscription_processing_duration_seconds'),
   ).span(12),
@@ -123,7 +162,7 @@ const work = () => [
 const backlog = () => [
   chart(
     'Lag',
-    'Entries that a group has not got yet. No line: unknown. A lower bound where protean_subscription_lag_exact is 0.',
+    'Entries that a group has not got yet. No line: unknown. An estimate where protean_subscription_lag_exact is 0.',
     'short',
     { expr: shared('protean_subscription_consumer_lag'), legend: handlerOnStream },
   ).span(6),
@@ -143,8 +182,43 @@ const backlog = () => [
   }).span(6),
 ];
 
+// Each of these is 0 while all is well; `all` is the line that says so.
+const heldUp = () => [
+  chart(
+    'Subscriptions held up',
+    'Processes in which a subscription is held up, and the reason. What is not named is not held up.',
+    'short',
+    {
+      expr: nonZero(own('sum', 'handler, reason', 'protean_subscription_gate_closed')),
+      legend: '{{handler}} {{reason}}',
+    },
+  ).span(6),
+  chart('Stuck calls', 'Calls that run beyond handler_timeout_seconds; their entries are not renewed.', 'short', {
+    expr: nonZero(own('sum', 'handler, stream', 'protean_subscription_stuck_calls')),
+    legend: '{{handler}} {{stream}}',
+  }).span(6),
+  chart(
+    'Dead letters not written',
+    'Messages given up on whose dead letter the broker refuses; each holds up the later messages of its own key.',
+    'short',
+    {
+      expr: nonZero(own('sum', 'handler, stream', 'protean_subscription_dead_letters_waiting')),
+      legend: '{{handler}} {{stream}}',
+    },
+  ).span(6),
+  chart(
+    'Entries lost',
+    'Entries in flight that were claimed by another consumer, acknowledged or removed by hand, per interval of the chart.',
+    'short',
+    {
+      expr: nonZero(increase('handler, stream', 'protean_subscription_entries_lost_total')),
+      legend: '{{handler}} {{stream}}',
+    },
+  ).span(6),
+];
+
 const failures = () => [
-  chart('Dead letters waiting', 'Depth of each dead-letter queue.', 'short', {
+  chart('Dead-letter queues', 'Depth of each dead-letter queue.', 'short', {
     expr: shared('protean_dlq_depth'),
     legend: '{{dlq_stream}}',
   }),
@@ -158,7 +232,7 @@ const failures = () => [
     states(good('up'), bad('down')),
     { expr: own('max', 'handler, stream', 'protean_subscription_target_down'), legend: handlerOnStream },
   ),
-  chart('Retries', 'Failed messages that are tried again, a second.', 'cps', {
+  chart('Retries', 'Failed messages that are tried again, a second.', 'mps', {
     expr: rate('handler, stream', 'protean_subscription_retries_total'),
     legend: handlerOnStream,
   }),
@@ -232,4 +306,11 @@ const collector = () => [
     expr: ofEachProcess('max', 'instance, source', 'protean_collector_duration_seconds'),
     legend: '{{source}} from {{instance}}',
   }).span(12),
+  figure('Version', 'Versions that run. More than one is a rollout.', 'none', {
+    expr: ofEachProcess('count', 'version, revision, goversion', 'protean_build_info'),
+    legend: '{{version}} {{goversion}}',
+  })
+    .textMode(BigValueTextMode.Name)
+    .height(3)
+    .span(24),
 ];

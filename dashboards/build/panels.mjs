@@ -3,6 +3,7 @@
 
 import {
   BigValueGraphMode,
+  BigValueTextMode,
   GraphDrawStyle,
   LegendDisplayMode,
   LegendPlacement,
@@ -28,7 +29,10 @@ import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries';
 /** The data source that the reader chose. */
 export const source = { type: 'prometheus', uid: '${datasource}' };
 
-/** A sixth of a line: the latest value, large. Its colour means nothing without thresholds or states. */
+/**
+ * A sixth of a line: the latest value, large, and "unknown" where there is none. Its colour means nothing without
+ * thresholds or states.
+ */
 export const figure = (title, description, unit, ...queries) =>
   panel(stat, title, description, queries, (query) => query.instant())
     .unit(unit)
@@ -36,8 +40,15 @@ export const figure = (title, description, unit, ...queries) =>
     .span(4)
     .graphMode(BigValueGraphMode.None)
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false))
+    .noValue('unknown')
     .colorScheme(byThresholds())
     .thresholds(neutral());
+
+/** A figure of which each value is a state. */
+export const stateFigure = (title, description, zero, one, ...queries) =>
+  figure(title, description, 'none', ...queries)
+    .mappings(states(zero, one))
+    .textMode(BigValueTextMode.ValueAndName);
 
 /** A third of a line: figures over time that are never negative. */
 export const chart = (...content) => signedChart(...content).min(0);
@@ -76,16 +87,29 @@ export const states = (zero, one) => [
 export const good = (text) => ({ text, color: 'green' });
 export const bad = (text) => ({ text, color: 'red' });
 
-/** Colours values: green, from the first on orange, from the second on red. */
-export const warnFrom = (orange, red) => steps(['green', null], ['orange', orange], ['red', red]);
+/** Colours values of 0 and more: green, from the first on orange, from the second on red. */
+export const warnFrom = (orange, red) => steps(['green', 0], ['orange', orange], ['red', red]);
+
+/** Gives the lines whose name ends with a word shades of a colour. */
+export const shadesFor = (chart, colours) =>
+  Object.entries(colours).reduce(
+    (coloured, [word, color]) =>
+      coloured.overrideByRegexp(`/ ${word}$/`, [
+        { id: 'color', value: { mode: FieldColorModeId.Shades, fixedColor: color } },
+      ]),
+    chart,
+  );
 
 // Without steps of its own, Grafana shows everything from 80 on in red.
-const neutral = () => steps(['text', null]);
+const neutral = () => steps(['text', 0]);
+
+// The first step is also the colour of no value at all: what is not known must not look well.
+const unknown = ['purple', null];
 
 const steps = (...colours) =>
   new ThresholdsConfigBuilder()
     .mode(ThresholdsMode.Absolute)
-    .steps(colours.map(([color, value]) => ({ color, value })));
+    .steps([unknown, ...colours].map(([color, value]) => ({ color, value })));
 
 const byThresholds = () => new FieldColorBuilder().mode(FieldColorModeId.Thresholds);
 

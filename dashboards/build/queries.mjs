@@ -15,6 +15,13 @@ export const sharedRate = (counter) =>
 /** A gauge of which each process has its part, put together. */
 export const own = (aggregate, labels, metric) => `${aggregate} by (${labels}) (${metric}{${ofDomain}})`;
 
+/** Each engine: 0 too for a process that cannot be scraped, of which nothing else is known. */
+export const engines = () =>
+  `${own('min', 'domain, instance', 'protean_engine_up')} or on (instance) (${ofEachProcess('min', 'instance', 'up')} == 0)`;
+
+/** What is not 0; where all are, one line of handler "all" says so, and none where nothing is known. */
+export const nonZero = (expr) => `${expr} > 0 or label_replace(max(${expr}) == 0, "handler", "all", "", "")`;
+
 /** A gauge of each process that belongs to no domain. */
 export const ofEachProcess = (aggregate, labels, metric) => `${aggregate} by (${labels}) (${metric}{${ofProcess}})`;
 
