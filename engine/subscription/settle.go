@@ -73,7 +73,7 @@ func (d *dispatcher) observeTarget(t *Task) {
 			t.downAlone++
 		}
 		if d.outage.failed(t.started, time.Now()) {
-			d.log.Error("target is down; holding the subscription up at no cost to its messages", d.of(t), "error", handler.Cause(t.err))
+			d.log.Error("target is down; the subscription is held up, and no attempt is counted", d.of(t), "error", handler.Cause(t.err))
 		}
 	}
 }
