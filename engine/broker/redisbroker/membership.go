@@ -23,7 +23,7 @@ func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergrou
 			return err
 		}
 		err := b.retryOnTimeout(func() error { return b.createGroup(ctx, m) })
-		b.noteJoin(m, err)
+		b.noteJoin(ctx, m, err)
 		return err
 	})
 	if err != nil {
@@ -75,8 +75,6 @@ type membership struct {
 	member consumergroup.Member
 	where  string // the part of its errors that names stream and group
 
-	// refused is set while the broker has a refusal of this member on record.
-	refused atomic.Bool
 	// split is set once the server has said that the stream and its dead-letter
 	// queue are in two slots of a cluster.
 	split atomic.Bool
@@ -85,7 +83,11 @@ type membership struct {
 // do runs one operation of this membership; what names it in errors.
 func (m *membership) do(ctx context.Context, what string, operation func() error) error {
 	return m.broker.do(what+m.where, func() error {
-		return m.broker.explain(ctx, operation(), m.member.Stream)
+		err := m.broker.explain(ctx, operation(), m.member.Stream)
+		if isDenial(err) {
+			return m.noteDenial(ctx, err)
+		}
+		return err
 	})
 }
 
