@@ -243,3 +243,51 @@ func TestSentinelThatKnowsNoSuchMasterIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "WRONGPASS")
 	require.NotContains(t, err.Error(), "hunter2")
 }
+
+func TestAReadFollowsAFailoverOfItsClusterWithinSeconds(t *testing.T) {
+	t.Parallel()
+	cluster := testserver.StartRedisCluster(t, 2)
+	client, stream := cluster.Client(t), testserver.Name(t)
+	owner, err := client.MasterForKey(t.Context(), stream)
+	require.NoError(t, err)
+	master := cluster.Nodes[0]
+	if owner.Options().Addr != master.Addr {
+		master = cluster.Nodes[1]
+	}
+	replica := cluster.StartReplica(t, master)
+	b := open(t, cluster.URL)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 4)
+	require.Equal(t, ids[:1], idsOf(read(t, s, 1)))
+	source := b.Source("shop", "default", []collector.Watch{{Domain: "shop", Group: "g", Stream: stream}})
+	inspect := func() (ready error, up collector.Value) {
+		figures, _ := source.Collect(t.Context())
+		return b.Ping(t.Context()), figures.Brokers[0].Up
+	}
+	require.NoError(t, b.Ping(t.Context()))
+	require.NoError(t, master.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+
+	master.Stop()
+	for range 10 { // INFO is answered by any node
+		ready, up := inspect()
+		require.Error(t, ready)
+		require.Equal(t, collector.Known(0), up)
+	}
+	replica.TakeOver(t)
+	for i, r := range []consumergroup.Read{
+		{Max: 1}, {Max: 1, Acks: ids[:1]}, {Max: 1, Block: maxWait}, // alone, in a pipeline, by the client that waits
+	} {
+		require.Eventually(t, func() bool {
+			got, _, err := s.Read(t.Context(), r)
+			if err != nil {
+				return false
+			}
+			require.Equal(t, ids[i+1:i+2], idsOf(got))
+			return true
+		}, 15*time.Second, 100*time.Millisecond)
+	}
+	require.Eventually(t, func() bool {
+		ready, up := inspect()
+		return ready == nil && up == collector.Known(1)
+	}, 15*time.Second, 100*time.Millisecond)
+}
