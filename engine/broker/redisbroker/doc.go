@@ -31,7 +31,11 @@
 //
 // A server may answer and yet let no entry be consumed: a replica, a master with
 // too few replicas, a server that loads its data, a user without the right. Ping
-// then fails and the collector's figure for the broker is 0. It is found by a
-// command without effect that only such a server refuses, an acknowledgement of no
-// entry, so that it holds for a broker that is not read from, and ends by itself.
+// then fails and the collector's figure for the broker is 0. It is found by
+// commands without effect: most by an acknowledgement of no entry, which shows
+// also for a broker that is not read from. Where a command of a member was denied,
+// all commands of that member are tried so until none is. It ends by itself.
+//
+// A master of a Cluster that fails is followed to its replica by the first command
+// after the promotion that gets no answer.
 package redisbroker
