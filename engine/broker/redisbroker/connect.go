@@ -53,7 +53,7 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 			DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
 			PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
 		})
-		client.AddHook(reloadHook{client})
+		client.AddHook(&reloadHook{client: client})
 		return client
 	}
 	return redis.NewClient(&redis.Options{
@@ -66,32 +66,53 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 }
 
 // reloadHook has a client of a cluster ask which node serves which slots after a
-// command that got no answer. go-redis does so by itself only before it repeats a
-// command, and otherwise once a minute, for which time the slots of a master that
-// failed would not be followed to its replica. It asks in the background, at most
-// once at a time and five times a second.
-type reloadHook struct{ client *redis.ClusterClient }
+// command that got no answer, and again each second until the command is tried
+// anew: a replica takes seconds to become the master. go-redis does so by itself
+// only before it repeats a command, and otherwise once a minute. It asks in the
+// background, and once at a time however many commands fail.
+type reloadHook struct {
+	client *redis.ClusterClient
+	left   atomic.Int64 // times to ask again
+}
+
+// askAgain is for longer than a read waits before it is tried again.
+const askAgain = 7
+
+func (h *reloadHook) reload() {
+	h.client.ReloadState(context.Background())
+	if h.left.Swap(askAgain) == 0 {
+		time.AfterFunc(time.Second, h.reloadAgain)
+	}
+}
+
+// reloadAgain does nothing once the client is closed.
+func (h *reloadHook) reloadAgain() {
+	h.client.ReloadState(context.Background())
+	if h.left.Add(-1) > 0 {
+		time.AfterFunc(time.Second, h.reloadAgain)
+	}
+}
 
 // DialHook implements [redis.Hook].
-func (reloadHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (*reloadHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook implements [redis.Hook].
-func (h reloadHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *reloadHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if isUnanswered(err) {
-			h.client.ReloadState(ctx)
+			h.reload()
 		}
 		return err
 	}
 }
 
 // ProcessPipelineHook implements [redis.Hook].
-func (h reloadHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *reloadHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
 		if slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return isUnanswered(c.Err()) }) {
-			h.client.ReloadState(ctx)
+			h.reload()
 		}
 		return err
 	}

@@ -1,10 +1,13 @@
 package redisbroker_test
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/collector"
@@ -244,17 +247,22 @@ func TestSentinelThatKnowsNoSuchMasterIsNamed(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
+// replicate adds a replica of the master that has the stream.
+func replicate(t *testing.T, cluster *testserver.RedisCluster, stream string) (master, other, replica *testserver.RedisProcess) {
+	t.Helper()
+	owner, err := cluster.Client(t).MasterForKey(t.Context(), stream)
+	require.NoError(t, err)
+	master, other = cluster.Nodes[0], cluster.Nodes[1]
+	if owner.Options().Addr != master.Addr {
+		master, other = other, master
+	}
+	return master, other, cluster.StartReplica(t, master)
+}
+
 func TestAReadFollowsAFailoverOfItsClusterWithinSeconds(t *testing.T) {
 	t.Parallel()
-	cluster := testserver.StartRedisCluster(t, 2)
-	client, stream := cluster.Client(t), testserver.Name(t)
-	owner, err := client.MasterForKey(t.Context(), stream)
-	require.NoError(t, err)
-	master := cluster.Nodes[0]
-	if owner.Options().Addr != master.Addr {
-		master = cluster.Nodes[1]
-	}
-	replica := cluster.StartReplica(t, master)
+	cluster, stream := testserver.StartRedisCluster(t, 2), testserver.Name(t)
+	master, _, replica := replicate(t, cluster, stream)
 	b := open(t, cluster.URL)
 	s := join(t, b, stream, "c")
 	ids := publish(t, b, stream, 4)
@@ -290,4 +298,48 @@ func TestAReadFollowsAFailoverOfItsClusterWithinSeconds(t *testing.T) {
 		ready, up := inspect()
 		return ready == nil && up == collector.Known(1)
 	}, 15*time.Second, 100*time.Millisecond)
+}
+
+// A replica becomes the master while the next try of a read is still to come.
+func TestAClusterIsAskedForItsMastersUntilTheNextTry(t *testing.T) {
+	t.Parallel()
+	cluster, stream := testserver.StartRedisCluster(t, 2), testserver.Name(t)
+	master, other, replica := replicate(t, cluster, stream)
+	b := open(t, cluster.URL)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 1)
+	require.NoError(t, master.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+
+	master.Stop()
+	_, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1})
+	require.Error(t, err)
+	replica.TakeOver(t)
+	var asked int64
+	for _, node := range []*testserver.RedisProcess{other, replica} {
+		client := node.Client(t)
+		require.Eventually(t, func() bool {
+			slots, err := client.ClusterSlots(t.Context()).Result()
+			return err == nil && slices.ContainsFunc(slots, func(s redis.ClusterSlot) bool { return s.Nodes[0].Addr == replica.Addr })
+		}, time.Minute, time.Millisecond)
+		asked += timesAsked(t, client)
+	}
+	clients := []*redis.Client{other.Client(t), replica.Client(t)}
+	require.Eventually(t, func() bool {
+		return timesAsked(t, clients[0])+timesAsked(t, clients[1]) >= asked+2 // the first may have begun before
+	}, time.Minute, 10*time.Millisecond)
+	require.Equal(t, ids, idsOf(read(t, s, 1)))
+}
+
+// timesAsked is how often a node was asked for the masters of the slots.
+func timesAsked(t *testing.T, client *redis.Client) (n int64) {
+	t.Helper()
+	stats, err := client.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(stats, "cmdstat_cluster|slots:calls=")
+	text, _, _ := strings.Cut(rest, ",")
+	if text != "" {
+		n, err = strconv.ParseInt(text, 10, 64)
+		require.NoError(t, err)
+	}
+	return n
 }
