@@ -23,8 +23,7 @@ func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergrou
 			return err
 		}
 		err := b.retryOnTimeout(func() error { return b.createGroup(ctx, m) })
-		b.noteJoin(ctx, m, err)
-		return err
+		return b.noteJoin(ctx, m, err)
 	})
 	if err != nil {
 		return nil, err
@@ -58,7 +57,7 @@ func (b *Broker) createGroup(ctx context.Context, m consumergroup.Member) error 
 	}
 	// A server that is full, or denies XGROUP to this user, refuses before it
 	// finds that the group exists, which can still be read and drained.
-	if (hasCode(err, "OOM") || hasCode(err, "NOPERM")) && b.hasGroup(ctx, m) {
+	if (hasCode(err, "OOM") || isDenial(err)) && b.hasGroup(ctx, m) {
 		return nil
 	}
 	return b.explain(ctx, err, m.Stream)

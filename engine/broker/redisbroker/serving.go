@@ -77,12 +77,12 @@ func (b *Broker) noteMember(ctx context.Context, key memberKey, joined bool, den
 	}
 	before := b.serving.members[key].denied
 	b.serving.members[key] = memberState{joined, denied}
-	log := b.config.Logger.With("stream", key.stream, "group", key.group)
 	switch {
 	case before == nil && denied != nil:
-		log.WarnContext(ctx, "the server refuses that entries are consumed", "reason", denied.Error())
+		b.config.Logger.WarnContext(ctx, "the server refuses that entries are consumed",
+			"stream", key.stream, "group", key.group, "reason", denied.Error())
 	case before != nil && denied == nil:
-		log.InfoContext(ctx, "entries can be consumed again")
+		b.config.Logger.InfoContext(ctx, "entries can be consumed again", "stream", key.stream, "group", key.group)
 	}
 }
 
@@ -92,32 +92,42 @@ func (b *Broker) stateOf(key memberKey) memberState {
 	return b.serving.members[key]
 }
 
-// noteJoin takes what came of joining. Only a missing right is recorded: every
-// other refusal is found by the probe. Another right that was missing before is
-// not proven by joining.
-func (b *Broker) noteJoin(ctx context.Context, m consumergroup.Member, err error) {
-	switch state := b.stateOf(keyOf(m)); {
-	case err == nil && !state.joined:
-		b.noteMember(ctx, keyOf(m), true, nil)
+// noteJoin takes what came of joining and returns an error that names the right
+// that is missing. Only that is recorded: every other refusal is found by the
+// probe. Another right that was missing before is not proven by joining.
+func (b *Broker) noteJoin(ctx context.Context, m consumergroup.Member, err error) error {
+	key := keyOf(m)
+	switch {
+	case err == nil && !b.stateOf(key).joined:
+		b.noteMember(ctx, key, true, nil)
 	case isDenial(err):
-		b.noteMember(ctx, keyOf(m), false, err)
+		err = b.nameDenial(ctx, key, err)
+		b.noteMember(ctx, key, false, err)
 	}
+	return err
 }
 
 // noteDenial records that a right is missing to this member, until a probe finds
-// it given, and returns an error that names it: what the server says to a script
-// may not.
+// it given, and returns an error that names it.
 func (m *membership) noteDenial(ctx context.Context, err error) error {
 	key := keyOf(m.member)
-	if hasCode(err, unnamedDenial) {
-		p := &probe{pipe: m.broker.commands.Pipeline()}
-		p.addAll(ctx, key)
-		_, _ = p.pipe.Exec(ctx) // each command has its own error
-		if denied := p.denied()[key]; denied != nil {
-			err = fmt.Errorf("%w: %w", denied, err)
-		}
-	}
+	err = m.broker.nameDenial(ctx, key, err)
 	m.broker.noteMember(ctx, key, true, err)
+	return err
+}
+
+// nameDenial asks for the right that is missing where the error does not name it.
+func (b *Broker) nameDenial(ctx context.Context, key memberKey, err error) error {
+	if !hasCode(err, unnamedDenial) {
+		return err
+	}
+	p := &probe{pipe: b.commands.Pipeline()}
+	p.addAll(ctx, key)
+	p.addRight(ctx, key, "XGROUP", "CREATE", key.stream, key.group, "-") // no group can start at this id
+	_, _ = p.pipe.Exec(ctx)                                              // each command has its own error
+	if denied := p.denied()[key]; denied != nil {
+		return fmt.Errorf("%w: %w", denied, err)
+	}
 	return err
 }
 
@@ -168,22 +178,26 @@ const (
 	probeGroup = "observatory"
 )
 
-// queueProbe adds a probe to a pipeline. One server is probed by one stream, a
-// cluster by each, since they are on several nodes. A member to whom a right was
-// denied is probed by all that members do.
+// queueProbe adds a probe to a pipeline. One server is probed by one member, and
+// each node of a cluster by those that it has the streams of. A member to whom a
+// right was denied is probed by all that members do.
 func (b *Broker) queueProbe(ctx context.Context, pipe redis.Pipeliner) *probe {
 	b.serving.mu.Lock()
 	defer b.serving.mu.Unlock()
 	p := &probe{pipe: pipe, ping: newCommand(ctx, "PING"), unjoined: make(map[memberKey]error)}
 	_ = pipe.Process(ctx, p.ping)
+	probed := false
 	for key, state := range b.serving.members {
 		switch {
 		case !state.joined:
 			p.unjoined[key] = state.denied
 		case state.denied != nil:
 			p.addAll(ctx, key)
-		case b.cluster || len(p.writes) == 0:
+		case !probed:
 			p.add(ctx, key)
+			probed = true
+		case b.cluster:
+			p.addWrite(ctx, key)
 		}
 	}
 	if len(p.writes) == 0 {
@@ -194,10 +208,14 @@ func (b *Broker) queueProbe(ctx context.Context, pipe redis.Pipeliner) *probe {
 	return p
 }
 
-// add adds what shows most, of an entry that does not exist.
+// addWrite adds an acknowledgement of an entry that does not exist.
+func (p *probe) addWrite(ctx context.Context, key memberKey) {
+	p.writes = append(p.writes, p.addRight(ctx, key, "XACK", key.stream, key.group, "0-0"))
+}
+
+// add adds what is done with entries, for one that does not exist.
 func (p *probe) add(ctx context.Context, key memberKey) {
-	ack := p.addRight(ctx, key, "XACK", key.stream, key.group, "0-0")
-	p.writes = append(p.writes, ack)
+	p.addWrite(ctx, key)
 	p.addRight(ctx, key, "XPENDING", key.stream, key.group)
 	p.addRight(ctx, key, "XRANGE", key.stream, "0-0", "0-0")
 	p.addRight(ctx, key, "XCLAIM", key.stream, key.group, key.consumer, 0, "0-0", "JUSTID")
