@@ -268,16 +268,16 @@ func TestAReadFollowsAFailoverOfItsClusterWithinSeconds(t *testing.T) {
 	ids := publish(t, b, stream, 4)
 	require.Equal(t, ids[:1], idsOf(read(t, s, 1)))
 	source := b.Source("shop", "default", []collector.Watch{{Domain: "shop", Group: "g", Stream: stream}})
-	inspect := func() (ready error, up collector.Value) {
+	inspect := func() (up collector.Value, ready error) {
 		figures, _ := source.Collect(t.Context())
-		return b.Ping(t.Context()), figures.Brokers[0].Up
+		return figures.Brokers[0].Up, b.Ping(t.Context())
 	}
 	require.NoError(t, b.Ping(t.Context()))
 	require.NoError(t, master.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
 
 	master.Stop()
 	for range 10 { // INFO is answered by any node
-		ready, up := inspect()
+		up, ready := inspect()
 		require.Error(t, ready)
 		require.Equal(t, collector.Known(0), up)
 	}
@@ -295,7 +295,7 @@ func TestAReadFollowsAFailoverOfItsClusterWithinSeconds(t *testing.T) {
 		}, 15*time.Second, 100*time.Millisecond)
 	}
 	require.Eventually(t, func() bool {
-		ready, up := inspect()
+		up, ready := inspect()
 		return ready == nil && up == collector.Known(1)
 	}, 15*time.Second, 100*time.Millisecond)
 }
@@ -318,8 +318,12 @@ func TestAClusterIsAskedForItsMastersUntilTheNextTry(t *testing.T) {
 	for _, node := range []*testserver.RedisProcess{other, replica} {
 		client := node.Client(t)
 		require.Eventually(t, func() bool {
-			slots, err := client.ClusterSlots(t.Context()).Result()
-			return err == nil && slices.ContainsFunc(slots, func(s redis.ClusterSlot) bool { return s.Nodes[0].Addr == replica.Addr })
+			shards, err := client.ClusterShards(t.Context()).Result()
+			return err == nil && slices.ContainsFunc(shards, func(s redis.ClusterShard) bool {
+				return slices.ContainsFunc(s.Nodes, func(n redis.Node) bool {
+					return n.Role == "master" && strings.HasSuffix(replica.Addr, ":"+strconv.FormatInt(n.Port, 10))
+				})
+			})
 		}, time.Minute, time.Millisecond)
 		asked += timesAsked(t, client)
 	}
