@@ -36,6 +36,7 @@
 // also for a broker that is not read from. Where a command of a member was denied,
 // all commands of that member are tried so until none is. It ends by itself.
 //
-// A master of a Cluster that fails is followed to its replica by the first command
-// after the promotion that gets no answer.
+// Where a command on a Cluster gets no answer, the client asks for the masters of
+// the slots, and once a second until the command is tried again: so it follows a
+// failover at the first try after the promotion.
 package redisbroker
