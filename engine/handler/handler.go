@@ -11,7 +11,10 @@ import (
 // Func handles one message. It returns nil when the message is done; the entry
 // is acknowledged only then. Any other error is a failed attempt, unless it is
 // one of this package's outcomes: [Reject], [RetryAfter], [Unavailable],
-// [Skip].
+// [Interrupted], [Skip].
+//
+// The envelope is the call's own and may be kept and changed. The bytes of its
+// Data are shared with the entry and must not be changed in place.
 //
 // Delivery is at least once: a message may be handled again after a crash, or
 // when an acknowledgement was lost. The context ends when the handler's time

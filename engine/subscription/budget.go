@@ -1,6 +1,10 @@
 package subscription
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // DefaultMaxInflightBytes is the budget of a process by default.
 const DefaultMaxInflightBytes = 256 << 20
@@ -10,6 +14,10 @@ const DefaultMaxInflightBytes = 256 << 20
 type Budget struct {
 	limit int64
 	used  atomic.Int64
+
+	mu     sync.Mutex
+	shares map[*share]bool
+	told   time.Time // when they were told last that there is no room
 }
 
 // NewBudget returns a budget of so many bytes; 0 is [DefaultMaxInflightBytes].
@@ -17,13 +25,24 @@ func NewBudget(limit int64) *Budget {
 	if limit == 0 {
 		limit = DefaultMaxInflightBytes
 	}
-	return &Budget{limit: limit}
+	return &Budget{limit: limit, shares: make(map[*share]bool)}
 }
 
 // share is what one subscription uses of the budget.
 type share struct {
 	of   *Budget
 	used atomic.Int64
+	// short gets a value when a subscription of the process finds no room: each
+	// may then keep out of memory what waits.
+	short chan struct{}
+}
+
+func newShare(b *Budget) *share {
+	s := &share{of: b, short: make(chan struct{}, 1)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shares[s] = true
+	return s
 }
 
 func (s *share) add(bytes int) {
@@ -37,5 +56,27 @@ func (s *share) left() int64 { return s.of.limit - s.of.used.Load() }
 // isShort reports whether what waits should be kept out of memory.
 func (s *share) isShort() bool { return s.of.used.Load() > s.of.limit/2 }
 
+// findsNoRoom tells all subscriptions of the process, at most once in budgetPause.
+func (s *share) findsNoRoom() {
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.of.told) < budgetPause {
+		return
+	}
+	s.of.told = now
+	for other := range s.of.shares {
+		select {
+		case other.short <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // giveBack ends the share: nothing of the subscription is in flight any more.
-func (s *share) giveBack() { s.of.used.Add(-s.used.Swap(0)) }
+func (s *share) giveBack() {
+	s.of.used.Add(-s.used.Swap(0))
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	delete(s.of.shares, s)
+}

@@ -22,7 +22,8 @@ const (
 	// collectEvery is how often the finished tasks of a run under way are
 	// settled.
 	collectEvery = 25 * time.Millisecond
-	// cancelGrace is how long a stop waits for handlers whose context has ended.
+	// cancelGrace is how long handlers may take to return once their context has
+	// ended.
 	cancelGrace = time.Second
 )
 
@@ -72,7 +73,7 @@ type dispatcher struct {
 func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 	_, reloads := r.source.(Reloader)
 	d := &dispatcher{
-		cfg: r.cfg, source: r.source, share: &r.share, counting: r.counting, status: &r.status, log: r.log,
+		cfg: r.cfg, source: r.source, share: r.share, counting: r.counting, status: &r.status, log: r.log,
 		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
@@ -86,7 +87,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 // run dispatches until ctx ends, and then until the handlers under way have
 // returned; those get until work ends. It returns the tasks whose handlers did
 // not return.
-func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task, noRoom <-chan struct{}) (underWay []*Task) {
+func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task) (underWay []*Task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -107,7 +108,7 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 			d.lose(tasks)
 		case r := <-d.results:
 			d.end(r)
-		case <-noRoom:
+		case <-d.share.short:
 			d.unloadWaiting()
 		case <-timer.C:
 			d.wake()
@@ -236,11 +237,6 @@ func (d *dispatcher) start() {
 		if len(tasks) == 0 {
 			break
 		}
-		for _, t := range tasks {
-			if t.call.base != nil { // used: a handler may have kept it
-				t.call = new(callContext)
-			}
-		}
 		r := &run{tasks: tasks}
 		r.callBegan.Store(int64(time.Since(d.began)))
 		d.running[r] = struct{}{}
@@ -336,7 +332,27 @@ func (d *dispatcher) isCallable(t *Task) bool {
 		d.keys.claim(t)
 		d.recording.tasks = append(d.recording.tasks, t)
 	default:
+		return t.call.base == nil || d.renew(t)
+	}
+	return false
+}
+
+// renew readies a task for another call: a handler may have kept its context and
+// changed its envelope. One whose body was changed in place is read again.
+func (d *dispatcher) renew(t *Task) bool {
+	t.call = new(callContext)
+	key := t.key
+	err := t.decode(&d.cfg)
+	t.key = key
+	switch {
+	case err == nil:
 		return true
+	case d.reloads:
+		d.keys.claim(t)
+		t.unload(d.share)
+		d.reloading.tasks = append(d.reloading.tasks, t)
+	default:
+		d.giveUp(t, fmt.Errorf("a handler changed the message's memory: %w", err))
 	}
 	return false
 }
@@ -351,12 +367,12 @@ func (d *dispatcher) finish(r *run) {
 
 // collectRunning settles what is finished of the runs under way, since a slow
 // handler must not hold up the acknowledgement of those before it, and notes
-// the calls that run beyond their time-out.
+// the calls that do not end with their time-out.
 func (d *dispatcher) collectRunning() {
 	for r := range d.running {
 		current := int(r.current.Load())
 		d.collect(r, current)
-		if time.Since(d.began)-time.Duration(r.callBegan.Load()) <= d.cfg.HandlerTimeout {
+		if time.Since(d.began)-time.Duration(r.callBegan.Load()) <= d.cfg.HandlerTimeout+cancelGrace {
 			continue
 		}
 		if t := r.tasks[current]; !t.overdue.Swap(true) {

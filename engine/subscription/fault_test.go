@@ -12,9 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker/brokertest"
+	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // slowly is a handler of which one message takes a minute.
@@ -224,4 +226,81 @@ func TestWhatCannotBeAcknowledgedAtAStopDoesNotKeepTheRestFromBeingReleased(t *t
 		require.ElementsMatch(t, []string{"a/1", "a/1", "b/1"}, b.ids(), "released, and claimed at once")
 		require.Zero(t, b.pending())
 	})
+}
+
+func TestAHandlerThatChangesItsEnvelopeGetsAnotherForTheNextCall(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		var seen []string
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			seen = append(seen, m.Metadata.Headers.ID+" "+m.Metadata.Headers.Type+" "+string(m.Data))
+			id := m.Metadata.Headers.ID
+			m.Metadata.Headers.Type, m.Metadata.Headers.Stream = "Nobody.Knows.v1", "elsewhere"
+			if id == "b/1" { // and what it shares with the entry
+				for i := range m.Data {
+					m.Data[i] = 'x'
+				}
+			}
+			m.Data = nil
+			return errBroken
+		})
+		b.publish("a/1", "b/1")
+		b.pass(time.Minute)
+		for _, id := range []string{"a/1", "b/1"} {
+			n := 0
+			for _, s := range seen {
+				if s == id+` Shop.OrderPlaced.v1 {"n":1}` || s == id+` Shop.OrderPlaced.v1 {"n": 1}` {
+					n++
+				}
+			}
+			require.Equal(t, 3, n, "%s: %v", id, seen)
+		}
+		require.Len(t, b.deadLetters(), 2)
+		require.Zero(t, b.pending())
+	})
+}
+
+// joined remembers the consumer that joined last.
+type joined struct {
+	consumergroup.Broker
+	consumer string
+}
+
+func (j *joined) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
+	j.consumer = m.Consumer
+	return j.Broker.Join(ctx, m)
+}
+
+func TestWhatAnOperatorRemovedJustBeforeAStopIsReleased(t *testing.T) {
+	for name, remove := range map[string]func(ctx context.Context, b *memorybroker.Broker, consumer string) error{
+		"the consumer": func(ctx context.Context, b *memorybroker.Broker, consumer string) error {
+			return b.DeleteConsumer(ctx, stream, group, consumer)
+		},
+		"the group": func(ctx context.Context, b *memorybroker.Broker, _ string) error {
+			return b.DestroyGroup(ctx, stream, group)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var link *joined
+			make := func() kind {
+				flaky := brokertest.NewFlaky(memorybroker.New())
+				link = &joined{Broker: flaky}
+				return groupKind{broker: flaky, link: link}
+			}
+			inBubbleOver(t, make, func(t *testing.T, b *bench) {
+				c := config()
+				c.FromEnd = true
+				b.run(c, func(context.Context, *message.Envelope) error { return handler.RetryAfter(time.Hour) })
+				b.publish("a/1", "b/1", "c/1")
+				b.pass(time.Second)
+				require.Len(t, b.ids(), 3)
+				mem := b.broker.Broker.(*memorybroker.Broker)
+				require.NoError(t, remove(t.Context(), mem, link.consumer))
+				require.NoError(t, b.halt())
+				b.run(c, succeed)
+				b.pass(5 * time.Second)
+				require.Len(t, b.ids(), 6, "claimed back, released, and claimed at once")
+				require.Zero(t, b.pending())
+			})
+		})
+	}
 }

@@ -19,24 +19,23 @@ const (
 
 // feed reads batches and offers them, one at a time, until ctx ends. While a
 // batch is not taken none is read. What is not taken at the end the source still
-// knows, and gives back. Where the budget has no room it says so.
-func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, noRoom chan<- struct{}) {
+// knows, and gives back.
+func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
 	size := readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}
 	var backoff retry.Backoff
 	failing := false
 	for ctx.Err() == nil {
-		n := size.next(r.share.left(), r.status.open.Load() == 0)
+		n, whole := size.next(r.share.left(), r.status.open.Load() == 0)
+		if !whole {
+			r.share.findsNoRoom()
+		}
 		if n < 1 {
-			select {
-			case noRoom <- struct{}{}:
-			default:
-			}
 			retry.Sleep(ctx, budgetPause)
 			continue
 		}
 		tasks, err := r.source.Next(ctx, n)
 		for _, t := range tasks {
-			t.load(&r.share)
+			t.load(r.share)
 		}
 		size.observe(tasks, err)
 		if err == nil || len(tasks) > 0 {
@@ -78,20 +77,18 @@ type readSize struct {
 	mean    int // bytes of an entry: the largest mean of late, decaying
 }
 
-// next is the number to read; 0 where the room that is left is too small. A
-// subscription that has nothing in flight may always read one, so that an entry
-// larger than the budget passes.
-func (s *readSize) next(room int64, idle bool) int {
-	n := s.current
+// next is the number to read, and whether the room that is left allows all that
+// was asked for; 0 where it is too small. A subscription that has nothing in flight
+// may always read one, so that an entry larger than the budget passes.
+func (s *readSize) next(room int64, idle bool) (n int, whole bool) {
 	if s.mean == 0 {
-		n = min(n, firstRead)
-	} else {
-		n = int(min(int64(n), max(room, 0)/int64(s.mean)))
+		return min(s.current, firstRead), true
 	}
+	n = int(min(int64(s.current), max(room, 0)/int64(s.mean)))
 	if n < 1 && idle {
-		return 1
+		return 1, false
 	}
-	return n
+	return n, n == s.current
 }
 
 // observe learns from a read.

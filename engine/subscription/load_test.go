@@ -233,6 +233,28 @@ func TestWhatQueuesBehindAWaitingMessageNeedsNoMemory(t *testing.T) {
 	}
 }
 
+func TestOneAggregateThatWaitsDoesNotThrottleTheOtherSubscriptions(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(1_200_000) // which it just fits into
+		for i := range 200 { // more than may be in flight
+			b.publishText(large(t, fmt.Sprintf("hot/%d", i)))
+		}
+		b.run(config(), func(context.Context, *message.Envelope) error { return handler.RetryAfter(time.Hour) })
+		b.pass(time.Minute)
+		require.Greater(t, b.budget.Used(), int64(900_000))
+		other := &bench{t: t, kind: newGroupKind(), budget: b.budget}
+		defer func() { require.NoError(t, other.kind.(groupKind).broker.Close(context.Background())) }()
+		for i := range 200 {
+			other.publishText(large(t, fmt.Sprintf("s%d/1", i)))
+		}
+		other.run(config(), succeed)
+		other.pass(time.Second)
+		require.Less(t, b.budget.Used(), int64(300_000), "what queues behind the first needs no memory any more")
+		require.Len(t, other.ids(), 200)
+		require.NoError(t, other.halt())
+	})
+}
+
 func TestAStopGivesTheBudgetBackForWhatItDidNotFinish(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.budget = subscription.NewBudget(0)

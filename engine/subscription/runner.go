@@ -33,7 +33,8 @@ type Runner struct {
 	source Source
 	fn     handler.Func
 	log    *slog.Logger
-	share  share
+	budget *Budget
+	share  *share // of a run
 
 	labels   labels
 	gauges   []gauge
@@ -54,7 +55,7 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 	}
 	log := env.Logger.With("component", "subscription", "handler", ShortName(c.Handler), "stream", c.Stream, "group", c.Group)
 	r := &Runner{
-		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, share: share{of: env.Budget}, meter: env.Meter,
+		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget, meter: env.Meter,
 	}
 	r.labels = labelsOf(c)
 	r.gauges = gauges(r.labels, &r.status)
@@ -113,13 +114,13 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	// Writing outlives both reading and handling.
 	settling, endSettling := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSettling()
+	r.share = newShare(r.budget)
 	d := newDispatcher(settling, r)
 	batches := make(chan []*Task) // unbuffered: what is sent is the dispatcher's
 	lost := make(chan []*Task)
-	noRoom := make(chan struct{}, 1)
 
 	var sourceUsers, workers sync.WaitGroup
-	sourceUsers.Go(func() { r.feed(ctx, batches, noRoom) })
+	sourceUsers.Go(func() { r.feed(ctx, batches) })
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
 	for i := range r.cfg.Concurrency {
 		w := &worker{
@@ -129,7 +130,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 		w.start(work, nil)
 	}
 
-	underWay := d.run(ctx, work, batches, lost, noRoom)
+	underWay := d.run(ctx, work, batches, lost)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	d.writeRest(closing, lost)

@@ -16,7 +16,7 @@ func (m *membership) Bodies(ctx context.Context, ids []string) (got []message.De
 			}
 			d := message.Delivery{Stream: m.member.Stream, ID: text}
 			if e := g.stream.entry(id); e != nil {
-				d.Fields = e.fields
+				d.Fields = copyFields(e.fields)
 			}
 			got = append(got, d)
 		}

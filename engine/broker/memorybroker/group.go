@@ -38,7 +38,7 @@ type pending struct {
 // delivery is the entry as a reader gets it, with the attempts that its delivery
 // count stands for.
 func (p *pending) delivery(stream string, attempts int) message.Delivery {
-	return message.Delivery{Stream: stream, ID: p.text, Fields: p.fields, Attempts: attempts}
+	return message.Delivery{Stream: stream, ID: p.text, Fields: copyFields(p.fields), Attempts: attempts}
 }
 
 // newGroup makes a group that starts where its first member says. A stream that

@@ -18,13 +18,13 @@ func (s *source) Close(ctx context.Context) error {
 	if s.membership.Load() == nil {
 		return nil
 	}
-	m := *s.membership.Load()
 	flushed := inHalfOf(ctx, s.flush)
 	s.finishDeadLetters(ctx)
 	return errors.Join(
 		flushed,
-		inHalfOf(ctx, func(ctx context.Context) error { return s.listRest(ctx, m) }),
-		retryUntilDone(ctx, func(ctx context.Context) error { return s.release(ctx, m) }))
+		inHalfOf(ctx, s.listRest),
+		inHalfOf(ctx, s.claimBack),
+		retryUntilDone(ctx, s.release))
 }
 
 // inHalfOf tries fn until it succeeds or half of the time that ctx leaves is over.
@@ -58,8 +58,9 @@ func (s *source) finishDeadLetters(ctx context.Context) {
 }
 
 // listRest enters, to be released, what a lost reply has left behind.
-func (s *source) listRest(ctx context.Context, m Membership) error {
+func (s *source) listRest(ctx context.Context) error {
 	const page = 100
+	m := *s.membership.Load()
 	s.listing, s.after = true, ""
 	for s.listing {
 		if _, err := s.listOwn(ctx, m, page); isGone(err) {
@@ -71,9 +72,24 @@ func (s *source) listRest(ctx context.Context, m Membership) error {
 	return nil
 }
 
+// claimBack claims what was dropped with this consumer or its group since the last
+// renewal: nothing else knows of it any more.
+func (s *source) claimBack(ctx context.Context) error {
+	m := s.membership.Load()
+	_, err := s.renew(ctx)
+	if !isGone(err) {
+		return err
+	}
+	if err := s.rejoin(ctx, m); err != nil {
+		return err
+	}
+	_, err = s.renew(ctx)
+	return err
+}
+
 // release gives back what is held: what was not finished, and what was finished
 // and could not be acknowledged, which is then handled again rather than never.
-func (s *source) release(ctx context.Context, m Membership) error {
+func (s *source) release(ctx context.Context) error {
 	var entries []Entry
 	for _, t := range s.inflight.all() {
 		attempts := t.Attempts
@@ -86,7 +102,7 @@ func (s *source) release(ctx context.Context, m Membership) error {
 		return nil
 	}
 	s.log.Info("releasing what was not finished", "entries", len(entries))
-	lost, err := m.Release(ctx, entries)
+	lost, err := (*s.membership.Load()).Release(ctx, entries)
 	if err != nil && !isGone(err) {
 		return fmt.Errorf("%d entries of %q could not be released and stay pending for consumer %q: %w",
 			len(entries), s.member.Stream, s.member.Consumer, err)
