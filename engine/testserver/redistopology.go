@@ -11,7 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisCluster is a Redis Cluster of one test: masters without replicas.
+// RedisCluster is a Redis Cluster of one test: masters, without replicas unless
+// [RedisCluster.StartReplica] adds one.
 type RedisCluster struct {
 	// Nodes are its masters, each with a part of the slots.
 	Nodes []*RedisProcess
@@ -28,8 +29,7 @@ func StartRedisCluster(t testing.TB, n int) *RedisCluster {
 	buses := make([]string, n)
 	for i := range n {
 		buses[i] = strconv.Itoa(FreePort(t))
-		c.Nodes = append(c.Nodes, StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", buses[i],
-			"--cluster-announce-ip", "127.0.0.1"))
+		c.Nodes = append(c.Nodes, startNode(t, buses[i]))
 	}
 	var addrs []string
 	for i, node := range c.Nodes {
@@ -42,6 +42,42 @@ func StartRedisCluster(t testing.TB, n int) *RedisCluster {
 	}
 	c.URL = "redis+cluster://" + strings.Join(addrs, ",")
 	return c
+}
+
+// startNode starts a server that is to become a node of a cluster.
+func startNode(t testing.TB, bus string) *RedisProcess {
+	t.Helper()
+	return StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1",
+		"--repl-diskless-sync-delay", "0")
+}
+
+// StartReplica adds a replica of one of the masters and returns when it has the
+// master's data and all nodes know it. It becomes the master by TakeOver.
+func (c *RedisCluster) StartReplica(t testing.TB, master *RedisProcess) *RedisProcess {
+	t.Helper()
+	bus := strconv.Itoa(FreePort(t))
+	replica := startNode(t, bus)
+	id, err := master.Client(t).Do(context.Background(), "CLUSTER", "MYID").Text()
+	if err != nil {
+		t.Fatalf("testserver: redis %s: CLUSTER MYID: %v", master.Addr, err)
+	}
+	c.Nodes[0].do(t, "CLUSTER", "MEET", "127.0.0.1", replica.port, bus)
+	replica.awaitInfo(t, "CLUSTER NODES", id)
+	replica.awaitInfo(t, "CLUSTER INFO", "cluster_state:ok")
+	replica.do(t, "CLUSTER", "REPLICATE", id)
+	replica.awaitInfo(t, "INFO replication", "master_link_status:up")
+	for _, node := range c.Nodes {
+		node.awaitInfo(t, "CLUSTER NODES", "slave "+id)
+	}
+	return replica
+}
+
+// TakeOver makes a replica of a cluster the master of its slots, also while its
+// master is stopped. The other nodes learn of it soon after.
+func (s *RedisProcess) TakeOver(t testing.TB) {
+	t.Helper()
+	s.do(t, "CLUSTER", "FAILOVER", "TAKEOVER")
+	s.awaitInfo(t, "INFO replication", "role:master")
 }
 
 // Client returns a client of the cluster, closed at the end of the test.

@@ -65,24 +65,18 @@ func (b *Broker) Capabilities() broker.Capability {
 }
 
 // Ping fails where entries cannot be consumed: the server does not answer, or it
-// refuses group reads or acknowledgements (a replica, too few replicas, a
-// replica without its master, data being loaded, a missing right). It uses a
-// connection of its own and changes nothing.
+// refuses (a replica, too few replicas, a replica without its master, data being
+// loaded, a missing right). A right to what no member has done yet may be missing
+// unnoticed. It uses a connection of its own and changes nothing.
 func (b *Broker) Ping(ctx context.Context) error {
 	return b.do("ping", func() error {
 		pipe := b.inspector.Pipeline()
-		ping := pipe.Ping(ctx)
 		probe := b.queueProbe(ctx, pipe)
 		cmds, err := pipe.Exec(ctx)
 		if err := connectionError(cmds, err); err != nil {
 			return err
 		}
-		err = ping.Err()
-		if err == nil {
-			err = probe.refusal()
-		}
-		b.noteInspection(ctx, err)
-		return err
+		return b.noteProbe(ctx, probe)
 	})
 }
 

@@ -23,3 +23,12 @@ func TestRedisOnOneConnectionKeepsWhatABrokerPromises(t *testing.T) {
 		return operated{open(t, server.URL, func(c *redisbroker.Config) { c.MaxConnections = 1 }), server.Client(t)}
 	})
 }
+
+func TestRedisWithTheRightsOfTheOperationsGuideKeepsWhatABrokerPromises(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.give("~*")
+	t.Run("suite", func(t *testing.T) {
+		brokertest.Run(t, func(t *testing.T) brokertest.Broker { return operated{open(t, g.url), g.admin} })
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +45,7 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 	const protocol = 2
 	unmanaged := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if t.kind == cluster {
-		return redis.NewClusterClient(&redis.ClusterOptions{
+		client := redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: t.addrs, Dialer: c.dial, CredentialsProviderContext: c.credentials,
 			Protocol: protocol, DisableIdentity: true, MaintNotificationsConfig: unmanaged,
 			DisableRoutingPolicies: true,
@@ -52,6 +53,8 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 			DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
 			PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
 		})
+		client.AddHook(&reloadHook{client: client})
+		return client
 	}
 	return redis.NewClient(&redis.Options{
 		Addr: t.addrs[0], DB: t.database, Dialer: c.dial, CredentialsProviderContext: c.credentials,
@@ -60,6 +63,59 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 		DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
 		PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
 	})
+}
+
+// reloadHook has a client of a cluster ask which node serves which slots after a
+// command that got no answer, and again each second until the command is tried
+// anew: a replica takes seconds to become the master. go-redis does so by itself
+// only before it repeats a command, and otherwise once a minute. It asks in the
+// background, and once at a time however many commands fail.
+type reloadHook struct {
+	client *redis.ClusterClient
+	left   atomic.Int64 // times to ask again
+}
+
+// askAgain is for longer than a read waits before it is tried again.
+const askAgain = 7
+
+func (h *reloadHook) reload() {
+	h.client.ReloadState(context.Background())
+	if h.left.Swap(askAgain) == 0 {
+		time.AfterFunc(time.Second, h.reloadAgain)
+	}
+}
+
+// reloadAgain does nothing once the client is closed.
+func (h *reloadHook) reloadAgain() {
+	h.client.ReloadState(context.Background())
+	if h.left.Add(-1) > 0 {
+		time.AfterFunc(time.Second, h.reloadAgain)
+	}
+}
+
+// DialHook implements [redis.Hook].
+func (*reloadHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements [redis.Hook].
+func (h *reloadHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if isUnanswered(err) {
+			h.reload()
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook implements [redis.Hook].
+func (h *reloadHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return isUnanswered(c.Err()) }) {
+			h.reload()
+		}
+		return err
+	}
 }
 
 func (c *connector) credentials(context.Context) (username, password string, err error) {

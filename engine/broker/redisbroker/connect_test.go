@@ -15,7 +15,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,7 +23,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
@@ -63,39 +61,6 @@ func roundTrip(t *testing.T, b *redisbroker.Broker) {
 	resumed.Group, resumed.Resume = "resumed", position
 	_, err = b.Join(t.Context(), resumed)
 	require.NoError(t, err)
-}
-
-// The rights are those that docs/operations.md tells an operator to give.
-func TestTheRightsOfTheOperationsGuideAreEnough(t *testing.T) {
-	t.Parallel()
-	guide, err := os.ReadFile("../../../docs/operations.md")
-	require.NoError(t, err)
-	lines := regexp.MustCompile("(?s)redis-cli ACL SETUSER observatory (on .*?)\n```").FindSubmatch(guide)
-	require.NotNil(t, lines)
-	text := strings.NewReplacer("\\\n", " ", `\|`, "|", "'", "", "~shop::order:dlq", "", "~shop::order", "~orders-*").Replace(string(lines[1]))
-	rights := []any{"ACL", "SETUSER", "observatory"}
-	for right := range strings.FieldsSeq(text) {
-		rights = append(rights, right)
-	}
-	watch := func(b *redisbroker.Broker) {
-		figures, err := b.Source("shop", "default", []collector.Watch{{Domain: "shop", Stream: "orders-watched", Group: "g"}}).Collect(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, collector.Known(1), figures.Brokers[0].Up)
-	}
-
-	server := testserver.StartRedis(t)
-	require.NoError(t, server.Client(t).Do(t.Context(), rights...).Err())
-	one := open(t, "redis://observatory:password@"+server.Addr)
-	roundTrip(t, one)
-	watch(one)
-
-	cluster := testserver.StartRedisCluster(t, 2)
-	for _, node := range cluster.Nodes {
-		require.NoError(t, node.Client(t).Do(t.Context(), append(rights, "+cluster|slots")...).Err())
-	}
-	several := open(t, strings.Replace(cluster.URL, "://", "://observatory:password@", 1))
-	roundTrip(t, several)
-	watch(several)
 }
 
 func TestTLSByURI(t *testing.T) {

@@ -18,10 +18,10 @@ import (
 // field data and, where the dead letter has one, the field raw.
 //
 // One script writes it and acknowledges the entry that it replaces. In a cluster
-// that has the two keys in different slots, ownership is checked, the dead letter
-// written and the entry acknowledged one after the other: what is interrupted in
-// between may be written again, and so may an entry that another consumer claims
-// in between.
+// that has the two keys in different slots, the right to acknowledge and ownership
+// are checked, the dead letter written and the entry acknowledged one after the
+// other. An entry that another consumer claims in between may be written again, and
+// so may what is interrupted, by a user who may not read the queue.
 func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry) (lost []string, err error) {
 	queue := deadletter.QueueOf(m.member.Stream)
 	err = m.do(ctx, "dead-letter from", func() error {
@@ -79,12 +79,17 @@ func searchFrom(entry deadletter.Entry) string {
 // was written is acknowledged also where another of the batch could not be.
 func (m *membership) writeThenAck(ctx context.Context, queue string, entries []deadletter.Entry) (lost []string, err error) {
 	pipe := m.broker.commands.Pipeline()
+	mayAck := newCommand(ctx, "XACK", m.member.Stream, m.member.Group, "0-0") // no entry has this id
+	_ = pipe.Process(ctx, mayAck)
 	owned := make([]command, len(entries))
 	for i, entry := range entries {
 		owned[i] = newCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, entry.ID, entry.ID, 1)
 	}
 	enqueue(ctx, pipe, owned)
 	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := mayAck.Err(); err != nil {
+		return nil, err
+	}
 	pipe = m.broker.commands.Pipeline()
 	var acks []string
 	written := make(map[string]command, len(entries))

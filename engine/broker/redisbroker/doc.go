@@ -31,7 +31,12 @@
 //
 // A server may answer and yet let no entry be consumed: a replica, a master with
 // too few replicas, a server that loads its data, a user without the right. Ping
-// then fails and the collector's figure for the broker is 0. It is found by a
-// command without effect that only such a server refuses, an acknowledgement of no
-// entry, so that it holds for a broker that is not read from, and ends by itself.
+// then fails and the collector's figure for the broker is 0. It is found by
+// commands without effect: most by an acknowledgement of no entry, which shows
+// also for a broker that is not read from. Where a command of a member was denied,
+// all commands of that member are tried so until none is. It ends by itself.
+//
+// Where a command on a Cluster gets no answer, the client asks for the masters of
+// the slots, and once a second until the command is tried again: so it follows a
+// failover at the first try after the promotion.
 package redisbroker

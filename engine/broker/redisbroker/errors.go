@@ -28,6 +28,13 @@ func hasCode(err error, code string) bool {
 	return errors.As(err, &refusal) && strings.Contains(refusal.Error(), code)
 }
 
+// isUnanswered reports whether the server did not answer, though the caller waited
+// for it.
+func isUnanswered(err error) bool {
+	var reply redis.Error
+	return err != nil && !errors.As(err, &reply) && !errors.Is(err, context.Canceled) && !errors.Is(err, redis.ErrClosed)
+}
+
 // clarify says what an operator can do about an error that does not.
 func (b *Broker) clarify(err error) error {
 	switch {

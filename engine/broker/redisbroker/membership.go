@@ -23,8 +23,7 @@ func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergrou
 			return err
 		}
 		err := b.retryOnTimeout(func() error { return b.createGroup(ctx, m) })
-		b.noteJoin(m, err)
-		return err
+		return b.noteJoin(ctx, m, err)
 	})
 	if err != nil {
 		return nil, err
@@ -58,7 +57,7 @@ func (b *Broker) createGroup(ctx context.Context, m consumergroup.Member) error 
 	}
 	// A server that is full, or denies XGROUP to this user, refuses before it
 	// finds that the group exists, which can still be read and drained.
-	if (hasCode(err, "OOM") || hasCode(err, "NOPERM")) && b.hasGroup(ctx, m) {
+	if (hasCode(err, "OOM") || isDenial(err)) && b.hasGroup(ctx, m) {
 		return nil
 	}
 	return b.explain(ctx, err, m.Stream)
@@ -75,8 +74,6 @@ type membership struct {
 	member consumergroup.Member
 	where  string // the part of its errors that names stream and group
 
-	// refused is set while the broker has a refusal of this member on record.
-	refused atomic.Bool
 	// split is set once the server has said that the stream and its dead-letter
 	// queue are in two slots of a cluster.
 	split atomic.Bool
@@ -85,7 +82,11 @@ type membership struct {
 // do runs one operation of this membership; what names it in errors.
 func (m *membership) do(ctx context.Context, what string, operation func() error) error {
 	return m.broker.do(what+m.where, func() error {
-		return m.broker.explain(ctx, operation(), m.member.Stream)
+		err := m.broker.explain(ctx, operation(), m.member.Stream)
+		if isDenial(err) {
+			return m.noteDenial(ctx, err)
+		}
+		return err
 	})
 }
 

@@ -157,4 +157,14 @@ func TestAUserWhoMayMakeNoGroupsJoinsThoseThatThereAre(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Join(t.Context(), consumergroup.Member{Stream: "elsewhere", Group: "g", Consumer: "c"})
 	require.ErrorContains(t, err, "NOPERM")
+
+	// A group that is made at a position is made by a script.
+	resumed := consumergroup.Member{Stream: "there", Group: "g", Consumer: "c", Resume: message.EntryID{Milliseconds: 1}}
+	_, err = b.Join(t.Context(), resumed)
+	require.NoError(t, err)
+	resumed.Group = "other"
+	_, err = b.Join(t.Context(), resumed)
+	require.ErrorContains(t, err, "'xgroup|create'")
+	require.ErrorContains(t, b.Ping(t.Context()), "'xgroup|create'")
+	require.Len(t, client.XInfoGroups(t.Context(), "there").Val(), 1)
 }

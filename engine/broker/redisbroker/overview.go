@@ -44,6 +44,9 @@ func (in *inspection) overview(ctx context.Context) error {
 	loading := in.noteServer(info)
 	switch {
 	case err != nil:
+		if probe.isUnanswered() { // by one node of a cluster, where another gave INFO
+			in.server.Up = collector.Known(0)
+		}
 	case loading:
 		err := serverError("LOADING the server is loading its data")
 		in.broker.noteInspection(ctx, err)
@@ -56,11 +59,9 @@ func (in *inspection) overview(ctx context.Context) error {
 		return clock.Err() // the server refuses the user
 	}
 	if err == nil {
-		refusal := probe.refusal()
-		if refusal != nil {
+		if in.broker.noteProbe(ctx, probe) != nil {
 			in.server.Up = collector.Known(0)
 		}
-		in.broker.noteInspection(ctx, refusal)
 	}
 	for name, s := range in.streams {
 		in.noteStream(name, s)

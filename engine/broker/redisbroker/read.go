@@ -29,9 +29,6 @@ func (m *membership) Read(ctx context.Context, r consumergroup.Read) (got []mess
 			// waited; reading again tells which. What was to be acknowledged is.
 			got, _, err = m.readNow(ctx, consumergroup.Read{Max: r.Max})
 		}
-		if r.Max > 0 {
-			m.noteRead(err)
-		}
 		return err
 	})
 	return got, acked, err

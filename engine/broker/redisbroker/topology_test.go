@@ -1,10 +1,13 @@
 package redisbroker_test
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/collector"
@@ -242,4 +245,105 @@ func TestSentinelThatKnowsNoSuchMasterIsNamed(t *testing.T) {
 	err = open(t, uri+"hunter2").Ping(t.Context())
 	require.ErrorContains(t, err, "WRONGPASS")
 	require.NotContains(t, err.Error(), "hunter2")
+}
+
+// replicate adds a replica of the master that has the stream.
+func replicate(t *testing.T, cluster *testserver.RedisCluster, stream string) (master, other, replica *testserver.RedisProcess) {
+	t.Helper()
+	owner, err := cluster.Client(t).MasterForKey(t.Context(), stream)
+	require.NoError(t, err)
+	master, other = cluster.Nodes[0], cluster.Nodes[1]
+	if owner.Options().Addr != master.Addr {
+		master, other = other, master
+	}
+	return master, other, cluster.StartReplica(t, master)
+}
+
+func TestAReadFollowsAFailoverOfItsClusterWithinSeconds(t *testing.T) {
+	t.Parallel()
+	cluster, stream := testserver.StartRedisCluster(t, 2), testserver.Name(t)
+	master, _, replica := replicate(t, cluster, stream)
+	b := open(t, cluster.URL)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 4)
+	require.Equal(t, ids[:1], idsOf(read(t, s, 1)))
+	source := b.Source("shop", "default", []collector.Watch{{Domain: "shop", Group: "g", Stream: stream}})
+	inspect := func() (up collector.Value, ready error) {
+		figures, _ := source.Collect(t.Context())
+		return figures.Brokers[0].Up, b.Ping(t.Context())
+	}
+	require.NoError(t, b.Ping(t.Context()))
+	require.NoError(t, master.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+
+	master.Stop()
+	for range 10 { // INFO is answered by any node
+		up, ready := inspect()
+		require.Error(t, ready)
+		require.Equal(t, collector.Known(0), up)
+	}
+	replica.TakeOver(t)
+	for i, r := range []consumergroup.Read{
+		{Max: 1}, {Max: 1, Acks: ids[:1]}, {Max: 1, Block: maxWait}, // alone, in a pipeline, by the client that waits
+	} {
+		require.Eventually(t, func() bool {
+			got, _, err := s.Read(t.Context(), r)
+			if err != nil {
+				return false
+			}
+			require.Equal(t, ids[i+1:i+2], idsOf(got))
+			return true
+		}, 15*time.Second, 100*time.Millisecond)
+	}
+	require.Eventually(t, func() bool {
+		up, ready := inspect()
+		return ready == nil && up == collector.Known(1)
+	}, 15*time.Second, 100*time.Millisecond)
+}
+
+// A replica becomes the master while the next try of a read is still to come.
+func TestAClusterIsAskedForItsMastersUntilTheNextTry(t *testing.T) {
+	t.Parallel()
+	cluster, stream := testserver.StartRedisCluster(t, 2), testserver.Name(t)
+	master, other, replica := replicate(t, cluster, stream)
+	b := open(t, cluster.URL)
+	s := join(t, b, stream, "c")
+	ids := publish(t, b, stream, 1)
+	require.NoError(t, master.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+
+	master.Stop()
+	_, _, err := s.Read(t.Context(), consumergroup.Read{Max: 1})
+	require.Error(t, err)
+	replica.TakeOver(t)
+	var asked int64
+	for _, node := range []*testserver.RedisProcess{other, replica} {
+		client := node.Client(t)
+		require.Eventually(t, func() bool {
+			shards, err := client.ClusterShards(t.Context()).Result()
+			return err == nil && slices.ContainsFunc(shards, func(s redis.ClusterShard) bool {
+				return slices.ContainsFunc(s.Nodes, func(n redis.Node) bool {
+					return n.Role == "master" && strings.HasSuffix(replica.Addr, ":"+strconv.FormatInt(n.Port, 10))
+				})
+			})
+		}, time.Minute, time.Millisecond)
+		asked += timesAsked(t, client)
+	}
+	clients := []*redis.Client{other.Client(t), replica.Client(t)}
+	require.Eventually(t, func() bool {
+		return timesAsked(t, clients[0])+timesAsked(t, clients[1]) >= asked+2 // the first may have begun before
+	}, time.Minute, 10*time.Millisecond)
+	require.Equal(t, ids, idsOf(read(t, s, 1)))
+}
+
+// timesAsked is how often a node was asked for the masters of the slots.
+func timesAsked(t *testing.T, client *redis.Client) (n int64) {
+	t.Helper()
+	stats, err := client.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(stats, "cmdstat_cluster|slots:calls=")
+	text, _, _ := strings.Cut(rest, ",")
+	if text != "" {
+		n, err = strconv.ParseInt(text, 10, 64)
+		require.NoError(t, err)
+	}
+	return n
 }
