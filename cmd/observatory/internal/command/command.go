@@ -6,6 +6,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -19,6 +20,15 @@ const (
 	exitWarnings = 2  // of check
 	exitUsage    = 64 // wrong usage: EX_USAGE of sysexits.h
 )
+
+// Main runs the program with the arguments and the standard files of the process,
+// and returns the exit code. Nothing of it waits for the reader of standard error.
+func Main() int {
+	stderr := app.NewOutput(os.Stderr)
+	defer stderr.Close()
+	app.LogLibraries(stderr)
+	return Run(os.Args[1:], os.Stdout, stderr)
+}
 
 // Run runs the command that args (without the program's name) name, and returns
 // the exit code. It writes results to stdout, and errors, progress and

@@ -16,7 +16,7 @@ const asProgram = "OBSERVATORY_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(Main())
 	}
 	os.Exit(testserver.Main(m))
 }
