@@ -51,7 +51,8 @@ func Example_service() {
 	go func() { log.Print(metrics.ListenAndServe()) }() // any path is /metrics
 	defer metrics.Close()
 
-	check(eng.Run(ctx)) // until ctx ends; it catches no signals and closes nothing that it did not open
+	// Until ctx ends, and for at most shutdown_timeout_seconds and ten seconds more.
+	check(eng.Run(ctx)) // it catches no signals and closes nothing that it did not open
 	// end of the README's program
 }
 

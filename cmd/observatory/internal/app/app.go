@@ -22,11 +22,13 @@ import (
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// closeTimeout bounds what is closed after the engine has stopped, and
-// lastPushTimeout the last push within it.
+// closeTimeout bounds all that is closed after the engine has stopped;
+// lastScrapesTimeout and lastPushTimeout are the parts of it for the scrapes that
+// are under way and for the last push.
 const (
-	closeTimeout    = 5 * time.Second
-	lastPushTimeout = 2 * time.Second
+	closeTimeout       = 5 * time.Second
+	lastScrapesTimeout = 2 * time.Second
+	lastPushTimeout    = 2 * time.Second
 )
 
 // App is one observatory process: engine, probes and /metrics.
@@ -57,7 +59,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a.printConfiguration()
 	for _, build := range []func(context.Context) error{a.openDomain, a.buildEngine, a.openTelemetry} {
 		if err := build(ctx); err != nil {
-			return nil, errors.Join(err, a.close())
+			return nil, errors.Join(err, a.rollBack())
 		}
 	}
 	return a, nil
@@ -145,15 +147,17 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	server, err := a.listen()
 	if err != nil {
-		return errors.Join(err, a.close())
+		return errors.Join(err, a.rollBack())
 	}
 	a.metrics = server.listener.Addr().String()
 	if a.run.Health.Disabled {
 		a.printAddresses("")
 	}
 	server.serve()
-	err = errors.Join(a.work(ctx, server), server.close())
-	return errors.Join(err, a.close())
+	err = a.work(ctx, server)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, server.close(closing), a.closers.Close(closing))
 }
 
 // work runs the engine and the sample's traffic, as long as /metrics is served.
@@ -177,7 +181,8 @@ func (a *App) runEngine(ctx context.Context) error {
 	return err
 }
 
-func (a *App) close() error {
+// rollBack closes what was opened for an app that does not run.
+func (a *App) rollBack() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return a.closers.Close(ctx)

@@ -80,9 +80,9 @@ func (s *metricsServer) watch(ctx context.Context) error {
 	}
 }
 
-// close waits for the scrapes under way, for a few seconds at most.
-func (s *metricsServer) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+// close waits for the scrapes under way, for two seconds at most.
+func (s *metricsServer) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lastScrapesTimeout)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
 		_ = s.server.Close() // cuts off the scrapes that are still under way
