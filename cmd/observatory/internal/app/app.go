@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -197,6 +199,9 @@ func (a *App) printConfiguration() {
 		others = "; --config names another, --embedded takes none"
 	}
 	a.printLine("configuration", "%s (%s%s)", a.config.Path, a.config.Origin, others)
+	if !a.config.Sample {
+		a.printLine("environment", "%s", EnvironmentText(a.config.Environment, a.config.Overlaid))
+	}
 	for _, warning := range a.config.Warnings {
 		a.log.Warn("configuration", "warning", warning.String())
 	}
@@ -205,23 +210,50 @@ func (a *App) printConfiguration() {
 // printAddresses prints in a few lines what runs, where it is reached, and what
 // to try. The address of the probes is "" where there are none.
 func (a *App) printAddresses(health string) {
+	label := "brokers"
+	for _, name := range slices.Sorted(maps.Keys(a.config.Brokers)) {
+		b := a.config.Brokers[name]
+		where := b.URIName
+		if b.Provider == inMemory {
+			where = "in the memory of this process"
+		}
+		a.printLine(label, "%s: %s, %s", name, b.Provider, where)
+		label = ""
+	}
 	if len(a.run.Subscriptions) == 0 {
 		a.printLine("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
 	}
-	label := "handlers"
+	targets := map[string]string{}
+	for _, h := range a.config.Handlers {
+		targets[h.Name] = " -> " + h.TargetName
+	}
+	label = "handlers"
 	for _, s := range a.run.Subscriptions {
-		a.printLine(label, "%s <- %s", s.Handler, s.Stream)
+		a.printLine(label, "%s <- %s%s", s.Handler, s.Stream, targets[s.Handler])
 		label = ""
 	}
-	url := a.url(a.metrics)
-	a.printLine("metrics", "%s", url)
+	a.printLine("metrics", "%s%s", a.url(a.metrics), exposure(a.metrics))
 	if health != "" {
-		a.printLine("health", "http://%s/readyz", local(health))
+		a.printLine("health", "http://%s/readyz%s", health, exposure(health))
 	}
-	a.printLine("try", "curl -s %s | grep protean_subscription", url)
+	a.printLine("try", "curl -s %s | grep -E '%s'", a.url(local(a.metrics)), figuresToTry)
 	if a.config.Sample {
 		a.printLine("then", "write a domain.toml (README, \"A first real configuration\") and run observatory serve")
 	}
+}
+
+// figuresToTry are a few lines of what /metrics has.
+const figuresToTry = "^protean_subscription_(consumer_lag|lag_seconds|pending_messages|messages_processed_total|dlq_depth)"
+
+// EnvironmentText says for people which environment was taken.
+func EnvironmentText(environment string, overlaid bool) string {
+	switch {
+	case environment == "":
+		return "none (PROTEAN_ENV is not set)"
+	case overlaid:
+		return fmt.Sprintf("%s (PROTEAN_ENV; its table in the file was laid over the rest)", environment)
+	}
+	return fmt.Sprintf("%s (PROTEAN_ENV; the file has no table for it)", environment)
 }
 
 func (a *App) printLine(label, format string, args ...any) {

@@ -121,19 +121,27 @@ func (a *App) telemetryPath() string {
 	return "/" + strings.TrimPrefix(a.options.TelemetryPath, "/")
 }
 
-// url is where the metrics are, as this machine reaches them.
+// url is where the metrics are on an address.
 func (a *App) url(address string) string {
 	scheme := "http"
 	if a.servesTLS() {
 		scheme = "https"
 	}
-	return scheme + "://" + local(address) + a.telemetryPath()
+	return scheme + "://" + address + a.telemetryPath()
 }
 
 // servesTLS says whether the web configuration has a TLS section.
 func (a *App) servesTLS() bool {
 	text, err := os.ReadFile(a.options.WebConfigFile)
 	return err == nil && bytes.Contains(text, []byte("tls_server_config"))
+}
+
+// exposure says of an address that means every interface that it does.
+func exposure(address string) string {
+	if local(address) != address {
+		return " (on every interface)"
+	}
+	return ""
 }
 
 // local replaces an address that means every interface by one to connect to.
