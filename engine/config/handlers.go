@@ -41,6 +41,16 @@ var formats = map[string]handler.Format{
 	"envelope": handler.FormatEnvelope, "object": handler.FormatObject, "fields": handler.FormatFields,
 }
 
+// FormatName is the format as a file spells it.
+func (h Handler) FormatName() string {
+	for name, format := range formats {
+		if format == h.Format {
+			return name
+		}
+	}
+	return ""
+}
+
 func (c *Config) newHandler(name string, s section, v values) Handler {
 	h := Handler{
 		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"),
