@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/observatory-go/observatory/engine/config"
 )
@@ -15,7 +17,7 @@ func newLogger(o Options, file config.Logging) *slog.Logger {
 		level = *file.Level
 	}
 	if o.LogLevel != "" {
-		_ = level.UnmarshalText([]byte(o.LogLevel)) // the command line takes valid ones only
+		level, _ = config.LevelOf(o.LogLevel) // the command line takes valid ones only
 	}
 	options := &slog.HandlerOptions{Level: level}
 	newHandler := func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
@@ -31,13 +33,11 @@ func newLogger(o Options, file config.Logging) *slog.Logger {
 // asJSON says whether the log is JSON: as configured, else wherever it does not
 // go to a terminal.
 func asJSON(o Options, fileFormat string) bool {
-	switch {
-	case o.LogFormat != "":
-		return o.LogFormat == "json"
-	case fileFormat == "auto" || fileFormat == "":
+	format := strings.ToLower(cmp.Or(o.LogFormat, fileFormat))
+	if format == "auto" || format == "" {
 		return !IsTerminal(o.Stderr)
 	}
-	return fileFormat == "json"
+	return format == "json"
 }
 
 // IsTerminal reports whether what is written appears on a terminal.

@@ -19,7 +19,7 @@ func addCheck(line *kingpin.Application, shared *flags) (name string, run func()
 	var strict bool
 	c := line.Command("check", "Report all that is wrong with a configuration: exit code 0 clean, 1 errors, 2 warnings only.")
 	shared.addConfig(c, "Configuration file; default as for serve.")
-	c.Flag("strict", "Count warnings as errors: exit code 1 for them too.").BoolVar(&strict)
+	c.Flag("strict", "Count warnings as errors: exit code 1 for them too.").SetValue(&toggle{"strict", &strict})
 	shared.addJSON(c)
 	return c.FullCommand(), func() int { return check(shared, strict) }
 }

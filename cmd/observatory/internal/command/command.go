@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -54,7 +55,13 @@ func Run(args []string, stdout, stderr io.Writer) int {
 
 	name, err := line.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "observatory: %v; try --help\n", err)
+		wayOut := "try --help"
+		for _, arg := range args {
+			if strings.HasSuffix(arg, ".toml") && strings.Contains(err.Error(), arg) {
+				wayOut = "a configuration file is named by --config " + arg
+			}
+		}
+		fmt.Fprintf(stderr, "observatory: %v; %s\n", err, wayOut)
 		return exitUsage
 	}
 	switch {

@@ -29,7 +29,7 @@ func addSubscriptions(line *kingpin.Application, shared *flags) (name string, ru
 		"Exit code 1 where a server does not answer within 2 s.")
 	c.Arg("handler", "List this handler only, with its settings.").StringVar(&handler)
 	shared.addConfig(c, "Configuration file; default as for serve.")
-	c.Flag("settings", "Show each setting, its value and where the value comes from.").BoolVar(&settings)
+	c.Flag("settings", "Show each setting, its value and where the value comes from.").SetValue(&toggle{"settings", &settings})
 	shared.addJSON(c)
 	return c.FullCommand(), func() int {
 		return shared.exitOf(listSubscriptions(shared, handler, settings))
