@@ -243,7 +243,7 @@ func (a *App) printAddresses(health string) {
 }
 
 // figuresToTry are a few lines of what /metrics has.
-const figuresToTry = "^protean_subscription_(consumer_lag|lag_seconds|pending_messages|messages_processed_total|dlq_depth)"
+const figuresToTry = "^protean_subscription_(messages_processed_total|consumer_lag|dlq_depth|lag_seconds)"
 
 // EnvironmentText says for people which environment was taken.
 func EnvironmentText(environment string, overlaid bool) string {
