@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/adapters"
@@ -17,7 +19,6 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/gauges"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 // The program that the README shows: a test of the docs compares the two.

@@ -243,7 +243,7 @@ func TestAnEnvironmentWithoutATableIsWarnedOfWhereOthersHaveOne(t *testing.T) {
 	const production = "[production.server]\nmessages_per_tick = 1\n[email_providers.default]\nprovider = \"x\"\n"
 	for name, c := range map[string]struct{ file, environment, want string }{
 		"its beginning":          {production, "prod", `"prod", so that what it says for all environments holds; it has tables for production; did you mean "production"?`},
-		"misspelt":               {production, "prodcution", `did you mean "production"?`},
+		"misspelt":               {production, "produktion", `did you mean "production"?`},
 		"another":                {production, "staging", `"staging", so that what it says for all environments holds; it has tables for production`},
 		"its own":                {production, "production", ""},
 		"not set":                {production, "", ""},

@@ -61,7 +61,7 @@ func (s section) warnUnusedURL(key, provider string) {
 
 func newBroker(name string, s section, v values) Broker {
 	b := Broker{Name: name, Provider: get[string](v, "provider")}
-	if b.Provider == "inline" {
+	if b.Provider == inMemory {
 		s.warnUnusedURL("URI", b.Provider)
 	} else {
 		b.URI = s.url("URI", "redis", "rediss", "unix")

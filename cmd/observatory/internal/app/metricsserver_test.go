@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +55,18 @@ func TestAnAddressThatMeansEveryInterfaceIsPrintedAsSuch(t *testing.T) {
 	a.metrics, a.options.Stderr = "127.0.0.1:9000", &local
 	a.printAddresses("127.0.0.1:8080")
 	require.NotContains(t, local.String(), "every interface")
+}
+
+func TestTheReadmeShowsTheCommandThatIsPrinted(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../../../README.md")
+	require.NoError(t, err)
+	command := "curl -s http://127.0.0.1:9000/metrics | grep -E '" + figuresToTry + "'\n"
+	require.Equal(t, 2, strings.Count(string(readme), command))
+	shown := regexp.MustCompile(figuresToTry)
+	_, block, _ := strings.Cut(string(readme), "$ "+command)
+	block, _, _ = strings.Cut(block, "```")
+	for line := range strings.Lines(block) {
+		require.Regexp(t, shown, line)
+	}
 }

@@ -73,9 +73,10 @@ func TestWhatIsLoggedWhileWritingHangsIsDroppedAboveABoundAndCounted(t *testing.
 	d := &disk{answers: make(chan error)}
 	out := NewOutput(d)
 	log := newLogger(Options{Stderr: out, LogFormat: "json"}, config.Logging{})
+	filling := strings.Repeat("x", 100)
 	const lines = 3 * maxUnwritten / 100
 	for i := range lines {
-		log.Info(strings.Repeat("x", 100), "n", i) // returns at once
+		log.Info("line", "text", filling, "n", i) // returns at once
 	}
 	close(d.answers)
 	out.Close()

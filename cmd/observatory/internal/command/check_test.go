@@ -171,11 +171,13 @@ func TestCheckFindsAForgottenProvider(t *testing.T) {
 		want   string
 	}{
 		"no provider": {
-			[]string{`[brokers.default]`, `URI = "redis://:hunter2@h:6379/0"`}, exitFailed,
+			[]string{`[brokers.default]`, `URI = "redis://:hunter2@h:6379/0"`},
+			exitFailed,
 			`[brokers.default] URI = "redis://***@h:6379/0": expected the provider beside it, such as provider = "redis"; without one all is kept in memory`,
 		},
 		"another broker": {
-			[]string{`[brokers.main]`, `provider = "redis"`, `URI = "redis://h"`}, exitWarnings,
+			[]string{`[brokers.main]`, `provider = "redis"`, `URI = "redis://h"`},
+			exitWarnings,
 			warning + "; handlers read this broker, and not [brokers.main]\n",
 		},
 		"no broker": {nil, exitWarnings, warning + "\n"},

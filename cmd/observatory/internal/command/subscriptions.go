@@ -87,8 +87,14 @@ func listText(list *operate.List, settings bool, width int) string {
 		}
 		b.WriteString(s.Handler + "\n")
 		for _, line := range [][2]string{
-			{"stream", s.Stream}, {"group", s.Group}, {"type", s.Type}, {"lag", lag(s)}, {"pending", figure(s.Pending)},
-			{"oldest", seconds(s.OldestUnfinishedSeconds)}, {"dead letters", figure(s.DeadLetters)}, {"note", string(s.Missing)},
+			{"stream", s.Stream},
+			{"group", s.Group},
+			{"type", s.Type},
+			{"lag", lag(s)},
+			{"pending", figure(s.Pending)},
+			{"oldest", seconds(s.OldestUnfinishedSeconds)},
+			{"dead letters", figure(s.DeadLetters)},
+			{"note", string(s.Missing)},
 		} {
 			if line[1] != "" {
 				fmt.Fprintf(&b, "    %-12s  %s\n", line[0], line[1])
