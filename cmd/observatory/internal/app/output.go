@@ -123,7 +123,8 @@ func (o *Output) next() (text []byte, dropped int, describe func(int) []byte, ok
 		o.added.Wait()
 	}
 	if len(o.waiting) > 0 {
-		text, o.waiting = o.waiting[0], o.waiting[1:]
+		text, o.waiting[0] = o.waiting[0], nil // its memory is free once it is written
+		o.waiting = o.waiting[1:]
 		return text, 0, o.describe, true
 	}
 	dropped, o.dropped = o.dropped, 0

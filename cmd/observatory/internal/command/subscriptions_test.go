@@ -54,6 +54,26 @@ Report   shop::order  reports  stream    -        -       -             1  no gr
 	require.Len(t, groups, 1, "listing makes no group")
 }
 
+// An engine makes the stream that it is told to read, also where its name is
+// misspelt.
+func TestAStreamThatWasNeverWrittenIsNoted(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	path := shopOf(t, server.URL)
+	r := observatory("subscriptions", "--config", path)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Regexp(t, `(?m)^Mailer .* no stream\nReport .* no stream$`, r.stdout)
+
+	client := server.Client(t)
+	require.NoError(t, client.XGroupCreateMkStream(t.Context(), stream, "Mailer", "0").Err())
+	r = observatory("subscriptions", "--config", path)
+	require.Regexp(t, `(?m)^Mailer .* no entry yet\nReport .* no entry yet$`, r.stdout)
+
+	shoptest.Place(t, client, "first")
+	r = observatory("subscriptions", "--config", path)
+	require.Regexp(t, `(?m)^Mailer .* 0\nReport .* no group yet$`, r.stdout)
+}
+
 func TestSubscriptionsOfOneHandlerShowItsSettings(t *testing.T) {
 	t.Parallel()
 	path := shopOf(t, testserver.StartRedis(t).URL)
