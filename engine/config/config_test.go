@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,6 +220,10 @@ func TestAURLWithoutItsProviderIsAMistake(t *testing.T) {
 	} {
 		got := mistakes(t, file, map[string]string{"PROTEAN_ENV": "live"})
 		require.Len(t, got, 1, file)
+		_, err := Parse("domain.toml", []byte(file), environ(map[string]string{"PROTEAN_ENV": "live"}))
+		invalid, _ := errors.AsType[*InvalidError](err)
+		require.Empty(t, invalid.Warnings, "it is said once")
+		require.Equal(t, strings.HasPrefix(file, "[live"), invalid.Overlaid, file)
 		require.Contains(t, got[0], want)
 		require.NotContains(t, got[0], "hunter2")
 	}

@@ -52,9 +52,11 @@ type Database struct {
 // inMemory is the provider of a broker that is in the memory of the process.
 const inMemory = "inline"
 
-// warnUnusedURL warns of a URL beside a provider that is in memory.
+// warnUnusedURL warns of a URL beside a provider that is in memory, unless the
+// provider is a mistake.
 func (s section) warnUnusedURL(key, provider string) {
-	if s.has(key) {
+	mistaken := func(e *Error) bool { return e.Section == s.name && (e.Key == key || e.Key == "provider") }
+	if s.has(key) && !slices.ContainsFunc(s.errs, mistaken) {
 		s.warn(CodeInMemory, s.name, key, fmt.Sprintf("is not used: provider = %q keeps all in memory", provider))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/lifecycle"
 	"github.com/observatory-go/observatory/engine/operate"
 )
@@ -61,23 +62,29 @@ func (o *Operator) Close() error {
 
 // delivery is where a handler of the file delivers to, and what: no header's
 // value is in it. Of others there is nothing.
-func delivery(file *config.Config, handler string) []operate.Setting {
-	i := slices.IndexFunc(file.Handlers, func(h config.Handler) bool { return h.Name == handler })
+func delivery(file *config.Config, name string) []operate.Setting {
+	i := slices.IndexFunc(file.Handlers, func(h config.Handler) bool { return h.Name == name })
 	if i < 0 {
 		return nil
 	}
 	h := file.Handlers[i]
 	origin := "[" + config.Section("observatory.handlers", h.Name) + "]"
-	types := "all"
-	if len(h.Types) > 0 {
-		types = strings.Join(h.Types, ", ")
-	}
-	return []operate.Setting{
+	settings := []operate.Setting{
 		{Key: "deliver", Value: h.TargetName, Origin: origin},
-		{Key: "types", Value: types, Origin: origin},
+		{Key: "types", Value: "all", Origin: "default"},
 		{Key: "format", Value: h.FormatName(), Origin: origin},
-		{Key: "headers", Value: strings.Join(h.HeaderNames, ", "), Origin: origin},
+		{Key: "headers", Value: "none", Origin: "default"},
 	}
+	if len(h.Types) > 0 {
+		settings[1].Value, settings[1].Origin = strings.Join(h.Types, ", "), origin
+	}
+	if h.Format == handler.FormatEnvelope {
+		settings[2].Origin = "default"
+	}
+	if len(h.HeaderNames) > 0 {
+		settings[3].Value, settings[3].Origin = strings.Join(h.HeaderNames, ", "), origin
+	}
+	return settings
 }
 
 // catalog lists what an engine of the domain would run.
