@@ -249,7 +249,7 @@ func TestAnEnvironmentWithoutATableIsWarnedOfWhereOthersHaveOne(t *testing.T) {
 	const production = "[production.server]\nmessages_per_tick = 1\n[email_providers.default]\nprovider = \"x\"\n"
 	for name, c := range map[string]struct{ file, environment, want string }{
 		"its beginning":          {production, "prod", `"prod", so that what it says for all environments holds; it has tables for production; did you mean "production"?`},
-		"misspelt":               {production, "produktion", `did you mean "production"?`},
+		"misspelt":               {"[sandbox.server]\nmessages_per_tick = 1\n", "sandbax", `did you mean "sandbox"?`},
 		"another":                {production, "staging", `"staging", so that what it says for all environments holds; it has tables for production`},
 		"its own":                {production, "production", ""},
 		"not set":                {production, "", ""},
