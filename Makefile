@@ -47,7 +47,7 @@ check: lint test ## The whole gate: linters, race tests, dashboards, alert rules
 golden: ## Rewrite the golden files and show what changed.
 	go test ./gauges ./cmd/observatory/internal/app -run Golden -update
 	go test ./docs -update
-	git diff --stat -- '*.golden' '**/testdata/*'
+	git diff --stat -- '*.golden' '**/testdata/*' 'docs/*.md'
 
 .PHONY: dashboards
 dashboards: ## Build dashboards/grafana/*.json from dashboards/build, on Node.

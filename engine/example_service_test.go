@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/adapters"
@@ -17,7 +19,6 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/gauges"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 // The program that the README shows: a test of the docs compares the two.
@@ -51,7 +52,8 @@ func Example_service() {
 	go func() { log.Print(metrics.ListenAndServe()) }() // any path is /metrics
 	defer metrics.Close()
 
-	check(eng.Run(ctx)) // until ctx ends; it catches no signals and closes nothing that it did not open
+	// Until ctx ends, and for at most shutdown_timeout_seconds and ten seconds more.
+	check(eng.Run(ctx)) // it catches no signals and closes nothing that it did not open
 	// end of the README's program
 }
 

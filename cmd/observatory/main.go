@@ -8,4 +8,4 @@ import (
 	"github.com/observatory-go/observatory/cmd/observatory/internal/command"
 )
 
-func main() { os.Exit(command.Run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(command.Main()) }

@@ -16,8 +16,10 @@ import (
 type Config struct {
 	// Path is the file, as it was given.
 	Path string
-	// Environment is the value of PROTEAN_ENV: "" where it is not set.
+	// Environment is the value of PROTEAN_ENV: "" where it is not set. Overlaid is
+	// true where the file has a table of that name, which was laid over it.
 	Environment string
+	Overlaid    bool
 	// Name is the domain's name by `[observatory] name`; "" where the file does
 	// not say.
 	Name string

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,4 +205,66 @@ func TestTelemetryAndLoggingAreRead(t *testing.T) {
 		ResourceAttributes: map[string]string{"deployment.environment": "test", "team": "orders"},
 	}, c.Telemetry)
 	require.Equal(t, Logging{Level: new(slog.LevelWarn), Format: "json"}, c.Logging)
+}
+
+// Without a provider the one in memory is taken, and the server never asked.
+func TestAURLWithoutItsProviderIsAMistake(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"[brokers.default]\nURI = \"redis://:hunter2@h/0\"":                   `[brokers.default] URI = "redis://***@h/0": expected the provider beside it, such as provider = "redis"`,
+		"[brokers.other]\nURI = \"${URL|redis://hunter2@h}\"":                 `[brokers.other] URI = "${URL}": expected the provider beside it`,
+		"[live.brokers.default]\nURI = \"redis://h/0\"":                       `[brokers.default] URI = "redis://h/0": expected the provider beside it`,
+		"[databases.default]\ndatabase_uri = \"postgresql://me:hunter2@h/d\"": `[databases.default] database_uri = "postgresql://***@h/d": expected the provider beside it, such as provider = "postgresql"`,
+		"[caches.default]\nURI = \"redis://h/0\"":                             `[caches.default] URI = "redis://h/0": expected the provider beside it, such as provider = "redis"`,
+		"[event_store]\ndatabase_uri = \"postgresql://h/d\"":                  `[event_store] database_uri = "postgresql://h/d": expected the provider beside it, such as provider = "message_db"`,
+	} {
+		got := mistakes(t, file, map[string]string{"PROTEAN_ENV": "live"})
+		require.Len(t, got, 1, file)
+		_, err := Parse("domain.toml", []byte(file), environ(map[string]string{"PROTEAN_ENV": "live"}))
+		invalid, _ := errors.AsType[*InvalidError](err)
+		require.Empty(t, invalid.Warnings, "it is said once")
+		require.Equal(t, strings.HasPrefix(file, "[live"), invalid.Overlaid, file)
+		require.Contains(t, got[0], want)
+		require.NotContains(t, got[0], "hunter2")
+	}
+	// One that a file's environment takes out of use is none.
+	c := parse(t, "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://h/0\"\n[test.brokers.default]\nprovider = \"inline\"",
+		map[string]string{"PROTEAN_ENV": "test"})
+	require.Equal(t, "inline", c.Brokers["default"].Provider)
+	require.Len(t, c.Warnings, 1)
+	require.Equal(t, `[brokers.default] URI: is not used: provider = "inline" keeps all in memory`, c.Warnings[0].String())
+}
+
+func TestABrokerHasAURLForPeople(t *testing.T) {
+	t.Parallel()
+	file := "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://me:${PASSWORD}@h:6379/0?password=${PASSWORD}\""
+	c := parse(t, file, map[string]string{"PASSWORD": "hunter2"})
+	require.Contains(t, c.Brokers["default"].URIName, "@h:6379/0")
+	require.NotContains(t, c.Brokers["default"].URIName, "hunter2")
+	require.Empty(t, parse(t, "").Brokers["default"].URIName)
+}
+
+func TestAnEnvironmentWithoutATableIsWarnedOfWhereOthersHaveOne(t *testing.T) {
+	t.Parallel()
+	const production = "[production.server]\nmessages_per_tick = 1\n[email_providers.default]\nprovider = \"x\"\n"
+	for name, c := range map[string]struct{ file, environment, want string }{
+		"its beginning":          {production, "prod", `"prod", so that what it says for all environments holds; it has tables for production; did you mean "production"?`},
+		"misspelt":               {"[sandbox.server]\nmessages_per_tick = 1\n", "sandbax", `did you mean "sandbox"?`},
+		"another":                {production, "staging", `"staging", so that what it says for all environments holds; it has tables for production`},
+		"its own":                {production, "production", ""},
+		"not set":                {production, "", ""},
+		"Protean's default":      {production, "development", ""},
+		"one that is near":       {"[test.server]\nmessages_per_tick = 1\n", "testing", `did you mean "test"?`},
+		"no table but the usual": {"[email_providers.default]\nprovider = \"x\"\n", "prod", ""},
+	} {
+		loaded := parse(t, c.file, map[string]string{"PROTEAN_ENV": c.environment})
+		require.Equal(t, c.environment == "production", loaded.Overlaid, name)
+		if c.want == "" {
+			require.Empty(t, loaded.Warnings, name)
+			continue
+		}
+		require.Len(t, loaded.Warnings, 1, name)
+		require.Equal(t, CodeNoEnvironment, loaded.Warnings[0].Code)
+		require.Contains(t, loaded.Warnings[0].String(), c.want, name)
+	}
 }

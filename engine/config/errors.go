@@ -15,6 +15,9 @@ type InvalidError struct {
 	Mistakes []*Error
 	// Warnings are those that the configuration would have had.
 	Warnings []Warning
+	// Environment and Overlaid are those of the configuration.
+	Environment string
+	Overlaid    bool
 }
 
 // Error is a line for each mistake, then one for each warning.
@@ -94,6 +97,12 @@ const (
 	CodeUnknownKey = "UNKNOWN_KEY"
 	// CodePythonOnly: a value that only the Python framework can use.
 	CodePythonOnly = "PYTHON_ONLY"
+	// CodeInMemory: what is configured is kept in the memory of one process, where
+	// another server seems to be meant.
+	CodeInMemory = "IN_MEMORY"
+	// CodeNoEnvironment: PROTEAN_ENV names an environment that the file has no
+	// table for, while it has tables for others.
+	CodeNoEnvironment = "NO_ENVIRONMENT"
 	// CodePercentEncoded: what a reference of a URL holds looks percent-encoded,
 	// and is taken as it stands.
 	CodePercentEncoded = "PERCENT_ENCODED"
@@ -115,10 +124,12 @@ func (w Warning) String() string {
 
 // problems collects what is found while one file is read.
 type problems struct {
-	file     string
-	errs     []*Error
-	warnings []Warning
-	reported map[any]bool // of both
+	file        string
+	environment string
+	overlaid    bool
+	errs        []*Error
+	warnings    []Warning
+	reported    map[any]bool // of both
 }
 
 // markReported keeps that a problem is reported, and returns whether it was not
@@ -159,5 +170,5 @@ func (p *problems) err() error {
 	if len(p.errs) == 0 {
 		return nil
 	}
-	return &InvalidError{Mistakes: p.errs, Warnings: p.warnings}
+	return &InvalidError{Mistakes: p.errs, Warnings: p.warnings, Environment: p.environment, Overlaid: p.overlaid}
 }

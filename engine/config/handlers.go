@@ -25,6 +25,8 @@ type Handler struct {
 	// Headers returns what goes with each request. It reads `${file:…}` again
 	// each time.
 	Headers func() (map[string]string, error)
+	// HeaderNames are the names of the headers of the file.
+	HeaderNames []string
 	// Group is the consumer group; "" for the handler's name.
 	Group string
 	// Format says how the stream's entries are read.
@@ -39,10 +41,20 @@ var formats = map[string]handler.Format{
 	"envelope": handler.FormatEnvelope, "object": handler.FormatObject, "fields": handler.FormatFields,
 }
 
+// FormatName is the format as a file spells it.
+func (h Handler) FormatName() string {
+	for name, format := range formats {
+		if format == h.Format {
+			return name
+		}
+	}
+	return ""
+}
+
 func (c *Config) newHandler(name string, s section, v values) Handler {
 	h := Handler{
 		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"),
-		Headers: s.at("headers").headers(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
+		Headers: s.at("headers").headers(), HeaderNames: s.at("headers").keys(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
 	}
 	h.Target, h.TargetName = s.target("deliver")
 	if name == "" || strings.ContainsAny(name, " \t\r\n") {

@@ -415,7 +415,7 @@ var loggingRows = append([]row{
 		help: "`--log.level` wins.",
 	},
 	{
-		in: in("logging"), name: "format", kind: oneOf("auto", "console", "json"), defaultValue: "auto",
+		in: in("logging"), name: "format", kind: oneOf(logFormats...), defaultValue: "auto",
 		help: "`auto` is text on a terminal and JSON elsewhere. `--log.format` wins.",
 	},
 }, unreadIn("logging", loggingPython...)...)

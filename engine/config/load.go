@@ -58,14 +58,15 @@ func Parse(path string, text []byte, options ...LoadOption) (*Config, error) {
 
 // config reads what a file's table holds.
 func (r reading) config(path string, file map[string]any) (*Config, error) {
-	p := &problems{file: path}
 	environment, _ := r.env("PROTEAN_ENV")
+	_, overlaid := overlayOf(file, environment)
+	p := &problems{file: path, environment: environment, overlaid: overlaid}
 	root := section{tree: forEnvironment(file, environment, r.env, p), problems: p}
 	c := newConfig(path, environment, root)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	c.Warnings = p.warnings
+	c.Overlaid, c.Warnings = overlaid, p.warnings
 	return c, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // defaults are the adapters that every domain has, whatever its file says.
@@ -28,18 +29,56 @@ func forEnvironment(file map[string]any, environment string, env lookup, p *prob
 	maps.DeleteFunc(known, func(key string, _ any) bool { return !slices.Contains(places[""].names, key) })
 	root := section{tree: file, problems: p}
 	warnMisspelt(root, environment)
-	if overlay, ok := file[environment].(map[string]any); ok && environment != "" {
+	if overlay, ok := overlayOf(file, environment); ok {
 		known = merge(known, overlay)
 		warnMisspelt(root.at(environment), "")
+	} else {
+		warnOtherEnvironment(root, environment)
 	}
 	for _, family := range []string{"brokers", "databases"} {
 		if servers, isTable := known[family].(map[string]any); isTable {
 			refuseMisspeltDefault(section{name: family, tree: servers, problems: p})
 		}
 	}
+	refuseForgottenProvider(section{tree: known, problems: p})
 	tree := merge(defaults(), known)
 	expandTable(section{tree: tree, problems: p}, env)
 	return tree
+}
+
+// overlayOf is the table of an environment; not ok where there is none.
+func overlayOf(file map[string]any, environment string) (table map[string]any, ok bool) {
+	table, ok = file[environment].(map[string]any)
+	return table, ok && environment != ""
+}
+
+// warnOtherEnvironment warns of an environment that the file has no table for
+// while it has those of others: production is not "prod". Protean's names for
+// what is no production are meant without a table, unless one is near.
+func warnOtherEnvironment(root section, environment string) {
+	var others []string
+	for _, key := range root.keys() {
+		table, isTable := root.tree[key].(map[string]any)
+		overlays := func(name string) bool { return table[name] != nil }
+		if isTable && !slices.Contains(places[""].names, key) && slices.ContainsFunc(places[""].names, overlays) {
+			others = append(others, key)
+		}
+	}
+	near := nearest(environment, others)
+	for _, other := range others { // one is the other's beginning
+		short, long := strings.ToLower(environment), strings.ToLower(other)
+		if len(short) > len(long) {
+			short, long = long, short
+		}
+		if len(short) > 1 && strings.HasPrefix(long, short) {
+			near = other
+		}
+	}
+	if environment == "" || len(others) == 0 || near == "" && (environment == "development" || environment == "testing") {
+		return
+	}
+	root.warn(CodeNoEnvironment, "", "PROTEAN_ENV", fmt.Sprintf("the file has no table for %q, so that what it says for all environments holds; it has tables for %s%s",
+		environment, enumerate(others), didYouMean(near)))
 }
 
 // warnMisspelt warns of names at top level, of the file or of its environment's
@@ -74,6 +113,32 @@ func refuseMisspeltDefault(s section) {
 		if _, isTable := s.tree[key].(map[string]any); isTable && nearest(key, []string{"default"}) != "" {
 			s.add(Error{Section: s.path(key), Expected: "there is no server called default", Nearest: "default"})
 		}
+	}
+}
+
+// refuseForgottenProvider reports a server's URL without the provider beside it:
+// the one in memory would be taken, and the URL would not be used.
+func refuseForgottenProvider(root section) {
+	refuse := func(s section, key, provider string) {
+		if s.has(key) && !s.has("provider") {
+			s.add(Error{
+				Section: s.name, Key: key, Value: s.shown(key),
+				Expected: fmt.Sprintf("expected the provider beside it, such as provider = %q; without one all is kept in memory, and the URL is not used", provider),
+			})
+		}
+	}
+	for _, family := range []struct{ name, key, provider string }{
+		{"brokers", "URI", "redis"}, {"databases", "database_uri", "postgresql"}, {"caches", "URI", "redis"},
+	} {
+		servers, _ := root.tree[family.name].(map[string]any)
+		for name, tree := range servers {
+			if tree, isTable := tree.(map[string]any); isTable {
+				refuse(section{name: section{name: family.name}.path(name), tree: tree, problems: root.problems}, family.key, family.provider)
+			}
+		}
+	}
+	if store, isTable := root.tree["event_store"].(map[string]any); isTable {
+		refuse(section{name: "event_store", tree: store, problems: root.problems}, "database_uri", "message_db")
 	}
 }
 

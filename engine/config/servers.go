@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -11,6 +12,9 @@ import (
 type Broker struct {
 	Name     string
 	Provider string // redis, redis_pubsub or inline
+	// URIName is the URL for people: without user, password and what else may be a
+	// secret; "" for inline.
+	URIName string
 	// URI returns the server's URL as Go clients take it. It is called for
 	// every new connection, and reads `${file:…}` again each time.
 	URI func() (string, error)
@@ -45,10 +49,27 @@ type Database struct {
 	PrePing bool
 }
 
+// inMemory is the provider of a broker that is in the memory of the process.
+const inMemory = "inline"
+
+// warnUnusedURL warns of a URL beside a provider that is in memory, unless the
+// provider is a mistake.
+func (s section) warnUnusedURL(key, provider string) {
+	mistaken := func(e *Error) bool { return e.Section == s.name && (e.Key == key || e.Key == "provider") }
+	if s.has(key) && !slices.ContainsFunc(s.errs, mistaken) {
+		s.warn(CodeInMemory, s.name, key, fmt.Sprintf("is not used: provider = %q keeps all in memory", provider))
+	}
+}
+
 func newBroker(name string, s section, v values) Broker {
 	b := Broker{Name: name, Provider: get[string](v, "provider")}
-	if b.Provider != "inline" {
+	if b.Provider == inMemory {
+		s.warnUnusedURL("URI", b.Provider)
+	} else {
 		b.URI = s.url("URI", "redis", "rediss", "unix")
+		if quoted := s.shown("URI"); quoted != "" {
+			b.URIName, _ = strconv.Unquote(quoted)
+		}
 		v = s.withParameters(v)
 	}
 	b.MaxConnections = get[int](v, "max_connections")
@@ -92,6 +113,8 @@ func newDatabase(name string, s section, v values) Database {
 		d.Schema = map[string]string{"postgresql": "public", "mssql": "dbo"}[d.Provider]
 	}
 	switch d.Provider {
+	case "memory":
+		s.warnUnusedURL("database_uri", d.Provider)
 	case "postgresql":
 		d.URI = s.url("database_uri", "postgresql", "postgres")
 	case "mssql", "sqlite":
@@ -124,6 +147,8 @@ func newCache(s section, v values) (provider string) {
 	provider = get[string](v, "provider")
 	if provider == "redis" {
 		s.url("URI", "redis", "rediss", "unix")
+	} else {
+		s.warnUnusedURL("URI", provider)
 	}
 	return provider
 }
@@ -132,6 +157,8 @@ func newEventStore(s section, v values) (provider string) {
 	provider = get[string](v, "provider")
 	if provider == "message_db" {
 		s.url("database_uri", "postgresql", "postgres")
+	} else {
+		s.warnUnusedURL("database_uri", provider)
 	}
 	return provider
 }

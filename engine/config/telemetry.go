@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -21,8 +22,8 @@ type Telemetry struct {
 type Logging struct {
 	// Level is the lowest level to log; nil where the file does not say.
 	Level *slog.Level
-	// Format is "auto" (the default: console on a terminal, else json),
-	// "console" or "json".
+	// Format is "auto" (the default: text on a terminal, else json), "text" or
+	// "console", which are one, or "json".
 	Format string
 }
 
@@ -71,13 +72,25 @@ var levels = map[string]slog.Level{
 	"warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError, "critical": slog.LevelError,
 }
 
+// LevelOf is the level that [logging] means by a name; not ok for none.
+func LevelOf(name string) (level slog.Level, ok bool) {
+	level, ok = levels[strings.ToLower(name)]
+	return level, ok
+}
+
+// logFormats are the formats of [logging]; text and console are one.
+var logFormats = []string{"auto", "console", "json", "text"}
+
+// IsLogFormat reports whether [logging] takes a format.
+func IsLogFormat(name string) bool { return slices.Contains(logFormats, strings.ToLower(name)) }
+
 // level is the name of a level; an empty one counts as not given.
 var level = kind{"`DEBUG`, `INFO`, `WARNING`, `ERROR`, `CRITICAL`", func(s section, key string) any {
 	name, ok := s.text(key)
 	if !ok || name == "" {
 		return nil
 	}
-	if level, ok := levels[strings.ToLower(name)]; ok {
+	if level, ok := LevelOf(name); ok {
 		return level
 	}
 	s.badName(key, name, []string{"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})

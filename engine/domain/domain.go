@@ -39,7 +39,8 @@ func (d *Domain) Database(name string) engine.Database { return d.databases[name
 
 // Warnings name the databases, brokers, caches and the event store of the file
 // that this program has no adapter for: they are not opened, and readiness does
-// not ask for them. Open has logged them.
+// not ask for them. They name the broker of the file's handlers where it is in
+// memory. Open has logged them.
 func (d *Domain) Warnings() []config.Warning { return slices.Clone(d.warnings) }
 
 // Close closes what Open opened: deliveries, then brokers, then databases. It

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/observatory-go/observatory/engine"
@@ -119,7 +120,7 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 		defer cancel()
 		return nil, errors.Join(err, d.Close(ctx))
 	}
-	d.warnings = d.withoutAdapter()
+	d.warnings = append(d.inMemory(), d.withoutAdapter()...)
 	for _, w := range d.warnings {
 		d.log.Warn("configuration", "component", "domain", "warning", w.String())
 	}
@@ -195,6 +196,29 @@ func registration(h config.Handler, fn handler.Func) handler.Registration {
 	r := handler.Events(h.Name, h.Stream, routes...)
 	r.Format = h.Format
 	return r.With(handler.Options{Group: h.Group})
+}
+
+// inMemory warns of handlers of the file whose broker is in memory: no other
+// program publishes there.
+func (d *Domain) inMemory() []config.Warning {
+	if len(d.config.Handlers) == 0 || d.config.Brokers[streamBroker].Provider != inline {
+		return nil
+	}
+	var handlers, others []string
+	for _, h := range d.config.Handlers {
+		handlers = append(handlers, h.Name)
+	}
+	for name, other := range d.config.Brokers {
+		if other.Provider != inline {
+			others = append(others, "["+config.Section("brokers", name)+"]")
+		}
+	}
+	text := fmt.Sprintf(`%q is in the memory of this process: nothing that other programs publish reaches handler %s; expected provider = "redis" and a URI`,
+		inline, strings.Join(handlers, ", "))
+	if slices.Sort(others); len(others) > 0 {
+		text += "; handlers read this broker, and not " + strings.Join(others, ", ")
+	}
+	return []config.Warning{{Code: config.CodeInMemory, Section: config.Section("brokers", streamBroker), Key: "provider", Text: text}}
 }
 
 // withoutAdapter warns of what the file names and this program has no adapter

@@ -251,3 +251,24 @@ func TestADeliveryIsToldItsNameTimeAndWidth(t *testing.T) {
 	require.Equal(t, "30s", got.Timeout.String())
 	require.NotNil(t, got.Logger)
 }
+
+func TestHandlersOfTheFileOnABrokerInMemoryAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	const handlers = "[observatory.handlers]\nA = {stream = \"s\", deliver = \"log:\"}\nB = {stream = \"s\", deliver = \"log:\"}\n"
+	const warning = `[brokers.default] provider: "inline" is in the memory of this process: nothing that other programs publish reaches handler A, B; expected provider = "redis" and a URI`
+	for file, want := range map[string]string{
+		handlers: warning,
+		handlers + "[brokers.main]\nprovider = \"redis\"\nURI = \"redis://h\"\n":    warning + "; handlers read this broker, and not [brokers.main]",
+		handlers + "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://h\"\n": "",
+		"": "", // handlers in Go may publish to it themselves
+	} {
+		warnings := open(t, file, &fakes{}).Warnings()
+		if want == "" {
+			require.Empty(t, warnings, file)
+			continue
+		}
+		require.Len(t, warnings, 1, file)
+		require.Equal(t, config.CodeInMemory, warnings[0].Code)
+		require.Equal(t, want, warnings[0].String())
+	}
+}

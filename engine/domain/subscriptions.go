@@ -17,8 +17,12 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
-// streamBroker is the broker whose streams handlers read.
-const streamBroker = "default"
+// streamBroker is the broker whose streams handlers read, and inline the provider
+// of one that is in memory.
+const (
+	streamBroker = "default"
+	inline       = "inline"
+)
 
 // Subscription is one handler on one stream, with its settings.
 type Subscription struct {

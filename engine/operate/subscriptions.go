@@ -49,12 +49,32 @@ type Listed struct {
 	// Lag is how many entries the group has not been given yet. LagExact is 1
 	// where that is the true count and 0 where it is an estimate.
 	Lag, LagExact collector.Value
+	// LagSeconds is the age of the oldest entry that the group has not been given;
+	// 0 where there is none.
+	LagSeconds collector.Value
 	// Pending is how many entries were given to the group and not acknowledged.
 	Pending collector.Value
+	// OldestUnfinishedSeconds is the age of the oldest entry that is not
+	// acknowledged, given to the group or not; 0 where there is none.
+	OldestUnfinishedSeconds collector.Value
 	// DeadLetters is the depth of the stream's dead-letter queue, which all
 	// handlers of the stream share.
 	DeadLetters collector.Value
+	// Missing is what the server does not have of it: a stream or a group whose
+	// name is misspelt, perhaps. It is "" where nothing is missing, or the server
+	// was not read whole.
+	Missing Missing
 }
+
+// Missing is what a server does not have of a subscription.
+type Missing string
+
+// What may be missing.
+const (
+	NoStream Missing = "no stream"    // of that name
+	NoEntry  Missing = "no entry yet" // was ever added to the stream
+	NoGroup  Missing = "no group yet" // no engine has run the subscription
+)
 
 // Queue is the dead-letter queue of one stream.
 type Queue struct {
@@ -95,6 +115,7 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 	type key struct{ stream, group string }
 	figures := map[key]collector.Subscription{}
 	depths := map[string]collector.Value{}
+	added := map[string]collector.Value{} // to each stream that exists
 	list := &List{}
 	for _, part := range snapshot.Parts {
 		if part.Err != nil {
@@ -106,16 +127,31 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 		for _, q := range part.Queues {
 			depths[q.Stream] = q.Depth
 		}
+		for _, stream := range part.Streams {
+			added[stream.Stream] = stream.EntriesAdded
+		}
 	}
 	for _, s := range configured {
 		var depth collector.Value
 		if s.Type != eventStore {
 			depth = depths[deadletter.QueueOf(s.Stream)]
 		}
-		read := figures[key{s.Stream, s.Group}]
-		list.Subscriptions = append(list.Subscriptions, Listed{
-			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, Pending: read.Pending, DeadLetters: depth,
-		})
+		read, joined := figures[key{s.Stream, s.Group}]
+		listed := Listed{
+			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, LagSeconds: read.LagSeconds, Pending: read.Pending,
+			OldestUnfinishedSeconds: read.OldestUnfinishedSeconds, DeadLetters: depth,
+		}
+		if entries, exists := added[s.Stream]; len(snapshot.Parts) > 0 && len(list.Failed) == 0 && s.Type != eventStore {
+			switch {
+			case !exists:
+				listed.Missing = NoStream
+			case entries == collector.Known(0):
+				listed.Missing = NoEntry
+			case !joined:
+				listed.Missing = NoGroup
+			}
+		}
+		list.Subscriptions = append(list.Subscriptions, listed)
 		if s.Type == eventStore { // what it cannot handle stays in the store
 			continue
 		}
@@ -142,7 +178,7 @@ func named(all []Subscription, handler string) ([]Subscription, error) {
 	case len(found) > 0:
 		return found, nil
 	case len(names) == 0:
-		return nil, fmt.Errorf("there is no handler %q: the configuration has none; add [observatory.handlers.<name>] to the file", handler)
+		return nil, fmt.Errorf("there is no handler %q: the file has none; add [observatory.handlers.<name>] to it", handler)
 	}
-	return nil, fmt.Errorf("there is no handler %q: expected one of %s", handler, strings.Join(names, ", "))
+	return nil, fmt.Errorf("there is no handler %q in the file: expected one of %s", handler, strings.Join(names, ", "))
 }

@@ -36,6 +36,7 @@ func TestFiguresAreThoseOfTheStreamAndItsGroup(t *testing.T) {
 	of := func(stream, group string, lag float64) collector.Subscription {
 		return collector.Subscription{
 			Watch: collector.Watch{Stream: stream, Group: group}, Lag: known(lag), LagExact: known(1), Pending: known(lag + 1),
+			LagSeconds: known(lag + 2), OldestUnfinishedSeconds: known(lag + 3),
 		}
 	}
 	refused := errors.New("refused")
@@ -50,8 +51,8 @@ func TestFiguresAreThoseOfTheStreamAndItsGroup(t *testing.T) {
 
 	configured, _ := shop()
 	require.Equal(t, []operate.Listed{
-		{Subscription: configured[0], Lag: known(0), LagExact: known(1), Pending: known(1), DeadLetters: known(3)},
-		{Subscription: configured[1], Lag: known(10), LagExact: known(1), Pending: known(11), DeadLetters: known(3)},
+		{Subscription: configured[0], Lag: known(0), LagExact: known(1), Pending: known(1), DeadLetters: known(3), LagSeconds: known(2), OldestUnfinishedSeconds: known(3)},
+		{Subscription: configured[1], Lag: known(10), LagExact: known(1), Pending: known(11), DeadLetters: known(3), LagSeconds: known(12), OldestUnfinishedSeconds: known(13)},
 		{Subscription: configured[2]}, // unknown, not zero
 	}, list.Subscriptions)
 	require.Equal(t, []operate.Queue{{Stream: "shop::order", Depth: known(3)}, {Stream: "shop::item"}}, list.DeadLetters)
@@ -101,12 +102,36 @@ func TestWhatCannotBeListedIsAnErrorWithAWayOut(t *testing.T) {
 		figures operate.Figures
 		handler string
 	}{
-		`there is no handler "Nope": expected one of shop.Mailer, Report, Stock`:                                {shop, nil, "Nope"},
-		`there is no handler "Nope": the configuration has none; add [observatory.handlers.<name>] to the file`: {none, nil, "Nope"},
+		`there is no handler "Nope" in the file: expected one of shop.Mailer, Report, Stock`:     {shop, nil, "Nope"},
+		`there is no handler "Nope": the file has none; add [observatory.handlers.<name>] to it`: {none, nil, "Nope"},
 		`no broker`:                           {broken, nil, ""},
 		`read the servers: collector: closed`: {shop, snapshot{err: collector.ErrClosed}, ""},
 	} {
 		_, err := operate.New(c.catalog, c.figures).Subscriptions(t.Context(), c.handler)
 		require.EqualError(t, err, want)
 	}
+}
+
+// Otherwise a misspelt stream looks like one on which all is done.
+func TestWhatAServerDoesNotHaveIsTold(t *testing.T) {
+	t.Parallel()
+	stream := func(name string, added float64) collector.Stream {
+		return collector.Stream{Stream: name, EntriesAdded: collector.Known(added)}
+	}
+	group := collector.Subscription{Watch: collector.Watch{Stream: "shop::order", Group: "reports"}, Lag: collector.Known(0)}
+	missing := func(parts ...collector.Part) []operate.Missing {
+		list, err := operate.New(shop, snapshot{parts: parts}).Subscriptions(t.Context(), "")
+		require.NoError(t, err)
+		var all []operate.Missing
+		for _, s := range list.Subscriptions {
+			all = append(all, s.Missing)
+		}
+		return all
+	}
+	read := collector.Figures{Streams: []collector.Stream{stream("shop::order", 3)}, Subscriptions: []collector.Subscription{group}}
+	require.Equal(t, []operate.Missing{operate.NoGroup, "", operate.NoStream}, missing(collector.Part{Figures: read}))
+	require.Equal(t, []operate.Missing{"", "", ""}, missing(collector.Part{Figures: read, Err: errors.New("not read whole")}))
+	empty := collector.Figures{Streams: []collector.Stream{stream("shop::order", 0), stream("shop::item", 1)}, Subscriptions: []collector.Subscription{group}}
+	require.Equal(t, []operate.Missing{operate.NoEntry, operate.NoEntry, operate.NoGroup}, missing(collector.Part{Figures: empty}))
+	require.Equal(t, []operate.Missing{"", "", ""}, missing(), "no server was asked")
 }

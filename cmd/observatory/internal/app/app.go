@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,11 +24,13 @@ import (
 	"github.com/observatory-go/observatory/gauges"
 )
 
-// closeTimeout bounds what is closed after the engine has stopped, and
-// lastPushTimeout the last push within it.
+// closeTimeout bounds all that is closed after the engine has stopped;
+// lastScrapesTimeout and lastPushTimeout are the parts of it for the scrapes that
+// are under way and for the last push.
 const (
-	closeTimeout    = 5 * time.Second
-	lastPushTimeout = 2 * time.Second
+	closeTimeout       = 5 * time.Second
+	lastScrapesTimeout = 2 * time.Second
+	lastPushTimeout    = 2 * time.Second
 )
 
 // App is one observatory process: engine, probes and /metrics.
@@ -57,7 +61,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a.printConfiguration()
 	for _, build := range []func(context.Context) error{a.openDomain, a.buildEngine, a.openTelemetry} {
 		if err := build(ctx); err != nil {
-			return nil, errors.Join(err, a.close())
+			return nil, errors.Join(err, a.rollBack())
 		}
 	}
 	return a, nil
@@ -145,15 +149,17 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	server, err := a.listen()
 	if err != nil {
-		return errors.Join(err, a.close())
+		return errors.Join(err, a.rollBack())
 	}
 	a.metrics = server.listener.Addr().String()
 	if a.run.Health.Disabled {
 		a.printAddresses("")
 	}
 	server.serve()
-	err = errors.Join(a.work(ctx, server), server.close())
-	return errors.Join(err, a.close())
+	err = a.work(ctx, server)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, server.close(closing), a.closers.Close(closing))
 }
 
 // work runs the engine and the sample's traffic, as long as /metrics is served.
@@ -177,7 +183,8 @@ func (a *App) runEngine(ctx context.Context) error {
 	return err
 }
 
-func (a *App) close() error {
+// rollBack closes what was opened for an app that does not run.
+func (a *App) rollBack() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return a.closers.Close(ctx)
@@ -192,6 +199,9 @@ func (a *App) printConfiguration() {
 		others = "; --config names another, --embedded takes none"
 	}
 	a.printLine("configuration", "%s (%s%s)", a.config.Path, a.config.Origin, others)
+	if !a.config.Sample {
+		a.printLine("environment", "%s", EnvironmentText(a.config.Environment, a.config.Overlaid))
+	}
 	for _, warning := range a.config.Warnings {
 		a.log.Warn("configuration", "warning", warning.String())
 	}
@@ -200,23 +210,50 @@ func (a *App) printConfiguration() {
 // printAddresses prints in a few lines what runs, where it is reached, and what
 // to try. The address of the probes is "" where there are none.
 func (a *App) printAddresses(health string) {
+	label := "brokers"
+	for _, name := range slices.Sorted(maps.Keys(a.config.Brokers)) {
+		b := a.config.Brokers[name]
+		where := b.URIName
+		if b.Provider == inMemory {
+			where = "in the memory of this process"
+		}
+		a.printLine(label, "%s: %s, %s", name, b.Provider, where)
+		label = ""
+	}
 	if len(a.run.Subscriptions) == 0 {
 		a.printLine("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
 	}
-	label := "handlers"
+	targets := map[string]string{}
+	for _, h := range a.config.Handlers {
+		targets[h.Name] = " -> " + h.TargetName
+	}
+	label = "handlers"
 	for _, s := range a.run.Subscriptions {
-		a.printLine(label, "%s <- %s", s.Handler, s.Stream)
+		a.printLine(label, "%s <- %s%s", s.Handler, s.Stream, targets[s.Handler])
 		label = ""
 	}
-	url := a.url(a.metrics)
-	a.printLine("metrics", "%s", url)
+	a.printLine("metrics", "%s%s", a.url(a.metrics), exposure(a.metrics))
 	if health != "" {
-		a.printLine("health", "http://%s/readyz", local(health))
+		a.printLine("health", "http://%s/readyz%s", health, exposure(health))
 	}
-	a.printLine("try", "curl -s %s | grep protean_subscription", url)
+	a.printLine("try", "curl -s %s | grep -E '%s'", a.url(local(a.metrics)), figuresToTry)
 	if a.config.Sample {
 		a.printLine("then", "write a domain.toml (README, \"A first real configuration\") and run observatory serve")
 	}
+}
+
+// figuresToTry are a few lines of what /metrics has.
+const figuresToTry = "^protean_subscription_(messages_processed_total|consumer_lag|dlq_depth|lag_seconds)"
+
+// EnvironmentText says for people which environment was taken.
+func EnvironmentText(environment string, overlaid bool) string {
+	switch {
+	case environment == "":
+		return "none (PROTEAN_ENV is not set)"
+	case overlaid:
+		return fmt.Sprintf("%s (PROTEAN_ENV; its table in the file was laid over the rest)", environment)
+	}
+	return fmt.Sprintf("%s (PROTEAN_ENV; the file has no table for it)", environment)
 }
 
 func (a *App) printLine(label, format string, args ...any) {

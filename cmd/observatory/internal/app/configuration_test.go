@@ -84,3 +84,30 @@ func TestAFileWithoutHandlersSaysSo(t *testing.T) {
 	require.Contains(t, r.printed.String(), "none: nothing is consumed; add [observatory.handlers.<name>]")
 	r.becomes(1, "protean_engine_up", "domain", "shop")
 }
+
+// What runs, where it reads and delivers, and who can reach it.
+func TestTheFirstLinesSayWhereMessagesComeFromAndGo(t *testing.T) {
+	t.Setenv("PROTEAN_ENV", "prod")
+	r := start(t, app.Options{ConfigPath: shoptest.Configure(t,
+		"[brokers.default]\nprovider = \"redis\"\nURI = \"redis://shop:hunter2@127.0.0.1:1/0\"",
+		"[observatory.handlers.Mailer]\nstream = \"shop::order\"\ndeliver = \"http://me:hunter2@127.0.0.1:1/events?key=hunter2\"",
+		"[production.brokers.default]\nURI = \"redis://live.internal:6379/0\"")})
+	r.until("all is printed", func() bool { return strings.Contains(r.printed.String(), "  try ") })
+	printed := r.printed.String()
+	for _, want := range []string{
+		"  environment    prod (PROTEAN_ENV; the file has no table for it)\n",
+		`did you mean \"production\"?`,
+		"  brokers        default: redis, redis://***@127.0.0.1:1/0\n",
+		"  handlers       Mailer <- shop::order -> http://127.0.0.1:1/events\n",
+	} {
+		require.Contains(t, printed, want)
+	}
+	require.NotContains(t, printed, "hunter2")
+
+	r = start(t, app.Options{ConfigPath: shoptest.Configure(t, "[observatory.handlers.Mailer]\nstream = \"shop::order\"\ndeliver = \"log:\"")})
+	r.until("all is printed", func() bool { return strings.Contains(r.printed.String(), "  try ") })
+	printed = r.printed.String()
+	require.Contains(t, printed, "  brokers        default: inline, in the memory of this process\n")
+	require.Contains(t, printed, "nothing that other programs publish reaches handler Mailer")
+	require.Contains(t, printed, "  handlers       Mailer <- shop::order -> log:\n")
+}

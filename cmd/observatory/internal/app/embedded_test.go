@@ -119,3 +119,30 @@ func TestASecondRunIsRefusedAndDisturbsNothing(t *testing.T) {
 		return some(t, r.scrape(), "protean_subscription_messages_processed_total") > before
 	})
 }
+
+// A supervisor that kills after 30 s must not find it still closing.
+func TestAClientOfTheMetricsThatHangsLeavesTimeToTheRestAndTheStopItsBound(t *testing.T) {
+	t.Parallel()
+	r := start(t, app.Options{Embedded: true})
+	var left time.Duration
+	closing := make(chan time.Time, 1)
+	r.app.OnClose(func(ctx context.Context) error {
+		deadline, _ := ctx.Deadline()
+		left = time.Until(deadline)
+		closing <- deadline
+		return nil
+	})
+	at, err := url.Parse(r.metrics)
+	require.NoError(t, err)
+	client, err := net.Dial("tcp", at.Host)
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = client.Write([]byte("GET /metrics HTTP/1.1\r\n"))
+	require.NoError(t, err)
+	r.scrape()
+
+	ending := time.Now()
+	require.NoError(t, r.halt())
+	require.Less(t, (<-closing).Sub(ending), app.CloseTimeout+2*time.Second, "one deadline for all")
+	require.Greater(t, left, app.CloseTimeout/2)
+}

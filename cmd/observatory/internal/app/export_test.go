@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net"
 	"strconv"
 	"testing"
@@ -15,3 +16,9 @@ func SampleAddresses(t *testing.T) (metrics, health string) {
 	}
 	return c.Observatory.ListenAddress, net.JoinHostPort(c.Health.Host, strconv.Itoa(c.Health.Port))
 }
+
+// CloseTimeout bounds all that is closed after the engine has stopped.
+const CloseTimeout = closeTimeout
+
+// OnClose has the app close one thing more, before all others.
+func (a *App) OnClose(close func(context.Context) error) { a.closers.Add("test", close) }

@@ -1,12 +1,11 @@
 package app
 
 import (
-	"context"
+	"cmp"
 	"io"
 	"log/slog"
 	"os"
-	"sync/atomic"
-	"time"
+	"strings"
 
 	"github.com/observatory-go/observatory/engine/config"
 )
@@ -18,63 +17,34 @@ func newLogger(o Options, file config.Logging) *slog.Logger {
 		level = *file.Level
 	}
 	if o.LogLevel != "" {
-		_ = level.UnmarshalText([]byte(o.LogLevel)) // the command line takes valid ones only
+		level, _ = config.LevelOf(o.LogLevel) // the command line takes valid ones only
 	}
 	options := &slog.HandlerOptions{Level: level}
-	h := lossyHandler{Handler: slog.NewTextHandler(o.Stderr, options), lost: new(atomic.Int64)}
+	newHandler := func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 	if asJSON(o, file.Format) {
-		h.Handler = slog.NewJSONHandler(o.Stderr, options)
+		newHandler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
 	}
-	return slog.New(h)
-}
-
-// lossyHandler drops what cannot be written, and says how many lines that were
-// once a line can be written again.
-type lossyHandler struct {
-	slog.Handler
-	lost *atomic.Int64
-}
-
-func (h lossyHandler) Handle(ctx context.Context, r slog.Record) error {
-	if err := h.Handler.Handle(ctx, r); err != nil {
-		h.lost.Add(1)
-		return err
+	if out, ok := o.Stderr.(*Output); ok {
+		out.logAs(newHandler)
 	}
-	lost := h.lost.Swap(0)
-	if lost == 0 {
-		return nil
-	}
-	note := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines could not be written", 0)
-	note.AddAttrs(slog.Int64("lines", lost))
-	if err := h.Handler.Handle(ctx, note); err != nil {
-		h.lost.Add(lost)
-		return err
-	}
-	return nil
-}
-
-func (h lossyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return lossyHandler{h.Handler.WithAttrs(attrs), h.lost}
-}
-
-func (h lossyHandler) WithGroup(name string) slog.Handler {
-	return lossyHandler{h.Handler.WithGroup(name), h.lost}
+	return slog.New(newHandler(o.Stderr))
 }
 
 // asJSON says whether the log is JSON: as configured, else wherever it does not
 // go to a terminal.
 func asJSON(o Options, fileFormat string) bool {
-	switch {
-	case o.LogFormat != "":
-		return o.LogFormat == "json"
-	case fileFormat == "auto" || fileFormat == "":
+	format := strings.ToLower(cmp.Or(o.LogFormat, fileFormat))
+	if format == "auto" || format == "" {
 		return !IsTerminal(o.Stderr)
 	}
-	return fileFormat == "json"
+	return format == "json"
 }
 
 // IsTerminal reports whether what is written appears on a terminal.
 func IsTerminal(w io.Writer) bool {
+	if out, ok := w.(*Output); ok {
+		w = out.to
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

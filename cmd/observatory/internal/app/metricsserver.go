@@ -80,9 +80,9 @@ func (s *metricsServer) watch(ctx context.Context) error {
 	}
 }
 
-// close waits for the scrapes under way, for a few seconds at most.
-func (s *metricsServer) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+// close waits for the scrapes under way, for two seconds at most.
+func (s *metricsServer) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lastScrapesTimeout)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
 		_ = s.server.Close() // cuts off the scrapes that are still under way
@@ -121,19 +121,27 @@ func (a *App) telemetryPath() string {
 	return "/" + strings.TrimPrefix(a.options.TelemetryPath, "/")
 }
 
-// url is where the metrics are, as this machine reaches them.
+// url is where the metrics are on an address.
 func (a *App) url(address string) string {
 	scheme := "http"
 	if a.servesTLS() {
 		scheme = "https"
 	}
-	return scheme + "://" + local(address) + a.telemetryPath()
+	return scheme + "://" + address + a.telemetryPath()
 }
 
 // servesTLS says whether the web configuration has a TLS section.
 func (a *App) servesTLS() bool {
 	text, err := os.ReadFile(a.options.WebConfigFile)
 	return err == nil && bytes.Contains(text, []byte("tls_server_config"))
+}
+
+// exposure says of an address that means every interface that it does.
+func exposure(address string) string {
+	if local(address) != address {
+		return " (on every interface)"
+	}
+	return ""
 }
 
 // local replaces an address that means every interface by one to connect to.

@@ -3,9 +3,13 @@ package app
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/lifecycle"
 	"github.com/observatory-go/observatory/engine/operate"
 )
@@ -27,16 +31,16 @@ type Operator struct {
 // OpenOperator opens the configuration for a command. No server is contacted
 // before its first method is called. The caller closes it.
 func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
-	config, err := LoadConfiguration(o)
+	taken, err := LoadConfiguration(o)
 	if err != nil {
 		return nil, err
 	}
 	quiet := slog.New(slog.DiscardHandler) // what could not be read is in the list
-	d, err := config.Open(ctx, quiet)
+	d, err := taken.Open(ctx, quiet)
 	if err != nil {
 		return nil, err
 	}
-	opened := &Operator{Configuration: config, InMemory: config.Brokers["default"].Provider == inMemory}
+	opened := &Operator{Configuration: taken, InMemory: taken.Brokers["default"].Provider == inMemory}
 	opened.closers.Add("domain", d.Close)
 	var figures operate.Figures
 	if !opened.InMemory {
@@ -45,7 +49,7 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}
-	opened.Operator = operate.New(func() ([]operate.Subscription, error) { return catalog(d) }, figures)
+	opened.Operator = operate.New(func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }, figures)
 	return opened, nil
 }
 
@@ -56,12 +60,39 @@ func (o *Operator) Close() error {
 	return o.closers.Close(ctx)
 }
 
+// delivery is where a handler of the file delivers to, and what: no header's
+// value is in it. Of others there is nothing.
+func delivery(file *config.Config, name string) []operate.Setting {
+	i := slices.IndexFunc(file.Handlers, func(h config.Handler) bool { return h.Name == name })
+	if i < 0 {
+		return nil
+	}
+	h := file.Handlers[i]
+	origin := "[" + config.Section("observatory.handlers", h.Name) + "]"
+	settings := []operate.Setting{
+		{Key: "deliver", Value: h.TargetName, Origin: origin},
+		{Key: "types", Value: "all", Origin: "default"},
+		{Key: "format", Value: h.FormatName(), Origin: origin},
+		{Key: "headers", Value: "none", Origin: "default"},
+	}
+	if len(h.Types) > 0 {
+		settings[1].Value, settings[1].Origin = strings.Join(h.Types, ", "), origin
+	}
+	if h.Format == handler.FormatEnvelope {
+		settings[2].Origin = "default"
+	}
+	if len(h.HeaderNames) > 0 {
+		settings[3].Value, settings[3].Origin = strings.Join(h.HeaderNames, ", "), origin
+	}
+	return settings
+}
+
 // catalog lists what an engine of the domain would run.
-func catalog(d *domain.Domain) ([]operate.Subscription, error) {
+func catalog(d *domain.Domain, file *config.Config) ([]operate.Subscription, error) {
 	subscriptions, err := d.Subscriptions()
 	var all []operate.Subscription
 	for _, s := range subscriptions {
-		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type}
+		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type, Settings: delivery(file, s.Handler)}
 		for _, setting := range s.Settings {
 			entry.Settings = append(entry.Settings, operate.Setting(setting))
 		}

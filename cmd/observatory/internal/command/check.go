@@ -19,7 +19,7 @@ func addCheck(line *kingpin.Application, shared *flags) (name string, run func()
 	var strict bool
 	c := line.Command("check", "Report all that is wrong with a configuration: exit code 0 clean, 1 errors, 2 warnings only.")
 	shared.addConfig(c, "Configuration file; default as for serve.")
-	c.Flag("strict", "Count warnings as errors: exit code 1 for them too.").BoolVar(&strict)
+	c.Flag("strict", "Count warnings as errors: exit code 1 for them too.").SetValue(&toggle{"strict", &strict})
 	shared.addJSON(c)
 	return c.FullCommand(), func() int { return check(shared, strict) }
 }
@@ -45,7 +45,9 @@ type report struct {
 	Counts      counts       `json:"counts"`
 	Diagnostics []diagnostic `json:"diagnostics"`
 	Domain      string       `json:"domain"`
-	Status      string       `json:"status"` // pass, warn or fail
+	Environment string       `json:"environment"` // by PROTEAN_ENV
+	Overlaid    bool         `json:"overlaid"`    // the file's table for it was laid over the rest
+	Status      string       `json:"status"`      // pass, warn or fail
 }
 
 // counts are how many diagnostics there are of each level.
@@ -59,6 +61,7 @@ type counts struct {
 const (
 	levelError   = "error"
 	levelWarning = "warning"
+	levelInfo    = "info"
 )
 
 // diagnostic is one finding.
@@ -84,14 +87,22 @@ func checkConfiguration(o app.Options, strict bool) (*report, error) {
 	case refused:
 		r.Domain = cmp.Or(o.ConfigPath, mistake.File)
 		if invalid, ok := errors.AsType[*config.InvalidError](err); ok {
+			r.Environment, r.Overlaid = invalid.Environment, invalid.Overlaid
 			r.addWarnings(invalid.Warnings)
 		}
 	case taken.Sample:
 		return nil, fmt.Errorf("no configuration file found: %s; name one with --config", taken.Origin)
 	default:
 		// What its handlers need and do not have is known once it is open.
-		r.Domain = taken.Path
+		r.Domain, r.Environment, r.Overlaid = taken.Path, taken.Environment, taken.Overlaid
 		r.addWarnings(taken.Warnings)
+		if len(taken.Handlers) == 0 {
+			r.Diagnostics = append(r.Diagnostics, diagnostic{
+				Code: "NO_HANDLERS", Element: "observatory.handlers", Level: levelInfo,
+				Message: "the file has no handlers: observatory serve consumes nothing; add [observatory.handlers.<name>], or register handlers in a Go program",
+			})
+			r.Counts.Infos++
+		}
 		var d *domain.Domain
 		if d, err = taken.Open(context.Background(), slog.New(slog.DiscardHandler)); err == nil {
 			r.Domain = d.Name()
@@ -136,8 +147,10 @@ func (r *report) addErrors(err error) {
 
 // raiseWarnings makes errors of the warnings.
 func (r *report) raiseWarnings() {
-	for i := range r.Diagnostics {
-		r.Diagnostics[i].Level = levelError
+	for i, d := range r.Diagnostics {
+		if d.Level == levelWarning {
+			r.Diagnostics[i].Level = levelError
+		}
 	}
 	r.Counts.Errors, r.Counts.Warnings = r.Counts.Errors+r.Counts.Warnings, 0
 }
@@ -162,6 +175,7 @@ func flatten(err error) []error {
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  Domain: %s  %s\n", r.Domain, strings.ToUpper(r.Status))
+	fmt.Fprintf(&b, "  Environment: %s\n", app.EnvironmentText(r.Environment, r.Overlaid))
 	if r.Status == "pass" {
 		b.WriteString("  All checks passed.\n")
 	}
@@ -179,6 +193,11 @@ func (r *report) text() string {
 	for _, d := range r.Diagnostics {
 		if d.Level == levelWarning {
 			fmt.Fprintf(&b, "    ! %s: %s\n", d.Code, d.Message)
+		}
+	}
+	for _, d := range r.Diagnostics {
+		if d.Level == levelInfo {
+			fmt.Fprintf(&b, "  %s\n", d.Message)
 		}
 	}
 	b.WriteByte('\n')

@@ -29,10 +29,22 @@ func badFile(t *testing.T) (path string, mistakes []string) {
 	}
 }
 
+// consumesNothing is the end of a report on a file without handlers.
+const consumesNothing = `  the file has no handlers: observatory serve consumes nothing; add [observatory.handlers.<name>], or register handlers in a Go program
+
+`
+
 func TestCheckPassesACleanFile(t *testing.T) {
 	t.Parallel()
 	r := observatory("check", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
-	require.Equal(t, result{code: exitDone, stdout: "\n  Domain: shop  PASS\n  All checks passed.\n\n"}, r)
+	require.Equal(t, result{code: exitDone, stdout: `
+  Domain: shop  PASS
+  Environment: none (PROTEAN_ENV is not set)
+  All checks passed.
+` + consumesNothing}, r)
+	r = observatory("check", "--config", shoptest.Configure(t, `[brokers.default]`, `provider = "redis"`, `URI = "redis://127.0.0.1:1/0"`,
+		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`))
+	require.Equal(t, "\n  Domain: shop  PASS\n  Environment: none (PROTEAN_ENV is not set)\n  All checks passed.\n\n", r.stdout)
 }
 
 func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
@@ -40,12 +52,12 @@ func TestCheckWarnsOfAnUnknownKey(t *testing.T) {
 	r := observatory("check", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
 	require.Equal(t, result{code: exitWarnings, stdout: `
   Domain: shop  WARN
+  Environment: none (PROTEAN_ENV is not set)
   1 warning(s)
 
   Warnings (1):
     ! UNKNOWN_KEY: [observatory] colour: unknown key
-
-`}, r)
+` + consumesNothing}, r)
 }
 
 func TestCheckStrictTakesWarningsForErrors(t *testing.T) {
@@ -53,12 +65,12 @@ func TestCheckStrictTakesWarningsForErrors(t *testing.T) {
 	r := observatory("check", "--strict", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`, `colour = "red"`))
 	require.Equal(t, result{code: exitFailed, stdout: `
   Domain: shop  FAIL
+  Environment: none (PROTEAN_ENV is not set)
   1 error(s)
 
   Errors (1):
     ✗ [observatory] colour: unknown key
-
-`}, r)
+` + consumesNothing}, r)
 	r = observatory("check", "--strict", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
 	require.Equal(t, exitDone, r.code)
 }
@@ -66,7 +78,7 @@ func TestCheckStrictTakesWarningsForErrors(t *testing.T) {
 func TestCheckFindsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	path, mistakes := badFile(t)
-	want := "\n  Domain: " + path + "  FAIL\n  6 error(s)\n\n  Errors (6):\n"
+	want := "\n  Domain: " + path + "  FAIL\n  Environment: none (PROTEAN_ENV is not set)\n  6 error(s)\n\n  Errors (6):\n"
 	for _, m := range mistakes {
 		want += "    ✗ " + m + "\n"
 	}
@@ -146,4 +158,50 @@ func TestCheckWithoutAFileFails(t *testing.T) {
 	require.Equal(t, exitFailed, r.code)
 	require.Contains(t, r.stderr, "no configuration file found")
 	require.Contains(t, r.stderr, "--config")
+}
+
+// A file that keeps everything in memory runs, and nothing ever arrives.
+func TestCheckFindsAForgottenProvider(t *testing.T) {
+	t.Parallel()
+	handler := []string{`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`}
+	const warning = `IN_MEMORY: [brokers.default] provider: "inline" is in the memory of this process: nothing that other programs publish reaches handler Mailer; expected provider = "redis" and a URI`
+	for name, c := range map[string]struct {
+		broker []string
+		code   int
+		want   string
+	}{
+		"no provider": {
+			[]string{`[brokers.default]`, `URI = "redis://:hunter2@h:6379/0"`},
+			exitFailed,
+			`[brokers.default] URI = "redis://***@h:6379/0": expected the provider beside it, such as provider = "redis"; without one all is kept in memory`,
+		},
+		"another broker": {
+			[]string{`[brokers.main]`, `provider = "redis"`, `URI = "redis://h"`},
+			exitWarnings,
+			warning + "; handlers read this broker, and not [brokers.main]\n",
+		},
+		"no broker": {nil, exitWarnings, warning + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := observatory("check", "--config", shoptest.Configure(t, append(handler, c.broker...)...))
+			require.Equal(t, c.code, r.code, r.stdout)
+			require.Contains(t, r.stdout, c.want)
+		})
+	}
+}
+
+func TestCheckSaysWhichEnvironmentWasTaken(t *testing.T) {
+	path := shoptest.Configure(t, `[observatory]`, `name = "shop"`, `[production.observatory]`, `name = "live"`)
+	t.Setenv("PROTEAN_ENV", "production")
+	r := observatory("check", "--config", path)
+	require.Equal(t, exitDone, r.code)
+	require.Contains(t, r.stdout, "\n  Domain: live  PASS\n  Environment: production (PROTEAN_ENV; its table in the file was laid over the rest)\n")
+	require.Contains(t, observatory("check", "--json", "--config", path).stdout, `"environment": "production"`)
+
+	t.Setenv("PROTEAN_ENV", "prod")
+	r = observatory("check", "--config", path)
+	require.Equal(t, exitWarnings, r.code)
+	require.Contains(t, r.stdout, "\n  Domain: shop  WARN\n  Environment: prod (PROTEAN_ENV; the file has no table for it)\n")
+	require.Contains(t, r.stdout, `NO_ENVIRONMENT: PROTEAN_ENV: the file has no table for "prod", so that what it says for all environments holds; it has tables for production; did you mean "production"?`)
 }

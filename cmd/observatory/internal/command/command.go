@@ -6,6 +6,8 @@ package command
 import (
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -19,6 +21,15 @@ const (
 	exitWarnings = 2  // of check
 	exitUsage    = 64 // wrong usage: EX_USAGE of sysexits.h
 )
+
+// Main runs the program with the arguments and the standard files of the process,
+// and returns the exit code. Nothing of it waits for the reader of standard error.
+func Main() int {
+	stderr := app.NewOutput(os.Stderr)
+	defer stderr.Close()
+	app.LogLibraries(stderr)
+	return Run(os.Args[1:], os.Stdout, stderr)
+}
 
 // Run runs the command that args (without the program's name) name, and returns
 // the exit code. It writes results to stdout, and errors, progress and
@@ -44,7 +55,13 @@ func Run(args []string, stdout, stderr io.Writer) int {
 
 	name, err := line.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "observatory: %v; try --help\n", err)
+		wayOut := "try --help"
+		for _, arg := range args {
+			if strings.HasSuffix(arg, ".toml") && strings.Contains(err.Error(), arg) {
+				wayOut = "a configuration file is named by --config " + arg
+			}
+		}
+		fmt.Fprintf(stderr, "observatory: %v; %s\n", err, wayOut)
 		return exitUsage
 	}
 	switch {

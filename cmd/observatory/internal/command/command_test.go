@@ -16,7 +16,7 @@ const asProgram = "OBSERVATORY_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(Main())
 	}
 	os.Exit(testserver.Main(m))
 }
@@ -55,7 +55,8 @@ func TestWrongUsageIsReportedInALineAndExitsWith64(t *testing.T) {
 	for wrong, args := range map[string][]string{
 		"--nope": {"serve", "--nope"},
 		"bogus":  {"bogus"},
-		"loud":   {"serve", "--log.level", "loud"},
+		`--log.level, or the variable OBSERVATORY_LOG_LEVEL, is "loud": expected one of debug`: {"serve", "--log.level", "loud"},
+		`--log.format, or the variable OBSERVATORY_LOG_FORMAT, is "xml": expected one of auto`: {"serve", "--log.format", "xml"},
 		"config": {"check", "--config"},
 	} {
 		r := observatory(args...)
@@ -78,5 +79,35 @@ func TestVersionSaysWhichBuildItIs(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &build))
 	for _, key := range []string{"version", "revision", "goversion"} {
 		require.NotEmpty(t, build[key], key)
+	}
+}
+
+func TestAVariableThatIsWrongIsNamed(t *testing.T) {
+	for variable, want := range map[string]string{
+		"OBSERVATORY_LOG_LEVEL": `observatory: --log.level, or the variable OBSERVATORY_LOG_LEVEL, is "loud": expected one of debug, info, warning, error, critical; try --help`,
+		"OBSERVATORY_JSON":      `observatory: --json, or the variable OBSERVATORY_JSON, is "loud": expected true or false; try --help`,
+		"OBSERVATORY_STRICT":    `observatory: --strict, or the variable OBSERVATORY_STRICT, is "loud": expected true or false; try --help`,
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, "loud")
+			require.Equal(t, result{code: exitUsage, stderr: want + "\n"}, observatory("check"))
+		})
+	}
+}
+
+// What [logging] takes, the flags take.
+func TestTheLogIsConfiguredByTheWordsOfTheFile(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--log.level", "WARNING"}, {"--log.level", "warn"}, {"--log.level", "Critical"}, {"--log.format", "console"}, {"--log.format", "AUTO"}} {
+		require.Equal(t, exitDone, observatory(append(args, "version")...).code, args)
+	}
+}
+
+func TestAFileThatIsNotNamedByItsFlagIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"check", "domain.toml"}, {"serve", "domain.toml"}, {"domain.toml"}} {
+		r := observatory(args...)
+		require.Equal(t, exitUsage, r.code, args)
+		require.Regexp(t, `^observatory: .*domain\.toml"?; a configuration file is named by --config domain\.toml\n$`, r.stderr)
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/engine/config"
 )
 
 // flags are what the command line says, and where a command writes.
@@ -19,10 +22,10 @@ type flags struct {
 }
 
 func (f *flags) addLog(line *kingpin.Application) {
-	line.Flag("log.level", "Least severe level that is logged: debug, info, warn, error. Default: the file's [logging] level, else info.").
-		EnumVar(&f.options.LogLevel, "debug", "info", "warn", "error")
-	line.Flag("log.format", "Format of the log: text or json. Default: the file's [logging] format, else text on a terminal and JSON elsewhere.").
-		EnumVar(&f.options.LogFormat, "text", "json")
+	line.Flag("log.level", "Least severe level that is logged: "+levels+", as in the file. Default: the file's [logging] level, else info.").
+		SetValue(&choice{"log.level", &f.options.LogLevel, levels, func(name string) bool { _, ok := config.LevelOf(name); return ok }})
+	line.Flag("log.format", "Format of the log: "+formats+", as in the file; auto is text on a terminal and JSON elsewhere. Default: the file's [logging] format, else auto.").
+		SetValue(&choice{"log.format", &f.options.LogFormat, formats, config.IsLogFormat})
 }
 
 func (f *flags) addConfig(c *kingpin.CmdClause, help string) {
@@ -30,7 +33,56 @@ func (f *flags) addConfig(c *kingpin.CmdClause, help string) {
 }
 
 func (f *flags) addJSON(c *kingpin.CmdClause) {
-	c.Flag("json", "Print JSON.").Envar("OBSERVATORY_JSON").BoolVar(&f.json)
+	c.Flag("json", "Print JSON.").Envar("OBSERVATORY_JSON").SetValue(&toggle{"json", &f.json})
+}
+
+// The words of [logging].
+const (
+	levels  = "debug, info, warning, error, critical"
+	formats = "auto, text, console, json"
+)
+
+// choice is a flag of a few words. Its error names the flag and its variable,
+// which the parser's own do not.
+type choice struct {
+	flag     string
+	to       *string
+	expected string
+	valid    func(text string) bool
+}
+
+func (c *choice) String() string { return *c.to }
+
+func (c *choice) Set(text string) error {
+	if !c.valid(text) {
+		return errorOf(c.flag, text, "one of "+c.expected)
+	}
+	*c.to = text
+	return nil
+}
+
+// toggle is a flag that is on or off.
+type toggle struct {
+	flag string
+	to   *bool
+}
+
+func (t *toggle) String() string   { return strconv.FormatBool(*t.to) }
+func (t *toggle) IsBoolFlag() bool { return true }
+
+func (t *toggle) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return errorOf(t.flag, text, "true or false")
+	}
+	*t.to = on
+	return nil
+}
+
+// errorOf is what is wrong with the value of a flag or of its variable.
+func errorOf(flag, text, expected string) error {
+	variable := "OBSERVATORY_" + strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToUpper(flag))
+	return fmt.Errorf("--%s, or the variable %s, is %q: expected %s", flag, variable, text, expected)
 }
 
 // print writes a result to standard output: as JSON where --json is given, else

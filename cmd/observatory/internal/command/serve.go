@@ -18,7 +18,7 @@ func addServe(line *kingpin.Application, shared *flags) (name string, run func()
 	c := line.Command("serve", "Run the engine, health probes and /metrics.").Default()
 	shared.addConfig(c, "Configuration file. Default: the first of .domain.toml, domain.toml, pyproject.toml in this folder, its parent and its grandparent; none: the embedded sample.")
 	c.Flag("embedded", "Run the embedded sample on memory, whether there is a configuration file or not; bind loopback only.").
-		BoolVar(&o.Embedded)
+		SetValue(&toggle{"embedded", &o.Embedded})
 	c.Flag("web.listen-address", "Address of /metrics. Default: [observatory] listen_address, else 127.0.0.1:9000.").
 		PlaceHolder("HOST:PORT").StringVar(&o.ListenAddress)
 	c.Flag("health.listen-address", "Address of the health probes. Default: [server.health], else 0.0.0.0:8080; the sample binds 127.0.0.1:8080.").

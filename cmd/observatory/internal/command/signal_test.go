@@ -3,9 +3,11 @@ package command
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -195,6 +197,54 @@ func TestAStopFinishesThoughNothingReadsTheLog(t *testing.T) {
 	close(application.release)
 	require.Equal(t, exitDone, p.exits())
 	require.Empty(t, pendingOf(t, client), "what was under way has finished")
+}
+
+// A collector of logs that hangs reads nothing, and closes nothing.
+func TestALogThatHangsStopsNeitherDeliveriesNorTheStop(t *testing.T) {
+	t.Parallel()
+	const failing = 3000
+	arrived := make(chan string, 1)
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id := r.Header.Get("Ce-Id"); strings.Contains(id, "-last-") {
+			arrived <- id
+			return
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(application.Close)
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = writer.Close(), reader.Close() })
+	server := testserver.StartRedis(t)
+	client := server.Client(t)
+	p := serveShopTo(t, server, nil, writer, `deliver = "`+application.URL+`"`, "max_retries = 1", "messages_per_tick = 100",
+		"[logging]", `level = "DEBUG"`) // a line for each of them, more than a pipe holds
+	for i := range failing {
+		shoptest.Place(t, client, fmt.Sprint("o", i))
+	}
+	shoptest.Place(t, client, "last")
+	next(p, arrived)
+	p.until("all others are dead letters", func() bool { return client.XLen(context.Background(), stream+":dlq").Val() == failing })
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitDone, p.exits())
+	require.Empty(t, pendingOf(t, client))
+}
+
+// An error at the start, too, ends the process.
+func TestAnErrorThatNothingReadsEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = writer.Close(), reader.Close() })
+	require.NoError(t, writer.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
+	_, err = writer.Write(make([]byte, 1<<20)) // until it is full
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "serve", "--config", "nowhere.toml")
+	cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), writer
+	require.Error(t, cmd.Run())
+	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode())
 }
 
 // Under deliver = "log:" standard output is the target.

@@ -13,6 +13,7 @@ import (
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/operate"
+	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // answerTimeout is how long the servers have to answer a command that reads.
@@ -21,13 +22,14 @@ const answerTimeout = 2 * time.Second
 func addSubscriptions(line *kingpin.Application, shared *flags) (name string, run func() int) {
 	var handler string
 	var settings bool
-	c := line.Command("subscriptions", "List the subscriptions with what they have left to do, as the configured servers report it: "+
+	c := line.Command("subscriptions", "List the subscriptions of the file's handlers with what they have left to do, as the configured servers report it: "+
 		"lag (entries not yet given to the group; ~ marks an estimate), pending (given and not acknowledged), "+
-		"and dead letters (of the stream, from all of its handlers). - is a figure that is not known. "+
+		"oldest (the age of the oldest entry that is either), and dead letters (of the stream, from all of its handlers). "+
+		"- is a figure that is not known. Handlers that a Go program registers are not listed. "+
 		"Exit code 1 where a server does not answer within 2 s.")
 	c.Arg("handler", "List this handler only, with its settings.").StringVar(&handler)
 	shared.addConfig(c, "Configuration file; default as for serve.")
-	c.Flag("settings", "Show each setting, its value and where the value comes from.").BoolVar(&settings)
+	c.Flag("settings", "Show each setting, its value and where the value comes from.").SetValue(&toggle{"settings", &settings})
 	shared.addJSON(c)
 	return c.FullCommand(), func() int {
 		return shared.exitOf(listSubscriptions(shared, handler, settings))
@@ -72,27 +74,10 @@ func listSubscriptions(f *flags, handler string, settings bool) (err error) {
 // block for each subscription, which shortens no name.
 func listText(list *operate.List, settings bool, width int) string {
 	if len(list.Subscriptions) == 0 {
-		return "No subscriptions: the configuration has no handlers; add [observatory.handlers.<name>] to the file.\n"
-	}
-	columns := table{
-		{text: "HANDLER", name: true},
-		{text: "STREAM", name: true},
-		{text: "GROUP", name: true},
-		{text: "TYPE"},
-		{text: "LAG", number: true},
-		{text: "PENDING", number: true},
-		{text: "DEAD LETTERS", number: true},
-	}
-	var rows [][]string
-	for _, s := range list.Subscriptions {
-		lag := figure(s.Lag)
-		if s.LagExact == collector.Known(0) {
-			lag = "~" + lag
-		}
-		rows = append(rows, []string{s.Handler, s.Stream, s.Group, s.Type, lag, figure(s.Pending), figure(s.DeadLetters)})
+		return "No subscriptions: the file has no handlers; add [observatory.handlers.<name>] to it. Handlers that a Go program registers are not listed.\n"
 	}
 	if !settings {
-		return strings.Join(columns.lines(rows, width), "\n") + "\n"
+		return strings.Join(overview(list, width), "\n") + "\n"
 	}
 
 	var b strings.Builder
@@ -101,8 +86,19 @@ func listText(list *operate.List, settings bool, width int) string {
 			b.WriteByte('\n')
 		}
 		b.WriteString(s.Handler + "\n")
-		for c := 1; c < len(columns); c++ {
-			fmt.Fprintf(&b, "    %-12s  %s\n", strings.ToLower(columns[c].text), rows[i][c])
+		for _, line := range [][2]string{
+			{"stream", s.Stream},
+			{"group", s.Group},
+			{"type", s.Type},
+			{"lag", lag(s)},
+			{"pending", figure(s.Pending)},
+			{"oldest", seconds(s.OldestUnfinishedSeconds)},
+			{"dead letters", figure(s.DeadLetters)},
+			{"note", string(s.Missing)},
+		} {
+			if line[1] != "" {
+				fmt.Fprintf(&b, "    %-12s  %s\n", line[0], line[1])
+			}
 		}
 		b.WriteByte('\n')
 		var values [][]string
@@ -114,6 +110,64 @@ func listText(list *operate.List, settings bool, width int) string {
 		}
 	}
 	return b.String()
+}
+
+// overview is a line for each subscription. Handlers have their short names, as
+// alerts and metrics have them, unless two have the same; groups are there where
+// they are not the handler's full name.
+func overview(list *operate.List, width int) []string {
+	columns := table{
+		{text: "HANDLER", name: true},
+		{text: "STREAM", name: true},
+		{text: "GROUP", name: true},
+		{text: "TYPE"},
+		{text: "LAG", number: true},
+		{text: "PENDING", number: true},
+		{text: "OLDEST", number: true},
+		{text: "DEAD LETTERS", number: true},
+		{text: "NOTE"},
+	}
+	handlers := map[string]string{} // full names, by their short ones
+	for _, s := range list.Subscriptions {
+		short := subscription.ShortName(s.Handler)
+		if other, has := handlers[short]; has && other != s.Handler {
+			handlers[short] = ""
+			continue
+		}
+		handlers[short] = s.Handler
+	}
+	var rows [][]string
+	for _, s := range list.Subscriptions {
+		name, group := subscription.ShortName(s.Handler), s.Group
+		if handlers[name] == "" {
+			name = s.Handler
+		}
+		if group == s.Handler {
+			group = ""
+		}
+		rows = append(rows, []string{
+			name, s.Stream, group, s.Type, lag(s), figure(s.Pending), seconds(s.OldestUnfinishedSeconds), figure(s.DeadLetters), string(s.Missing),
+		})
+	}
+	return columns.withoutEmpty(rows, width)
+}
+
+func lag(s operate.Listed) string {
+	if s.LagExact == collector.Known(0) {
+		return "~" + figure(s.Lag)
+	}
+	return figure(s.Lag)
+}
+
+// seconds is an age: below ten seconds with a fraction.
+func seconds(v collector.Value) string {
+	switch {
+	case !v.Known:
+		return "-"
+	case v.V > 0 && v.V < 10:
+		return strconv.FormatFloat(v.V, 'f', 1, 64) + "s"
+	}
+	return strconv.FormatFloat(v.V, 'f', 0, 64) + "s"
 }
 
 func figure(v collector.Value) string {
@@ -144,8 +198,11 @@ type (
 		Type        string        `json:"type"`
 		Lag         *float64      `json:"lag"`
 		LagExact    *bool         `json:"lag_exact"`
+		LagSeconds  *float64      `json:"lag_seconds"`
 		Pending     *float64      `json:"pending"`
+		Oldest      *float64      `json:"oldest_unfinished_seconds"`
 		DeadLetters *float64      `json:"dead_letters"`
+		Missing     string        `json:"missing"`
 		Settings    []jsonSetting `json:"settings"`
 	}
 	jsonSetting struct {
@@ -174,7 +231,8 @@ func jsonOf(list *operate.List) jsonList {
 	for _, s := range list.Subscriptions {
 		row := jsonSubscription{
 			Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type,
-			Lag: number(s.Lag), Pending: number(s.Pending), DeadLetters: number(s.DeadLetters), Settings: []jsonSetting{},
+			Lag: number(s.Lag), LagSeconds: number(s.LagSeconds), Pending: number(s.Pending), Oldest: number(s.OldestUnfinishedSeconds),
+			DeadLetters: number(s.DeadLetters), Missing: string(s.Missing), Settings: []jsonSetting{},
 		}
 		if s.LagExact.Known {
 			row.LagExact = new(s.LagExact.V == 1)

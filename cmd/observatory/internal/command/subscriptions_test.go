@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/operate"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -40,13 +42,36 @@ func TestSubscriptionsShowWhatIsLeftToDo(t *testing.T) {
 	}).Err())
 	require.NoError(t, client.XAdd(t.Context(), &redis.XAddArgs{Stream: stream + ":dlq", Values: []any{message.DataField, "{}"}}).Err())
 
-	require.Equal(t, result{code: exitDone, stdout: `HANDLER  STREAM       GROUP    TYPE    LAG  PENDING  DEAD LETTERS
-Mailer   shop::order  Mailer   stream    3        2             1
-Report   shop::order  reports  stream    -        -             1
-`}, observatory("subscriptions", "--config", shopOf(t, server.URL)))
+	r := observatory("subscriptions", "--config", shopOf(t, server.URL))
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Empty(t, r.stderr)
+	require.Equal(t, `HANDLER  STREAM       GROUP    TYPE    LAG  PENDING  OLDEST  DEAD LETTERS  NOTE
+Mailer   shop::order           stream    3        2    AGE             1
+Report   shop::order  reports  stream    -        -       -             1  no group yet
+`, regexp.MustCompile(` +\d+(\.\d)?s `).ReplaceAllString(r.stdout, "    AGE "))
 	groups, err := client.XInfoGroups(t.Context(), stream).Result()
 	require.NoError(t, err)
 	require.Len(t, groups, 1, "listing makes no group")
+}
+
+// An engine makes the stream that it is told to read, also where its name is
+// misspelt.
+func TestAStreamThatWasNeverWrittenIsNoted(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	path := shopOf(t, server.URL)
+	r := observatory("subscriptions", "--config", path)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Regexp(t, `(?m)^Mailer .* no stream\nReport .* no stream$`, r.stdout)
+
+	client := server.Client(t)
+	require.NoError(t, client.XGroupCreateMkStream(t.Context(), stream, "Mailer", "0").Err())
+	r = observatory("subscriptions", "--config", path)
+	require.Regexp(t, `(?m)^Mailer .* no entry yet\nReport .* no entry yet$`, r.stdout)
+
+	shoptest.Place(t, client, "first")
+	r = observatory("subscriptions", "--config", path)
+	require.Regexp(t, `(?m)^Mailer .* 0\nReport .* no group yet$`, r.stdout)
 }
 
 func TestSubscriptionsOfOneHandlerShowItsSettings(t *testing.T) {
@@ -58,11 +83,14 @@ func TestSubscriptionsOfOneHandlerShowItsSettings(t *testing.T) {
 	require.Regexp(t, `(?m)^ +max_retries +7 +\[observatory\.handlers\.Mailer\]`, r.stdout)
 	require.NotContains(t, r.stdout, "Report")
 
+	require.Regexp(t, `(?m)^ +deliver +log: +\[observatory\.handlers\.Mailer\]$`, r.stdout)
+	require.Regexp(t, `(?m)^ +note +no stream$`, r.stdout)
+
 	r = observatory("subscriptions", "--settings", "--config", path)
 	require.Regexp(t, `(?s)Mailer.* max_retries +7 .*Report.* max_retries +3 `, r.stdout)
 
 	r = observatory("subscriptions", "Nope", "--config", path)
-	require.Equal(t, result{code: exitFailed, stderr: "observatory: there is no handler \"Nope\": expected one of Mailer, Report\n"}, r)
+	require.Equal(t, result{code: exitFailed, stderr: "observatory: there is no handler \"Nope\" in the file: expected one of Mailer, Report\n"}, r)
 }
 
 func TestSubscriptionsAreListedThoughTheServerDoesNotAnswer(t *testing.T) {
@@ -70,7 +98,7 @@ func TestSubscriptionsAreListedThoughTheServerDoesNotAnswer(t *testing.T) {
 	path := shopOf(t, "redis://:hunter2@"+testserver.FreeAddress(t))
 	r := observatory("subscriptions", "--config", path)
 	require.Equal(t, exitFailed, r.code)
-	require.Contains(t, r.stdout, "Mailer   shop::order  Mailer   stream    -        -             -\n")
+	require.Contains(t, r.stdout, "Mailer   shop::order           stream    -        -       -             -\n")
 	require.Regexp(t, `^observatory: broker:default could not be read: .*connection refused\n$`, r.stderr)
 	require.NotContains(t, r.stderr, "hunter2")
 
@@ -119,7 +147,7 @@ func TestSubscriptionsOfAServerThatHangsAreListedWithinTwoSeconds(t *testing.T) 
 	r := observatory("subscriptions", "--config", path)
 	require.Less(t, time.Since(started), 5*time.Second)
 	require.Equal(t, exitFailed, r.code)
-	require.Contains(t, r.stdout, "Report   shop::order  reports  stream    -        -             -\n")
+	require.Contains(t, r.stdout, "Report   shop::order  reports  stream    -        -       -             -\n")
 	require.Contains(t, r.stderr, "broker:default could not be read")
 }
 
@@ -130,7 +158,7 @@ func TestSubscriptionsInMemoryAreListedWithTheirSettings(t *testing.T) {
 	t.Chdir(nowhere)
 	r := observatory("subscriptions")
 	require.Equal(t, exitDone, r.code)
-	require.Regexp(t, `(?m)^sample.OrderReport\n    stream        sample::order\n    group         sample.OrderReport\n    type          stream\n    lag           -\n    pending       -\n    dead letters  -\n\n    SETTING `, r.stdout)
+	require.Regexp(t, `(?m)^sample.OrderReport\n    stream        sample::order\n    group         sample.OrderReport\n    type          stream\n    lag           -\n    pending       -\n    oldest        -\n    dead letters  -\n\n    SETTING `, r.stdout)
 	require.Regexp(t, `(?s)sample.OrderReport.* messages_per_tick +5 `, r.stdout)
 	require.Contains(t, r.stderr, "configuration embedded sample (no domain.toml")
 	require.Contains(t, r.stderr, "no server to ask")
@@ -138,7 +166,7 @@ func TestSubscriptionsInMemoryAreListedWithTheirSettings(t *testing.T) {
 	r = observatory("subscriptions", "--config", shoptest.Configure(t,
 		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `deliver = "log:"`))
 	require.Equal(t, exitDone, r.code)
-	require.Contains(t, r.stdout, "    lag           -\n    pending       -\n    dead letters  -\n")
+	require.Contains(t, r.stdout, "    lag           -\n    pending       -\n    oldest        -\n    dead letters  -\n")
 	require.Contains(t, r.stderr, "no server to ask")
 }
 
@@ -147,6 +175,7 @@ func TestSubscriptionsOfAFileWithoutHandlersSaySo(t *testing.T) {
 	r := observatory("subscriptions", "--config", shoptest.Configure(t, `[observatory]`, `name = "shop"`))
 	require.Equal(t, exitDone, r.code)
 	require.Contains(t, r.stdout, "add [observatory.handlers.<name>]")
+	require.Contains(t, r.stdout, "Handlers that a Go program registers are not listed.")
 }
 
 func TestATableOnATerminalKeepsToItsWidth(t *testing.T) {
@@ -163,4 +192,35 @@ func TestATableOnATerminalKeepsToItsWidth(t *testing.T) {
 	require.Equal(t, "shop.inv…onHandler  shop::in…me_indeed  stream       1000000", lines[1])
 	require.Regexp(t, `^Mailer +shop::order +event_store +-$`, lines[2])
 	require.Contains(t, columns.lines(rows, 0)[1], rows[0][0], "no limit, no cut")
+}
+
+func TestSubscriptionsShowWhatAHandlerDeliversAndNoSecret(t *testing.T) {
+	t.Parallel()
+	r := observatory("subscriptions", "Mailer", "--config", shoptest.Configure(t, `[observatory.handlers."shop.Mailer"]`,
+		`stream = "shop::order"`, `deliver = "http://me:hunter2@h:8000/events?key=hunter2"`, `types = ["Shop.A", "Shop.B"]`,
+		`headers.Authorization = "Bearer hunter2"`, `headers.X-Team = "hunter2"`))
+	require.Equal(t, exitDone, r.code, r.stderr)
+	for _, want := range []string{"deliver +http://h:8000/events", "types +Shop.A, Shop.B", "headers +Authorization, X-Team"} {
+		require.Regexp(t, `(?m)^ +`+want+` +\[observatory\.handlers\."shop\.Mailer"\]$`, r.stdout)
+	}
+	require.Regexp(t, `(?m)^ +format +envelope +default$`, r.stdout)
+	require.NotContains(t, r.stdout+r.stderr, "hunter2")
+}
+
+// As the label of an alert has it; the group's name is the handler's full one.
+func TestHandlersAreListedByTheNameThatAlertsHave(t *testing.T) {
+	t.Parallel()
+	of := func(handler, group string) operate.Listed {
+		return operate.Listed{Subscription: operate.Subscription{Handler: handler, Stream: "commerce::order", Group: group, Type: "stream"}}
+	}
+	const fulfilment, payment = "commerce.projections.OrderFulfilmentProjector", "commerce.projections.OrderPaymentProjector"
+	lines := overview(&operate.List{Subscriptions: []operate.Listed{of(fulfilment, fulfilment), of(payment, payment)}}, terminalWidth)
+	require.Equal(t, "HANDLER                   STREAM           TYPE    LAG  PENDING  OLDEST  DEAD LETTERS", lines[0])
+	require.Contains(t, lines[1], "OrderFulfilmentProjector  commerce::order")
+	require.Contains(t, lines[2], "OrderPaymentProjector     commerce::order")
+
+	lines = overview(&operate.List{Subscriptions: []operate.Listed{of("a.Mailer", "a.Mailer"), of("b.Mailer", "mails"), of("Report", "Report")}}, 0)
+	require.Regexp(t, `^a\.Mailer +commerce::order +stream`, lines[1])
+	require.Regexp(t, `^b\.Mailer +commerce::order +mails +stream`, lines[2])
+	require.Regexp(t, `^Report `, lines[3])
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -66,6 +67,22 @@ func (t table) lines(rows [][]string, width int) []string {
 		lines = append(lines, strings.TrimRight(strings.Join(cells, gap), " "))
 	}
 	return lines
+}
+
+// withoutEmpty is lines without the columns in which no row has a text.
+func (t table) withoutEmpty(rows [][]string, width int) []string {
+	var kept table
+	keptRows := make([][]string, len(rows))
+	for i, c := range t {
+		if !slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" }) {
+			continue
+		}
+		kept = append(kept, c)
+		for j, row := range rows {
+			keptRows[j] = append(keptRows[j], row[i])
+		}
+	}
+	return kept.lines(keptRows, width)
 }
 
 // shorten replaces the middle of a text that is longer than n characters by an
