@@ -12,19 +12,31 @@ import (
 )
 
 // targetConn is a connection to the target. It writes nothing once the target has
-// closed it, so that a request on it can be sent again, and counts what it wrote.
+// closed it, so that a request can be sent on another, and counts what it wrote.
 type targetConn struct {
 	net.Conn
 	raw     syscall.RawConn
+	hasRead atomic.Bool // something was read since the last write
+	broken  atomic.Bool // a write failed
 	written atomic.Int64
 }
 
+func (c *targetConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.hasRead.Store(true)
+	return n, err
+}
+
 func (c *targetConn) Write(b []byte) (int, error) {
-	if isClosedByPeer(c.raw) {
+	if c.broken.Load() || c.hasRead.Swap(false) && isClosedByPeer(c.raw) {
+		c.broken.Store(true)
 		return 0, io.ErrClosedPipe
 	}
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
+	if err != nil {
+		c.broken.Store(true)
+	}
 	return n, err
 }
 
@@ -49,9 +61,11 @@ type attempt struct {
 
 // use is a connection that the request was given.
 type use struct {
-	conn   *targetConn // nil where its writes are not counted
-	reused bool
-	before int64 // what others had written to it
+	conn    *targetConn
+	secured bool
+	reused  bool
+	before  int64       // what others had written to it
+	given   atomic.Bool // the request was given to it whole
 }
 
 // trace returns a context under which the attempt follows one request.
@@ -59,17 +73,27 @@ func (a *attempt) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { a.current.Store(nil) },
 		GotConn: func(info httptrace.GotConnInfo) {
-			u := &use{reused: info.Reused}
-			conn := info.Conn
-			if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
-				conn = secured.NetConn()
-			}
-			if u.conn, _ = conn.(*targetConn); u.conn != nil {
-				u.before = u.conn.written.Load()
-			}
+			u := &use{conn: below(info.Conn), reused: info.Reused}
+			u.secured = net.Conn(u.conn) != info.Conn
+			u.before = u.conn.written.Load()
 			a.current.Store(u)
 		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if u := a.current.Load(); u != nil && info.Err == nil {
+				u.given.Store(true)
+			}
+		},
 	})
+}
+
+// below returns the connection that dial made, from below TLS.
+func below(conn net.Conn) *targetConn {
+	for {
+		if c, ok := conn.(*targetConn); ok {
+			return c
+		}
+		conn = conn.(interface{ NetConn() net.Conn }).NetConn()
+	}
 }
 
 // connected reports whether there was a connection to send the request on.
@@ -79,5 +103,13 @@ func (a *attempt) connected() bool { return a.current.Load() != nil }
 // anything of the request was written to it.
 func (a *attempt) neverArrived() bool {
 	u := a.current.Load()
-	return u != nil && u.reused && u.conn != nil && u.conn.written.Load() == u.before
+	return u != nil && u.reused && u.conn.written.Load() == u.before
+}
+
+// wroteAll reports that the request was written whole. HTTP/1 writes its end, at
+// most 4 KB, after it was given to the connection; whether this very write failed
+// cannot be told of a connection with TLS, which writes once more to close.
+func (a *attempt) wroteAll() bool {
+	u := a.current.Load()
+	return u != nil && u.given.Load() && u.conn.written.Load() != u.before && (u.secured || !u.conn.broken.Load())
 }

@@ -120,8 +120,9 @@ func (t *HTTP) Close() error {
 //   - 401, 403, 404, 405, 502, 503, 504, and whatever prevented the request from
 //     reaching the target (refused, unresolved, TLS, a header's value that
 //     cannot be read): handler.Unavailable.
-//   - a connection cut before an answer: handler.Unavailable. The target may have
-//     handled the message. Only a request of which nothing was written, because
+//   - a connection cut before an answer: handler.Interrupted if the request was
+//     written whole, so that the target may have handled the message, else
+//     handler.Unavailable. Only a request of which nothing was written, because
 //     a kept connection turned out to be closed, is sent again by itself.
 //   - no answer in time: handler.Unavailable if the target has answered nothing
 //     else since this request began, else a failure. A handler.Unavailable does

@@ -118,6 +118,9 @@ func percentEncode(s string) string {
 // secret.
 func (t *HTTP) configure(req *http.Request) (secrets []string, err error) {
 	configured, err := t.config.Headers()
+	if isOutOfFiles(err) {
+		err = outOfFiles(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("configured headers: %w", err)
 	}

@@ -307,7 +307,7 @@ func TestAConfiguredIdempotencyKeyIsNoLeaveToRepeat(t *testing.T) {
 	app := resetting(t, 1)
 	h := to(t, app.url, withHeaders(map[string]string{"Idempotency-Key": "k", "X-Idempotency-Key": "k"}))
 	require.NoError(t, h.Handle(t.Context(), order()))
-	require.Equal(t, handler.Down, outcome(h.Handle(t.Context(), order())))
+	require.Equal(t, handler.Cut, outcome(h.Handle(t.Context(), order())))
 	require.EqualValues(t, 2, app.requests.Load())
 	require.Equal(t, "k", app.last.Load().Header.Get("Idempotency-Key"))
 }

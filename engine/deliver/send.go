@@ -37,6 +37,8 @@ func newClient(concurrency int) *http.Client {
 			ExpectContinueTimeout: time.Second,
 			DisableCompression:    true,
 			ForceAttemptHTTP2:     true,
+			// Or each request would be given the same dead connection.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -68,11 +70,17 @@ func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) er
 		}
 	}
 	if err != nil {
-		timedOut := bounded.Err() != nil || os.IsTimeout(err)
-		return t.outcomeOfError(ctx, err, timedOut && sent.connected() && t.answers.Load() != before)
+		switch timedOut := bounded.Err() != nil || os.IsTimeout(err); {
+		case timedOut && sent.connected() && t.answers.Load() != before:
+			return t.outcomeOfError(ctx, err, handler.Failed)
+		case !timedOut && sent.wroteAll():
+			return t.outcomeOfError(ctx, err, handler.Cut)
+		default:
+			return t.outcomeOfError(ctx, err, handler.Down)
+		}
 	}
 	defer time.AfterFunc(drainTimeout, cancel).Stop()
-	err = t.outcomeOfStatus(resp, clip(hide(drain(resp.Body), secrets), maxReason))
+	err = t.outcomeOfStatus(resp, clip(hide(drain(resp), secrets), maxReason))
 	if v, _ := handler.OutcomeOf(err); v != handler.Down {
 		t.answers.Add(1)
 	}
@@ -81,11 +89,14 @@ func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) er
 
 // drain reads an answer so far as its connection is worth, closes it, and
 // returns the beginning as valid UTF-8.
-func drain(body io.ReadCloser) string {
-	defer body.Close() //nolint:errcheck // nothing depends on it
+func drain(resp *http.Response) string {
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on it
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return "" // the body is the connection, which no context ends
+	}
 	// More than is shown, or a secret at the cut would not be recognised.
-	head, _ := io.ReadAll(io.LimitReader(body, 4*maxReason))
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxDrain))
+	head, _ := io.ReadAll(io.LimitReader(resp.Body, 4*maxReason))
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
 	return strings.TrimSpace(strings.ToValidUTF8(string(head), "\uFFFD"))
 }
 
