@@ -54,36 +54,38 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return &targetConn{Conn: c, raw: raw}, nil
 }
 
-// attempt tells how far a request got.
+// attempt tells how far a request got. It follows one request at a time.
 type attempt struct {
-	current atomic.Pointer[use]
+	hooks  httptrace.ClientTrace
+	conn   *targetConn // what the request was given; nil before
+	tls    bool
+	reused bool
+	before int64       // what others had written to it
+	given  atomic.Bool // the request was given to it whole
 }
 
-// use is a connection that the request was given.
-type use struct {
-	conn    *targetConn
-	secured bool
-	reused  bool
-	before  int64       // what others had written to it
-	given   atomic.Bool // the request was given to it whole
-}
-
-// trace returns a context under which the attempt follows one request.
+// trace returns the context of the request to be followed.
 func (a *attempt) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { a.current.Store(nil) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			u := &use{conn: below(info.Conn), reused: info.Reused}
-			u.secured = net.Conn(u.conn) != info.Conn
-			u.before = u.conn.written.Load()
-			a.current.Store(u)
-		},
-		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			if u := a.current.Load(); u != nil && info.Err == nil {
-				u.given.Store(true)
-			}
-		},
-	})
+	a.hooks.GetConn, a.hooks.GotConn, a.hooks.WroteRequest = a.getConn, a.gotConn, a.wroteRequest
+	return httptrace.WithClientTrace(ctx, &a.hooks)
+}
+
+func (a *attempt) getConn(string) {
+	a.conn = nil
+	a.given.Store(false)
+}
+
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.conn, a.reused = below(info.Conn), info.Reused
+	a.tls = net.Conn(a.conn) != info.Conn
+	a.before = a.conn.written.Load()
+}
+
+// wroteRequest is called by another goroutine than the one that sends.
+func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err == nil {
+		a.given.Store(true)
+	}
 }
 
 // below returns the connection that dial made, from below TLS.
@@ -97,19 +99,17 @@ func below(conn net.Conn) *targetConn {
 }
 
 // connected reports whether there was a connection to send the request on.
-func (a *attempt) connected() bool { return a.current.Load() != nil }
+func (a *attempt) connected() bool { return a.conn != nil }
 
 // neverArrived reports that a kept connection turned out to be closed before
 // anything of the request was written to it.
 func (a *attempt) neverArrived() bool {
-	u := a.current.Load()
-	return u != nil && u.reused && u.conn.written.Load() == u.before
+	return a.conn != nil && a.reused && a.conn.written.Load() == a.before
 }
 
 // wroteAll reports that the request was written whole. HTTP/1 writes its end, at
 // most 4 KB, after it was given to the connection; whether this very write failed
 // cannot be told of a connection with TLS, which writes once more to close.
 func (a *attempt) wroteAll() bool {
-	u := a.current.Load()
-	return u != nil && u.given.Load() && u.conn.written.Load() != u.before && (u.secured || !u.conn.broken.Load())
+	return a.given.Load() && a.conn != nil && a.conn.written.Load() != a.before && (a.tls || !a.conn.broken.Load())
 }

@@ -2,12 +2,12 @@ package deliver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -23,7 +23,7 @@ func (t *HTTP) outcomeOfError(ctx context.Context, err error, o handler.Outcome)
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
 		return fmt.Errorf("deliver to %s: %w", t.name, cause)
 	}
-	err = fmt.Errorf("deliver to %s: %w", t.name, t.explain(err))
+	err = fmt.Errorf("deliver to %s: %w", t.name, explain(err))
 	switch o {
 	case handler.Failed:
 		return err
@@ -34,10 +34,10 @@ func (t *HTTP) outcomeOfError(ctx context.Context, err error, o handler.Outcome)
 	}
 }
 
-// explain strips what net/http puts around an error, the URL above all.
-func (t *HTTP) explain(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
+// explain says what an error of net/http means.
+func explain(err error) error {
+	if not, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(not.RecordHeader[:]) == "HTTP/" {
+		return http.ErrSchemeMismatch
 	}
 	switch {
 	case isOutOfFiles(err):
@@ -67,13 +67,14 @@ func outOfFiles(err error) error {
 		"(ulimit -n, LimitNOFILE of systemd), or lower concurrency: %w", filesLimit(), err)
 }
 
-// outcomeOfStatus is the outcome that a target's answer means for the message.
+// outcomeOfStatus is the outcome that a target's answer, other than 2xx, means for
+// the message.
 func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
 	err := fmt.Errorf("%s answered %s: %s", t.name, status(resp), answer)
 	if answer == "" {
 		err = fmt.Errorf("%s answered %s", t.name, status(resp))
 	}
-	switch code := resp.StatusCode; code {
+	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return handler.RetryAfter(retryAfter(resp.Header, time.Now()))
 	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
@@ -83,9 +84,6 @@ func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return handler.Unavailable(err)
 	default:
-		if code/100 == 2 {
-			return nil
-		}
 		return err
 	}
 }
