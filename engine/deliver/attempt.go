@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -15,7 +14,7 @@ import (
 // closed it, so that a request can be sent on another, and counts what it wrote.
 type targetConn struct {
 	net.Conn
-	raw     syscall.RawConn
+	peer    *peer
 	hasRead atomic.Bool // something was read since the last write
 	broken  atomic.Bool // a write failed
 	written atomic.Int64
@@ -28,7 +27,7 @@ func (c *targetConn) Read(b []byte) (int, error) {
 }
 
 func (c *targetConn) Write(b []byte) (int, error) {
-	if c.broken.Load() || c.hasRead.Swap(false) && isClosedByPeer(c.raw) {
+	if c.broken.Load() || c.hasRead.Swap(false) && c.peer.hasClosed() {
 		c.broken.Store(true)
 		return 0, io.ErrClosedPipe
 	}
@@ -51,7 +50,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &targetConn{Conn: c, raw: raw}, nil
+	return &targetConn{Conn: c, peer: newPeer(raw)}, nil
 }
 
 // attempt tells how far a request got. It follows one request at a time.
