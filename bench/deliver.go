@@ -120,7 +120,10 @@ func bodiesOf(texts []string) ([]body, error) {
 // delivering returns a handler that posts as the engine's own handlers of a file
 // do, and counts what was answered.
 func delivering(r *round) (handler.Func, func() error, error) {
-	target, err := deliver.NewHTTP(deliver.HTTPConfig{URL: r.application, Source: "urn:protean:bench", Concurrency: httpWorkers})
+	target, err := deliver.NewHTTP(deliver.HTTPConfig{
+		URL: r.application, Source: "urn:protean:bench", Concurrency: httpWorkers,
+		Timeout: 300 * time.Second, // the subscription's own, as in a file
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,24 +7,35 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
 // targetConn is a connection to the target. It writes nothing once the target has
-// closed it, so that a request on it can be sent again, and counts what it wrote.
+// closed it, so that a request can be sent on another, and counts what it wrote.
 type targetConn struct {
 	net.Conn
-	raw     syscall.RawConn
+	peer    *peer
+	hasRead atomic.Bool // something was read since the last write
+	broken  atomic.Bool // a write failed
 	written atomic.Int64
 }
 
+func (c *targetConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.hasRead.Store(true)
+	return n, err
+}
+
 func (c *targetConn) Write(b []byte) (int, error) {
-	if isClosedByPeer(c.raw) {
+	if c.broken.Load() || c.hasRead.Swap(false) && c.peer.hasClosed() {
+		c.broken.Store(true)
 		return 0, io.ErrClosedPipe
 	}
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
+	if err != nil {
+		c.broken.Store(true)
+	}
 	return n, err
 }
 
@@ -39,45 +50,65 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &targetConn{Conn: c, raw: raw}, nil
+	return &targetConn{Conn: c, peer: newPeer(raw)}, nil
 }
 
-// attempt tells how far a request got.
+// attempt tells how far a request got. It follows one request at a time.
 type attempt struct {
-	current atomic.Pointer[use]
-}
-
-// use is a connection that the request was given.
-type use struct {
-	conn   *targetConn // nil where its writes are not counted
+	hooks  httptrace.ClientTrace
+	conn   *targetConn // what the request was given; nil before
+	tls    bool
 	reused bool
-	before int64 // what others had written to it
+	before int64       // what others had written to it
+	given  atomic.Bool // the request was given to it whole
 }
 
-// trace returns a context under which the attempt follows one request.
+// trace returns the context of the request to be followed.
 func (a *attempt) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { a.current.Store(nil) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			u := &use{reused: info.Reused}
-			conn := info.Conn
-			if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
-				conn = secured.NetConn()
-			}
-			if u.conn, _ = conn.(*targetConn); u.conn != nil {
-				u.before = u.conn.written.Load()
-			}
-			a.current.Store(u)
-		},
-	})
+	a.hooks.GetConn, a.hooks.GotConn, a.hooks.WroteRequest = a.getConn, a.gotConn, a.wroteRequest
+	return httptrace.WithClientTrace(ctx, &a.hooks)
+}
+
+func (a *attempt) getConn(string) {
+	a.conn = nil
+	a.given.Store(false)
+}
+
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.conn, a.reused = below(info.Conn), info.Reused
+	a.tls = net.Conn(a.conn) != info.Conn
+	a.before = a.conn.written.Load()
+}
+
+// wroteRequest is called by another goroutine than the one that sends.
+func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err == nil {
+		a.given.Store(true)
+	}
+}
+
+// below returns the connection that dial made, from below TLS.
+func below(conn net.Conn) *targetConn {
+	for {
+		if c, ok := conn.(*targetConn); ok {
+			return c
+		}
+		conn = conn.(interface{ NetConn() net.Conn }).NetConn()
+	}
 }
 
 // connected reports whether there was a connection to send the request on.
-func (a *attempt) connected() bool { return a.current.Load() != nil }
+func (a *attempt) connected() bool { return a.conn != nil }
 
 // neverArrived reports that a kept connection turned out to be closed before
 // anything of the request was written to it.
 func (a *attempt) neverArrived() bool {
-	u := a.current.Load()
-	return u != nil && u.reused && u.conn != nil && u.conn.written.Load() == u.before
+	return a.conn != nil && a.reused && a.conn.written.Load() == a.before
+}
+
+// wroteAll reports that the request was written whole. HTTP/1 writes its end, at
+// most 4 KB, after it was given to the connection; whether this very write failed
+// cannot be told of a connection with TLS, which writes once more to close.
+func (a *attempt) wroteAll() bool {
+	return a.given.Load() && a.conn != nil && a.conn.written.Load() != a.before && (a.tls || !a.conn.broken.Load())
 }

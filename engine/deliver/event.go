@@ -127,10 +127,14 @@ func isTraceID(id string, length int) bool {
 
 // isAttributeText reports whether CloudEvents allows the text as an attribute.
 func isAttributeText(s string) bool {
-	for i, r := range s {
+	first := 0
+	for first < len(s) && ' ' <= s[first] && s[first] <= '~' {
+		first++
+	}
+	for i, r := range s[first:] {
 		control := r < ' ' || 0x7f <= r && r <= 0x9f
 		nonCharacter := r&0xfffe == 0xfffe || 0xfdd0 <= r && r <= 0xfdef
-		invalid := r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD")
+		invalid := r == utf8.RuneError && !strings.HasPrefix(s[first+i:], "\uFFFD")
 		if control || nonCharacter || invalid {
 			return false
 		}

@@ -36,6 +36,7 @@ type LeftOut struct {
 // extension is one attribute beyond the standard's own.
 type extension struct {
 	name    string
+	header  string // its name as a header
 	text    string // its value, as in a header
 	literal bool   // its text is its value in the JSON format too: a boolean or an integer
 }
@@ -68,23 +69,23 @@ var reserved = map[string]bool{
 func extensionsOf(m *message.Envelope) (all []extension, leftOut []LeftOut) {
 	d, trace := m.Metadata.Domain, traceParent(m.Metadata.Headers.TraceParent)
 	all = make([]extension, 0, 9)
-	for _, e := range [...]struct{ name, value string }{
-		{"proteankind", kind(d.Kind)},
-		{"proteanchecksum", m.Metadata.Integrity.Checksum},
-		{"proteancorrelationid", d.CorrelationID},
-		{"proteancausationid", d.CausationID},
-		{"sequence", d.SequenceID},
-		{"proteansequencetype", sequenceType(d.SequenceID)},
-		{"proteanstream", m.Source.Stream},
-		{"proteanentry", m.Source.ID},
-		{"traceparent", trace},
+	for _, e := range [...]struct{ name, header, value string }{
+		{"proteankind", "Ce-Proteankind", kind(d.Kind)},
+		{"proteanchecksum", "Ce-Proteanchecksum", m.Metadata.Integrity.Checksum},
+		{"proteancorrelationid", "Ce-Proteancorrelationid", d.CorrelationID},
+		{"proteancausationid", "Ce-Proteancausationid", d.CausationID},
+		{"sequence", "Ce-Sequence", d.SequenceID},
+		{"proteansequencetype", "Ce-Proteansequencetype", sequenceType(d.SequenceID)},
+		{"proteanstream", "Ce-Proteanstream", m.Source.Stream},
+		{"proteanentry", "Ce-Proteanentry", m.Source.ID},
+		{"traceparent", "Ce-Traceparent", trace},
 	} {
 		switch {
 		case e.value == "":
 		case !isAttributeText(e.value):
 			leftOut = append(leftOut, LeftOut{e.name, ReasonText})
 		default:
-			all = append(all, extension{name: e.name, text: e.value})
+			all = append(all, extension{name: e.name, header: e.header, text: e.value})
 		}
 	}
 	if len(m.Metadata.Extensions) > len("{}") {
@@ -117,13 +118,14 @@ func enriched(all []extension, leftOut []LeftOut, object json.RawMessage, traced
 		case reserved[name], taken[name]:
 			reason = ReasonTaken
 		default:
-			e, reason = valueOf(name, value)
+			e, reason = valueOf(value)
 		}
 		if reason != "" {
 			leftOut = append(leftOut, LeftOut{key, reason})
 			continue
 		}
 		taken[name] = true
+		e.name, e.header = name, "Ce-"+strings.ToUpper(name[:1])+name[1:]
 		all = append(all, e)
 	}
 	return all, leftOut
@@ -143,9 +145,10 @@ func attributeName(key string) string {
 	}, key)
 }
 
-// valueOf is an extension with a JSON value: a string, a boolean, or a number,
-// which is a string unless it is one of the standard's integers of 32 bits.
-func valueOf(name string, value json.RawMessage) (extension, Reason) {
+// valueOf is an extension, without a name, that has a JSON value: a string, a
+// boolean, or a number, which is a string unless it is one of the standard's
+// integers of 32 bits.
+func valueOf(value json.RawMessage) (extension, Reason) {
 	text := string(value)
 	switch value[0] {
 	case '{', '[':
@@ -154,10 +157,10 @@ func valueOf(name string, value json.RawMessage) (extension, Reason) {
 		if json.Unmarshal(value, &text) != nil || !isAttributeText(text) {
 			return extension{}, ReasonText
 		}
-		return extension{name: name, text: text}, ""
+		return extension{text: text}, ""
 	case 't', 'f':
-		return extension{name, text, true}, ""
+		return extension{text: text, literal: true}, ""
 	}
 	_, err := strconv.ParseInt(text, 10, 32)
-	return extension{name, text, err == nil}, ""
+	return extension{text: text, literal: err == nil}, ""
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
 
@@ -86,11 +88,12 @@ func nameOf(u *url.URL) string {
 // mode; the body is the payload's text as it arrived. It is safe for concurrent
 // use. The caller of NewHTTP closes it.
 type HTTP struct {
-	config  HTTPConfig
-	target  *url.URL
-	name    string
-	client  *http.Client
-	answers atomic.Uint64 // of the application, not of a proxy before it
+	config    HTTPConfig
+	target    *url.URL
+	name      string
+	template  *http.Request
+	transport *http.Transport
+	answers   atomic.Uint64 // of the application, not of a proxy before it
 }
 
 // NewHTTP returns an HTTP. It connects to nothing.
@@ -99,13 +102,20 @@ func NewHTTP(c HTTPConfig) (*HTTP, error) {
 	if err != nil {
 		return nil, err
 	}
+	template, err := newTemplate(target, c.Source)
+	if err != nil {
+		return nil, fmt.Errorf("deliver: target %s: source %q cannot be a CloudEvent's: %w", nameOf(target), c.Source, err)
+	}
 	c = c.withDefaults()
-	return &HTTP{config: c, target: target, name: cmp.Or(c.Name, nameOf(target)), client: newClient(c.Concurrency)}, nil
+	return &HTTP{
+		config: c, target: target, name: cmp.Or(c.Name, nameOf(target)),
+		template: template, transport: newTransport(c.Concurrency),
+	}, nil
 }
 
 // Close closes the idle connections. Requests under way go on.
 func (t *HTTP) Close() error {
-	t.client.CloseIdleConnections()
+	t.transport.CloseIdleConnections()
 	return nil
 }
 
@@ -120,8 +130,9 @@ func (t *HTTP) Close() error {
 //   - 401, 403, 404, 405, 502, 503, 504, and whatever prevented the request from
 //     reaching the target (refused, unresolved, TLS, a header's value that
 //     cannot be read): handler.Unavailable.
-//   - a connection cut before an answer: handler.Unavailable. The target may have
-//     handled the message. Only a request of which nothing was written, because
+//   - a connection cut before an answer: handler.Interrupted if the request was
+//     written whole, so that the target may have handled the message, else
+//     handler.Unavailable. Only a request of which nothing was written, because
 //     a kept connection turned out to be closed, is sent again by itself.
 //   - no answer in time: handler.Unavailable if the target has answered nothing
 //     else since this request began, else a failure. A handler.Unavailable does
@@ -130,9 +141,34 @@ func (t *HTTP) Close() error {
 //
 // When ctx is cancelled its error is returned.
 func (t *HTTP) Handle(ctx context.Context, m *message.Envelope) error {
-	req, secrets, err := t.request(m)
+	bounded, cancel := context.WithTimeout(ctx, t.config.Timeout)
+	defer cancel()
+	sent := new(attempt)
+	req, configured, err := t.request(sent.trace(bounded), m)
 	if err != nil {
 		return err
 	}
-	return t.send(ctx, req, secrets)
+	before := t.answers.Load()
+	resp, err := t.send(req, sent)
+	if err != nil {
+		timedOut := bounded.Err() != nil || os.IsTimeout(err)
+		switch {
+		case timedOut && sent.connected() && t.answers.Load() != before:
+			return t.outcomeOfError(ctx, err, handler.Failed)
+		case !timedOut && sent.wroteAll():
+			return t.outcomeOfError(ctx, err, handler.Cut)
+		default:
+			return t.outcomeOfError(ctx, err, handler.Down)
+		}
+	}
+	answer := drain(resp, cancel)
+	if resp.StatusCode/100 == 2 {
+		t.answers.Add(1)
+		return nil
+	}
+	err = t.outcomeOfStatus(resp, clip(hide(answer, t.secretsOf(configured)), maxReason))
+	if v, _ := handler.OutcomeOf(err); v != handler.Down {
+		t.answers.Add(1)
+	}
+	return err
 }

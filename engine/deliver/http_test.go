@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -76,7 +77,6 @@ func TestAnApplicationThatIsDownIsNotABadMessage(t *testing.T) {
 		"unresolved": {"http://nothing.invalid/events", "lookup nothing.invalid"},
 		"untrusted":  {untrusted.URL, "certificate"},
 		"hangs":      {hanging(t).URL, "no answer in time"},
-		"cut":        {cutting(t).URL, "connection closed before an answer"},
 		"no TLS":     {strings.Replace(answering(t, 200, "").URL, "http:", "https:", 1), "HTTP response to HTTPS client"},
 	} {
 		h := to(t, c.url, func(c *HTTPConfig) { c.Timeout = 2 * time.Second })
@@ -88,6 +88,109 @@ func TestAnApplicationThatIsDownIsNotABadMessage(t *testing.T) {
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorContains(t, err, "deliver to http", name)
 	}
+}
+
+func TestARequestThatTheTargetHadIsInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, srv := range map[string]*httptest.Server{
+		"HTTP/1": cutting(t, (*httptest.Server).Start),
+		"TLS":    cutting(t, (*httptest.Server).StartTLS),
+		"HTTP/2": cutting(t, func(srv *httptest.Server) { srv.EnableHTTP2 = true; srv.StartTLS() }),
+	} {
+		h := to(t, srv.URL)
+		trust(h, srv)
+		for _, size := range []int{10, 100_000} { // with the headers in one write, and not
+			m := order()
+			m.Data = text(size)
+			err := h.Handle(t.Context(), m)
+			require.Equal(t, handler.Cut, outcome(err), "%s, %d bytes: %v", name, size, err)
+		}
+	}
+}
+
+func TestARequestThatWasCutOffIsATargetThatIsDown(t *testing.T) {
+	t.Parallel()
+	h := to(t, "http://"+accepting(t, func(conn *net.TCPConn) {
+		_, _ = io.ReadFull(conn, make([]byte, 1024))
+		_ = conn.SetLinger(0) // closing resets
+	}))
+	m := order()
+	m.Data = text(32 << 20) // more than the kernel keeps
+	err := h.Handle(t.Context(), m)
+	require.Equal(t, handler.Down, outcome(err), "%v", err)
+}
+
+// What a target sends without end ends with the call's time.
+func TestNoAnswerOutlivesItsCall(t *testing.T) {
+	t.Parallel()
+	const ok, chunked = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, c := range map[string]struct {
+		begin, again string
+		want         handler.Outcome
+	}{
+		"another protocol":  {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "", handler.Failed},
+		"another, talking":  {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "x", handler.Failed},
+		"not yet":           {"", "HTTP/1.1 102 Processing\r\n\r\n", handler.Down},
+		"a header":          {ok, "X-Header: x\r\n", handler.Down},
+		"a header's value":  {ok + "X-Header: ", "x", handler.Down},
+		"a body":            {ok + "Content-Length: 1000000000\r\n\r\n", "x", handler.Done},
+		"an unbounded body": {ok + "\r\n", "x", handler.Done},
+		"chunks":            {chunked, "1\r\nx\r\n", handler.Done},
+		"a chunk's size":    {chunked, "0", handler.Done},
+		"trailers":          {chunked + "0\r\n", "X-Trailer: x\r\n", handler.Done},
+		"nothing":           {"", "", handler.Down},
+		"a silent body":     {ok + "Content-Length: 5\r\n\r\nx", "", handler.Done},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := to(t, "http://"+accepting(t, func(conn *net.TCPConn) {
+				req, err := http.ReadRequest(bufio.NewReader(conn))
+				if err == nil {
+					_, _ = io.Copy(io.Discard, req.Body)
+					_, err = io.WriteString(conn, c.begin)
+				}
+				for err == nil && c.again != "" {
+					time.Sleep(time.Millisecond) // a target that is slow
+					_, err = io.WriteString(conn, c.again)
+				}
+				if err == nil {
+					_, _ = io.Copy(io.Discard, conn)
+				}
+			}))
+			h.config.Timeout = 200 * time.Millisecond
+			outcomes := make(chan handler.Outcome, 1)
+			go func() { outcomes <- outcome(h.Handle(t.Context(), order())) }()
+			select {
+			case got := <-outcomes:
+				require.Equal(t, c.want, got)
+			case <-time.After(10 * time.Second):
+				require.Fail(t, "the call goes on after its time")
+			}
+		})
+	}
+}
+
+func TestAConnectionThatIsSilentlyDeadIsReplaced(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			w.WriteHeader(http.StatusHTTPVersionNotSupported)
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	address, forget := forgetful(t, srv.Listener.Addr().String())
+	h := to(t, "https://"+address, func(c *HTTPConfig) { c.Timeout = 100 * time.Millisecond })
+	trust(h, srv)
+	pings := h.transport.HTTP2
+	require.LessOrEqual(t, pings.SendPingTimeout+pings.PingTimeout, 15*time.Second, "the longest wait between two probes")
+	pings.SendPingTimeout /= 100
+	pings.PingTimeout /= 100
+	require.NoError(t, h.Handle(t.Context(), order()))
+	forget()
+	require.Error(t, h.Handle(t.Context(), order()))
+	require.Eventually(t, func() bool { return h.Handle(t.Context(), order()) == nil }, 10*time.Second, time.Millisecond)
 }
 
 func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
@@ -195,7 +298,7 @@ func TestARequestThatArrivedIsNotSentAgain(t *testing.T) {
 	require.NoError(t, h.Handle(t.Context(), order()))
 	h.answers.Add(1) // another message is answered meanwhile
 	err := h.Handle(t.Context(), order())
-	require.Equal(t, handler.Down, outcome(err), "%v", err)
+	require.Equal(t, handler.Cut, outcome(err), "%v", err)
 	require.EqualValues(t, 2, app.requests.Load(), "one request a call")
 }
 
@@ -235,7 +338,7 @@ func TestNoSecretReachesAnError(t *testing.T) {
 		return srv.Listener.Addr().String()
 	}
 	for _, address := range []string{
-		echo(400), echo(401), echo(500), closedAddress(t), "nothing.invalid", cutting(t).Listener.Addr().String(),
+		echo(400), echo(401), echo(500), closedAddress(t), "nothing.invalid", cutting(t, (*httptest.Server).Start).Listener.Addr().String(),
 	} {
 		h := to(t, "http://user:"+password+"@"+address+"/in?key="+key, withHeaders(map[string]string{"X-Token": "Bearer " + token}))
 		err := h.Handle(t.Context(), order())

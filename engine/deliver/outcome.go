@@ -2,38 +2,46 @@ package deliver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// outcomeOfError is the outcome of a request that got no answer. failed says that
-// this is the message's own: its time ran out while the target answered others. A
-// connection that was cut never is: the target is taken as down, which costs the
-// message nothing until others are answered in its place.
-func (t *HTTP) outcomeOfError(ctx context.Context, err error, failed bool) error {
+// outcomeOfError is the error of a request that got no answer, with an outcome:
+// Failed where this is the message's own, because its time ran out while the
+// target answered others; Cut where the target had the request; else Down.
+func (t *HTTP) outcomeOfError(ctx context.Context, err error, o handler.Outcome) error {
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
 		return fmt.Errorf("deliver to %s: %w", t.name, cause)
 	}
-	err = fmt.Errorf("deliver to %s: %w", t.name, t.explain(err))
-	if failed {
+	err = fmt.Errorf("deliver to %s: %w", t.name, explain(err))
+	switch o {
+	case handler.Failed:
 		return err
+	case handler.Cut:
+		return handler.Interrupted(err)
+	default:
+		return handler.Unavailable(err)
 	}
-	return handler.Unavailable(err)
 }
 
-// explain strips what net/http puts around an error, the URL above all.
-func (t *HTTP) explain(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
+// explain says what an error of net/http means.
+func explain(err error) error {
+	if not, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(not.RecordHeader[:]) == "HTTP/" {
+		return http.ErrSchemeMismatch
 	}
 	switch {
+	case isOutOfFiles(err):
+		return outOfFiles(err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer in time: %w", err)
 	case errors.Is(err, io.EOF):
@@ -42,13 +50,31 @@ func (t *HTTP) explain(err error) error {
 	return err
 }
 
-// outcomeOfStatus is the outcome that a target's answer means for the message.
+// isOutOfFiles reports that this process could not open a file or a socket. A
+// look-up that cannot finds no such host.
+func isOutOfFiles(err error) bool {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		var f *os.File
+		if f, err = os.Open(os.DevNull); err == nil {
+			err = f.Close()
+		}
+	}
+	return errors.Is(err, syscall.EMFILE)
+}
+
+func outOfFiles(err error) error {
+	return fmt.Errorf("this process is out of file descriptors, not the target: raise %s open files "+
+		"(ulimit -n, LimitNOFILE of systemd), or lower concurrency: %w", filesLimit(), err)
+}
+
+// outcomeOfStatus is the outcome that a target's answer, other than 2xx, means for
+// the message.
 func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
 	err := fmt.Errorf("%s answered %s: %s", t.name, status(resp), answer)
 	if answer == "" {
 		err = fmt.Errorf("%s answered %s", t.name, status(resp))
 	}
-	switch code := resp.StatusCode; code {
+	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return handler.RetryAfter(retryAfter(resp.Header, time.Now()))
 	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
@@ -58,9 +84,6 @@ func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return handler.Unavailable(err)
 	default:
-		if code/100 == 2 {
-			return nil
-		}
 		return err
 	}
 }

@@ -4,5 +4,10 @@ package deliver
 
 import "syscall"
 
-// isClosedByPeer cannot be told here: the request is written, and fails.
-func isClosedByPeer(syscall.RawConn) bool { return false }
+// peer is the other end of a connection.
+type peer struct{}
+
+func newPeer(syscall.RawConn) *peer { return &peer{} }
+
+// hasClosed cannot be told here: the request is written, and fails.
+func (*peer) hasClosed() bool { return false }

@@ -302,12 +302,22 @@ func TestConfiguredHeadersAreReadForEveryRequest(t *testing.T) {
 	require.Equal(t, "mine", second.Get("User-Agent"))
 }
 
+func TestUserInfoBecomesBasicAuthenticationUnlessAHeaderIsConfigured(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	target := strings.Replace(srv.URL, "//", "//user:pass%20word@", 1)
+	require.NoError(t, to(t, target).Handle(t.Context(), order()))
+	require.Equal(t, "Basic dXNlcjpwYXNzIHdvcmQ=", (<-got).Get("Authorization"))
+	require.NoError(t, to(t, target, withHeaders(map[string]string{"authorization": "Bearer t"})).Handle(t.Context(), order()))
+	require.Equal(t, []string{"Bearer t"}, (<-got).Values("Authorization"))
+}
+
 func TestAConfiguredIdempotencyKeyIsNoLeaveToRepeat(t *testing.T) {
 	t.Parallel()
 	app := resetting(t, 1)
 	h := to(t, app.url, withHeaders(map[string]string{"Idempotency-Key": "k", "X-Idempotency-Key": "k"}))
 	require.NoError(t, h.Handle(t.Context(), order()))
-	require.Equal(t, handler.Down, outcome(h.Handle(t.Context(), order())))
+	require.Equal(t, handler.Cut, outcome(h.Handle(t.Context(), order())))
 	require.EqualValues(t, 2, app.requests.Load())
 	require.Equal(t, "k", app.last.Load().Header.Get("Idempotency-Key"))
 }

@@ -1,17 +1,13 @@
 package deliver
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/observatory-go/observatory/engine/handler"
 )
 
 const (
@@ -26,19 +22,18 @@ const (
 	maxResends = 3
 )
 
-func newClient(concurrency int) *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 proxy,
-			DialContext:           dial,
-			TLSHandshakeTimeout:   10 * time.Second,
-			MaxIdleConnsPerHost:   concurrency,
-			IdleConnTimeout:       90 * time.Second,
-			ExpectContinueTimeout: time.Second,
-			DisableCompression:    true,
-			ForceAttemptHTTP2:     true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+func newTransport(concurrency int) *http.Transport {
+	return &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           dial,
+		TLSHandshakeTimeout:   10 * time.Second,
+		MaxIdleConnsPerHost:   concurrency,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true,
+		ForceAttemptHTTP2:     true,
+		// Or each request would be given the same dead connection.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 	}
 }
 
@@ -51,41 +46,38 @@ func proxy(req *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-// send makes the request and turns the answer, or its absence, into an outcome.
-func (t *HTTP) send(ctx context.Context, req *http.Request, secrets []string) error {
-	before := t.answers.Load()
-	bounded, cancel := context.WithTimeout(ctx, t.config.Timeout)
-	defer cancel()
-	var sent attempt
-	resp, err := t.client.Do(req.WithContext(sent.trace(bounded)))
+// send returns the target's answer. It goes below http.Client, whose redirects,
+// cookies and errors with the URL in them are not asked for.
+func (t *HTTP) send(req *http.Request, sent *attempt) (*http.Response, error) {
+	resp, err := t.transport.RoundTrip(req)
 	for range maxResends {
-		if err == nil || bounded.Err() != nil || req.GetBody == nil || !sent.neverArrived() {
+		if err == nil || req.Context().Err() != nil || !sent.neverArrived() {
 			break
 		}
-		again := req.Clone(sent.trace(bounded))
-		if again.Body, err = req.GetBody(); err == nil {
-			resp, err = t.client.Do(again)
+		again := req.WithContext(req.Context())
+		if req.GetBody != nil {
+			again.Body, _ = req.GetBody()
 		}
+		resp, err = t.transport.RoundTrip(again)
 	}
-	if err != nil {
-		timedOut := bounded.Err() != nil || os.IsTimeout(err)
-		return t.outcomeOfError(ctx, err, timedOut && sent.connected() && t.answers.Load() != before)
-	}
-	defer time.AfterFunc(drainTimeout, cancel).Stop()
-	err = t.outcomeOfStatus(resp, clip(hide(drain(resp.Body), secrets), maxReason))
-	if v, _ := handler.OutcomeOf(err); v != handler.Down {
-		t.answers.Add(1)
-	}
-	return err
+	return resp, err
 }
 
-// drain reads an answer so far as its connection is worth, closes it, and
-// returns the beginning as valid UTF-8.
-func drain(body io.ReadCloser) string {
-	defer body.Close() //nolint:errcheck // nothing depends on it
-	// More than is shown, or a secret at the cut would not be recognised.
-	head, _ := io.ReadAll(io.LimitReader(body, 4*maxReason))
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxDrain))
+// drain reads an answer so far as its connection is worth, and closes it. The
+// beginning of one that is not 2xx is returned as valid UTF-8. cancel ends the
+// request.
+func drain(resp *http.Response, cancel func()) string {
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on it
+	if resp.ContentLength == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
+		return "" // the body of a 101 is the connection, which no context ends
+	}
+	defer time.AfterFunc(drainTimeout, cancel).Stop()
+	var head []byte
+	if resp.StatusCode/100 != 2 {
+		// More than is shown, or a secret at the cut would not be recognised.
+		head, _ = io.ReadAll(io.LimitReader(resp.Body, 4*maxReason))
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
 	return strings.TrimSpace(strings.ToValidUTF8(string(head), "\uFFFD"))
 }
 

@@ -3,11 +3,14 @@ package deliver
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,11 +55,86 @@ func hangingOn(t *testing.T, typ string, others int) (*httptest.Server, <-chan s
 }
 
 // cutting closes each connection before it answers.
-func cutting(t *testing.T) *httptest.Server {
+func cutting(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	}))
+	start(srv)
 	t.Cleanup(srv.Close)
 	return srv
+}
+
+// trust has a target's certificate accepted.
+func trust(h *HTTP, srv *httptest.Server) {
+	if srv.Certificate() == nil {
+		return
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	h.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+}
+
+// text is a JSON string of so many letters.
+func text(letters int) []byte { return []byte(`"` + strings.Repeat("x", letters) + `"`) }
+
+// accepting returns the address at which a function is given each connection,
+// which is closed when the function returns, or the test ends.
+func accepting(t *testing.T, serve func(*net.TCPConn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer context.AfterFunc(t.Context(), func() { _ = conn.Close() })()
+				defer conn.Close()
+				serve(conn.(*net.TCPConn))
+			})
+		}
+	})
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// forgetful passes connections on to a target, as a router does that translates
+// addresses, until forget is called: from then on it swallows what comes on those
+// that there are.
+func forgetful(t *testing.T, target string) (address string, forget func()) {
+	t.Helper()
+	var forgotten atomic.Int32
+	address = accepting(t, func(in *net.TCPConn) {
+		born := forgotten.Load()
+		out, err := net.Dial("tcp", target)
+		if err != nil {
+			return
+		}
+		pass := func(to, from net.Conn) {
+			for b := make([]byte, 32<<10); ; {
+				n, err := from.Read(b)
+				if forgotten.Load() == born {
+					_, _ = to.Write(b[:n])
+				}
+				if err != nil {
+					_ = in.Close()
+					_ = out.Close()
+					return
+				}
+			}
+		}
+		var both sync.WaitGroup
+		both.Go(func() { pass(out, in) })
+		both.Go(func() { pass(in, out) })
+		both.Wait()
+	})
+	return address, func() { forgotten.Add(1) }
 }
 
 // resetter is an application that reads whole requests from raw connections. It
@@ -69,26 +147,12 @@ type resetter struct {
 
 func resetting(t *testing.T, answers int) *resetter {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	app := &resetter{url: "http://" + listener.Addr().String()}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { app.serve(conn.(*net.TCPConn), answers) })
-		}
-	})
-	t.Cleanup(all.Wait)
-	t.Cleanup(func() { _ = listener.Close() })
+	app := new(resetter)
+	app.url = "http://" + accepting(t, func(conn *net.TCPConn) { app.serve(conn, answers) })
 	return app
 }
 
 func (a *resetter) serve(conn *net.TCPConn, answers int) {
-	defer conn.Close()
 	for in := bufio.NewReader(conn); ; answers-- {
 		req, err := http.ReadRequest(in)
 		if err != nil {
