@@ -203,7 +203,7 @@ func (s *countSeries) label(labels *attribute.Set) {
 		if err != nil {
 			continue
 		}
-		value := strings.ToValidUTF8(kv.Value.Emit(), "\uFFFD")
+		value := strings.ToValidUTF8(kv.Value.String(), "\uFFFD")
 		s.proto.Label = append(s.proto.Label, &dto.LabelPair{Name: &name, Value: &value})
 	}
 	s.text = labelText(s.proto.Label)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -71,9 +72,7 @@ func ask(t *testing.T, tel *gauges.Telemetry, path string, header http.Header) *
 	t.Helper()
 	page := gauges.Handler(gauges.Config{Snapshots: fixed{snapshot: &collector.Snapshot{}}, Counters: tel.Counters(), Logger: quiet})
 	request := httptest.NewRequest(http.MethodGet, path, nil)
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	answer := httptest.NewRecorder()
 	page.ServeHTTP(answer, request)
 	require.Equal(t, http.StatusOK, answer.Code)
@@ -98,7 +97,7 @@ func TestWhatProducersCountReadsAsTheLibraryWritesIt(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, families, 4)
 				var want bytes.Buffer
-				format := expfmt.NegotiateIncludingOpenMetrics(header)
+				format := expfmt.NegotiateAccept(header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 				enc := expfmt.NewEncoder(&want, format)
 				for _, f := range families {
 					require.NoError(t, enc.Encode(f))

@@ -84,7 +84,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // writeCounts writes what producers count before all else, and reports false for
 // a format that it does not write.
 func (h *handler) writeCounts(w http.ResponseWriter, r *http.Request, from *counts) bool {
-	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	kind := format.FormatType()
 	if kind != expfmt.TypeTextPlain && kind != expfmt.TypeOpenMetrics {
 		return false

@@ -79,9 +79,9 @@ func (d *dispatcher) end(r result) {
 	s := r.step
 	switch was := s.failing; {
 	case r.err != nil && !was:
-		d.log.Error(s.fails, "error", r.err)
+		d.log.Error(s.fails, "error", r.err) //nolint:sloglint // a constant of initSteps
 	case r.err == nil && was:
-		d.log.Info(s.works)
+		d.log.Info(s.works) //nolint:sloglint // a constant of initSteps
 	}
 	s.busy, s.failing = false, r.err != nil
 	d.lose(r.lost)

@@ -236,7 +236,7 @@ func TestWhatQueuesBehindAWaitingMessageNeedsNoMemory(t *testing.T) {
 func TestOneAggregateThatWaitsDoesNotThrottleTheOtherSubscriptions(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.budget = subscription.NewBudget(1_200_000) // which it just fits into
-		for i := range 200 { // more than may be in flight
+		for i := range 200 {                         // more than may be in flight
 			b.publishText(large(t, fmt.Sprintf("hot/%d", i)))
 		}
 		b.run(config(), func(context.Context, *message.Envelope) error { return handler.RetryAfter(time.Hour) })

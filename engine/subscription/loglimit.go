@@ -32,7 +32,7 @@ func (l *limitedLog) write(level slog.Level, msg string, attrs ...any) {
 	g := l.lines[msg]
 	if g == nil {
 		l.lines[msg] = &gatheredLines{ends: time.Now().Add(logWindow), level: level}
-		l.log.Log(ctx, level, msg, attrs...)
+		l.log.Log(ctx, level, msg, attrs...) //nolint:sloglint // the caller's constant
 		return
 	}
 	g.more++
