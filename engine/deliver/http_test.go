@@ -139,6 +139,7 @@ func TestNoAnswerOutlivesItsCall(t *testing.T) {
 		"a chunk's size":    {chunked, "0", handler.Done},
 		"trailers":          {chunked + "0\r\n", "X-Trailer: x\r\n", handler.Done},
 		"nothing":           {"", "", handler.Down},
+		"not HTTP":          {"hello\r\n\r\n", "", handler.Cut},
 		"a silent body":     {ok + "Content-Length: 5\r\n\r\nx", "", handler.Done},
 	} {
 		t.Run(name, func(t *testing.T) {
