@@ -37,7 +37,7 @@ func (l *limitedLog) write(level slog.Level, msg string, attrs ...any) {
 	}
 	g.more++
 	g.last = attrs
-	l.log.Debug(msg, attrs...)
+	l.log.Debug(msg, attrs...) //nolint:sloglint // the caller's constant
 }
 
 // flush writes what was gathered in the minutes that are over, or in all.
@@ -48,7 +48,7 @@ func (l *limitedLog) flush(now time.Time, all bool) {
 		case g.more == 0:
 			delete(l.lines, msg)
 		default:
-			l.log.Log(context.Background(), g.level, msg, append(g.last, "times_in_last_minute", g.more)...)
+			l.log.Log(context.Background(), g.level, msg, append(g.last, "times_in_last_minute", g.more)...) //nolint:sloglint // the caller's constant
 			g.ends, g.more, g.last = now.Add(logWindow), 0, nil
 		}
 	}
