@@ -28,10 +28,10 @@ func (c counters) Gather() ([]*dto.MetricFamily, func(), error) {
 	return prometheus.NewMultiTRegistry(c.rest, c.engine).Gather()
 }
 
-// counts turns what producers count into metric families, which it keeps for the
-// next scrape: a process of a thousand subscriptions has sixty thousand lines,
-// and making their labels anew is most of what an exporter spends on them. It
-// keeps two sets, as the [Gatherer] does.
+// counts turns what producers count into families of series, whose labels it keeps
+// as text for the next scrape: a process of a thousand subscriptions has sixty
+// thousand lines, and making their labels anew is most of what an exporter spends
+// on them. It keeps two sets, as the [Gatherer] does.
 type counts struct {
 	producers []sdkmetric.Producer
 	logger    *slog.Logger
@@ -42,14 +42,16 @@ func newCounts(producers []sdkmetric.Producer, logger *slog.Logger) *counts {
 	return &counts{producers: producers, logger: logger, free: make(chan *countFamilies, 2)}
 }
 
-// Gather implements [prometheus.TransactionalGatherer].
+// Gather implements [prometheus.TransactionalGatherer], for the formats that are
+// not text: its families are made anew.
 func (c *counts) Gather() ([]*dto.MetricFamily, func(), error) {
 	families, done := c.collect()
+	defer done()
 	protos := make([]*dto.MetricFamily, len(families))
 	for i, f := range families {
-		protos[i] = &f.proto
+		protos[i] = f.proto()
 	}
-	return protos, done, nil
+	return protos, func() {}, nil
 }
 
 // collect asks the producers. The families are the caller's until done. What one
@@ -74,7 +76,7 @@ func (c *counts) collect() (families []*countFamily, done func()) {
 			}
 		}
 	}
-	slices.SortFunc(families, func(a, b *countFamily) int { return strings.Compare(a.proto.GetName(), b.proto.GetName()) })
+	slices.SortFunc(families, func(a, b *countFamily) int { return strings.Compare(a.name, b.name) })
 	return families, func() {
 		select {
 		case c.free <- set:
@@ -94,7 +96,7 @@ func (s *countFamilies) fill(m *metricdata.Metrics) *countFamily {
 		f = newCountFamily(m)
 		s.byName[m.Name] = f
 	}
-	f.proto.Metric = f.proto.Metric[:0]
+	f.used = 0
 	switch data := m.Data.(type) {
 	case metricdata.Sum[int64]:
 		fillPoints(f, data.DataPoints)
@@ -107,10 +109,11 @@ func (s *countFamilies) fill(m *metricdata.Metrics) *countFamily {
 	case metricdata.Histogram[float64]:
 		for i := range data.DataPoints {
 			p := &data.DataPoints[i]
-			f.next(&p.Attributes).histogram(p)
+			f.bounds = p.Bounds
+			f.next(&p.Attributes).fill(p)
 		}
 	}
-	if len(f.proto.Metric) == 0 {
+	if f.used == 0 {
 		return nil
 	}
 	return f
@@ -124,8 +127,11 @@ func fillPoints[N int64 | float64](f *countFamily, points []metricdata.DataPoint
 
 // countFamily is one metric family, and the series that it ever needed at once.
 type countFamily struct {
-	proto dto.MetricFamily
-	kept  []*countSeries
+	name, help string
+	kind       dto.MetricType
+	bounds     []float64 // of a histogram's buckets but the last
+	kept       []*countSeries
+	used       int // how many of them this scrape has
 }
 
 func newCountFamily(m *metricdata.Metrics) *countFamily {
@@ -147,56 +153,107 @@ func newCountFamily(m *metricdata.Metrics) *countFamily {
 	if err != nil {
 		name = strings.ReplaceAll(m.Name, ".", "_")
 	}
-	help := m.Description
-	return &countFamily{proto: dto.MetricFamily{Name: &name, Help: &help, Type: kind.Enum()}}
+	return &countFamily{name: name, help: m.Description, kind: kind}
 }
 
 // next is the series for the next point. Points come in the same order each time
 // as a rule, so that its labels are there already.
 func (f *countFamily) next(labels *attribute.Set) *countSeries {
-	n := len(f.proto.Metric)
-	if n == len(f.kept) {
-		f.kept = append(f.kept, newCountSeries(f.proto.GetType()))
+	if f.used == len(f.kept) {
+		f.kept = append(f.kept, &countSeries{})
 	}
-	s := f.kept[n]
-	s.label(labels)
-	f.proto.Metric = append(f.proto.Metric, &s.proto)
+	s := f.kept[f.used]
+	f.used++
+	if !s.labelled || !s.labels.Equals(labels) {
+		s.labels, s.labelled = *labels, true
+		s.text = labelText(labelPairs(labels))
+	}
 	return s
 }
 
-// countSeries is one series; proto points at the other fields.
+// proto is the family as the library has it.
+func (f *countFamily) proto() *dto.MetricFamily {
+	out := &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: f.kind.Enum()}
+	for _, s := range f.kept[:f.used] {
+		m := &dto.Metric{Label: labelPairs(&s.labels)}
+		value := s.value
+		switch f.kind {
+		case dto.MetricType_COUNTER:
+			m.Counter = &dto.Counter{Value: &value}
+		case dto.MetricType_HISTOGRAM:
+			m.Histogram = s.histogram(f.bounds)
+		default:
+			m.Gauge = &dto.Gauge{Value: &value}
+		}
+		out.Metric = append(out.Metric, m)
+	}
+	return out
+}
+
+// countSeries is one series.
 type countSeries struct {
-	proto  dto.Metric
-	labels attribute.Set
-	text   string // the labels as they stand between the braces
-	value  float64
+	labels   attribute.Set
+	labelled bool
+	text     string // the labels as they stand between the braces
+	value    float64
 
-	count   uint64 // of a histogram
-	sum     float64
-	buckets []dto.Bucket
-	ends    []float64
-	totals  []uint64
+	// Of a histogram.
+
+	count     uint64
+	sum       float64
+	totals    []uint64                       // up to each bucket's bound
+	exemplars []metricdata.Exemplar[float64] // one a bucket, or none at all
 }
 
-func newCountSeries(kind dto.MetricType) *countSeries {
-	s := &countSeries{}
-	switch kind {
-	case dto.MetricType_COUNTER:
-		s.proto.Counter = &dto.Counter{Value: &s.value}
-	case dto.MetricType_HISTOGRAM:
-		s.proto.Histogram = &dto.Histogram{SampleCount: &s.count, SampleSum: &s.sum}
-	default:
-		s.proto.Gauge = &dto.Gauge{Value: &s.value}
+// fill reads a point of a histogram.
+func (s *countSeries) fill(p *metricdata.HistogramDataPoint[float64]) {
+	if len(s.totals) != len(p.BucketCounts) {
+		s.totals = make([]uint64, len(p.BucketCounts))
 	}
-	return s
-}
-
-func (s *countSeries) label(labels *attribute.Set) {
-	if s.proto.Label != nil && s.labels.Equals(labels) {
+	s.count, s.sum = p.Count, p.Sum
+	total := uint64(0)
+	for i, n := range p.BucketCounts {
+		total += n
+		s.totals[i] = total
+	}
+	if s.exemplars = nil; len(p.Exemplars) == 0 {
 		return
 	}
-	s.labels = *labels
-	s.proto.Label = make([]*dto.LabelPair, 0, labels.Len())
+	s.exemplars = make([]metricdata.Exemplar[float64], len(s.totals))
+	for _, e := range p.Exemplars {
+		bucket, _ := slices.BinarySearch(p.Bounds, e.Value)
+		s.exemplars[bucket] = e
+	}
+}
+
+// exemplar is that of a bucket; nil where it has none.
+func (s *countSeries) exemplar(bucket int) *metricdata.Exemplar[float64] {
+	if s.exemplars == nil || s.exemplars[bucket].TraceID == nil {
+		return nil
+	}
+	return &s.exemplars[bucket]
+}
+
+func (s *countSeries) histogram(bounds []float64) *dto.Histogram {
+	count, sum := s.count, s.sum
+	h := &dto.Histogram{SampleCount: &count, SampleSum: &sum}
+	for i, total := range s.totals {
+		end := math.Inf(1)
+		if i < len(bounds) {
+			end = bounds[i]
+		}
+		b := &dto.Bucket{UpperBound: &end, CumulativeCount: &total}
+		if e := s.exemplar(i); e != nil {
+			value := e.Value
+			b.Exemplar = &dto.Exemplar{Value: &value, Timestamp: timestamppb.New(e.Time), Label: exemplarLabels(e)}
+		}
+		h.Bucket = append(h.Bucket, b)
+	}
+	return h
+}
+
+func labelPairs(labels *attribute.Set) []*dto.LabelPair {
+	pairs := make([]*dto.LabelPair, 0, labels.Len())
 	namer := otlptranslator.LabelNamer{}
 	for _, kv := range labels.ToSlice() {
 		name, err := namer.Build(string(kv.Key))
@@ -204,49 +261,16 @@ func (s *countSeries) label(labels *attribute.Set) {
 			continue
 		}
 		value := strings.ToValidUTF8(kv.Value.String(), "\uFFFD")
-		s.proto.Label = append(s.proto.Label, &dto.LabelPair{Name: &name, Value: &value})
+		pairs = append(pairs, &dto.LabelPair{Name: &name, Value: &value})
 	}
-	s.text = labelText(s.proto.Label)
+	return pairs
 }
 
-func (s *countSeries) histogram(p *metricdata.HistogramDataPoint[float64]) {
-	if len(s.ends) != len(p.BucketCounts) {
-		s.keep(p.Bounds)
-	}
-	s.count, s.sum = p.Count, p.Sum
-	total := uint64(0)
-	for i, n := range p.BucketCounts {
-		total += n
-		s.totals[i] = total
-		s.buckets[i].Exemplar = nil
-	}
-	for i := range p.Exemplars {
-		e := &p.Exemplars[i]
-		bucket, _ := slices.BinarySearch(p.Bounds, e.Value)
-		s.buckets[bucket].Exemplar = exemplar(e)
-	}
-}
-
-// keep makes the buckets, once, the last without bound.
-func (s *countSeries) keep(bounds []float64) {
-	s.ends = append(slices.Clone(bounds), math.Inf(1))
-	s.totals = make([]uint64, len(s.ends))
-	s.buckets = make([]dto.Bucket, len(s.ends))
-	s.proto.Histogram.Bucket = make([]*dto.Bucket, len(s.ends))
-	for i := range s.ends {
-		s.buckets[i].UpperBound, s.buckets[i].CumulativeCount = &s.ends[i], &s.totals[i]
-		s.proto.Histogram.Bucket[i] = &s.buckets[i]
-	}
-}
-
-// exemplar names the trace as OpenMetrics does.
-func exemplar(e *metricdata.Exemplar[float64]) *dto.Exemplar {
+// exemplarLabels name the trace as OpenMetrics does.
+func exemplarLabels(e *metricdata.Exemplar[float64]) []*dto.LabelPair {
 	label := func(name string, id []byte) *dto.LabelPair {
 		value := hex.EncodeToString(id)
 		return &dto.LabelPair{Name: &name, Value: &value}
 	}
-	return &dto.Exemplar{
-		Value: &e.Value, Timestamp: timestamppb.New(e.Time),
-		Label: []*dto.LabelPair{label(otlptranslator.ExemplarTraceIDKey, e.TraceID), label(otlptranslator.ExemplarSpanIDKey, e.SpanID)},
-	}
+	return []*dto.LabelPair{label(otlptranslator.ExemplarTraceIDKey, e.TraceID), label(otlptranslator.ExemplarSpanIDKey, e.SpanID)}
 }

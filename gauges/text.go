@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 // text writes kept families as Prometheus' text (version 0.0.4) or as
@@ -24,11 +25,11 @@ const flushAt = 32 << 10
 
 func (t *text) write(families []*countFamily) error {
 	for _, f := range families {
-		if !t.only(f.proto.GetName()) {
+		if !t.only(f.name) {
 			continue
 		}
 		t.head(f)
-		for _, s := range f.kept[:len(f.proto.Metric)] {
+		for _, s := range f.kept[:f.used] {
 			t.series(f, s)
 			if len(t.buf) >= flushAt {
 				t.flush()
@@ -53,38 +54,42 @@ var (
 
 // head writes help and type. OpenMetrics names a counter without its suffix.
 func (t *text) head(f *countFamily) {
-	name, help := f.proto.GetName(), escapeHelp
+	name, help := f.name, escapeHelp
 	if t.open {
 		help = escapeValue
-		if f.proto.GetType() == dto.MetricType_COUNTER {
+		if f.kind == dto.MetricType_COUNTER {
 			name = strings.TrimSuffix(name, "_total")
 		}
 	}
 	t.buf = append(append(append(t.buf, "# HELP "...), name...), ' ')
-	t.buf = append(append(t.buf, help.Replace(f.proto.GetHelp())...), "\n# TYPE "...)
-	t.buf = append(append(append(t.buf, name...), ' '), strings.ToLower(f.proto.GetType().String())...)
+	t.buf = append(append(t.buf, help.Replace(f.help)...), "\n# TYPE "...)
+	t.buf = append(append(append(t.buf, name...), ' '), strings.ToLower(f.kind.String())...)
 	t.buf = append(t.buf, '\n')
 }
 
 func (t *text) series(f *countFamily, s *countSeries) {
-	name := f.proto.GetName()
-	if f.proto.GetType() != dto.MetricType_HISTOGRAM {
+	name := f.name
+	if f.kind != dto.MetricType_HISTOGRAM {
 		t.name(name, "", s.text)
 		t.float(s.value)
 		t.buf = append(t.buf, '\n')
 		return
 	}
-	for i := range s.buckets {
+	for i, total := range s.totals {
+		end := math.Inf(1)
+		if i < len(f.bounds) {
+			end = f.bounds[i]
+		}
 		t.buf = append(append(append(t.buf, name...), "_bucket{"...), s.text...)
 		if s.text != "" {
 			t.buf = append(t.buf, ',')
 		}
 		t.buf = append(t.buf, `le="`...)
-		t.float(s.ends[i])
+		t.float(end)
 		t.buf = append(t.buf, `"} `...)
-		t.count(s.totals[i])
+		t.count(total)
 		if t.open {
-			t.exemplar(s.buckets[i].Exemplar)
+			t.exemplar(s.exemplar(i))
 		}
 		t.buf = append(t.buf, '\n')
 	}
@@ -131,14 +136,14 @@ func (t *text) count(n uint64) {
 	}
 }
 
-func (t *text) exemplar(e *dto.Exemplar) {
+func (t *text) exemplar(e *metricdata.Exemplar[float64]) {
 	if e == nil {
 		return
 	}
-	t.buf = append(append(append(t.buf, " # {"...), labelText(e.Label)...), "} "...)
-	t.float(e.GetValue())
+	t.buf = append(append(append(t.buf, " # {"...), labelText(exemplarLabels(e))...), "} "...)
+	t.float(e.Value)
 	t.buf = append(t.buf, ' ')
-	t.float(float64(e.Timestamp.AsTime().UnixNano()) / 1e9)
+	t.float(float64(e.Time.UnixNano()) / 1e9)
 }
 
 // labelText is what stands between the braces.
