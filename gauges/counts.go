@@ -63,6 +63,9 @@ func (c *counts) collect() (families []*countFamily, done func()) {
 	default:
 		set = &countFamilies{byName: make(map[string]*countFamily)}
 	}
+	for _, f := range set.byName {
+		f.used = 0
+	}
 	for _, p := range c.producers {
 		scopes, err := p.Produce(context.Background())
 		if err != nil {
@@ -70,10 +73,13 @@ func (c *counts) collect() (families []*countFamily, done func()) {
 		}
 		for _, scope := range scopes {
 			for i := range scope.Metrics {
-				if f := set.fill(&scope.Metrics[i]); f != nil {
-					families = append(families, f)
-				}
+				set.fill(&scope.Metrics[i])
 			}
+		}
+	}
+	for _, f := range set.byName {
+		if f.used > 0 {
+			families = append(families, f)
 		}
 	}
 	slices.SortFunc(families, func(a, b *countFamily) int { return strings.Compare(a.name, b.name) })
@@ -88,15 +94,14 @@ func (c *counts) collect() (families []*countFamily, done func()) {
 // countFamilies is one set of kept families, by OpenTelemetry name.
 type countFamilies struct{ byName map[string]*countFamily }
 
-// fill reads a metric into its kept family; nil where it has no points, or is of
-// a kind that no producer of ours has.
-func (s *countFamilies) fill(m *metricdata.Metrics) *countFamily {
+// fill reads a metric into its kept family. Of a kind that no producer of ours has
+// it reads nothing.
+func (s *countFamilies) fill(m *metricdata.Metrics) {
 	f := s.byName[m.Name]
 	if f == nil {
 		f = newCountFamily(m)
 		s.byName[m.Name] = f
 	}
-	f.used = 0
 	switch data := m.Data.(type) {
 	case metricdata.Sum[int64]:
 		fillPoints(f, data.DataPoints)
@@ -113,10 +118,6 @@ func (s *countFamilies) fill(m *metricdata.Metrics) *countFamily {
 			f.next(&p.Attributes).fill(p)
 		}
 	}
-	if f.used == 0 {
-		return nil
-	}
-	return f
 }
 
 func fillPoints[N int64 | float64](f *countFamily, points []metricdata.DataPoint[N]) {

@@ -184,3 +184,18 @@ func TestSeriesThatAreGoneDisappear(t *testing.T) {
 	require.Equal(t, 1, strings.Count(body, "\nprotean_b_retries_total"))
 	require.Contains(t, body, `protean_b_retries_total{handler="other"} 5`)
 }
+
+func TestProducersMayCountTheSameMetric(t *testing.T) {
+	one := func(handler string, n int64) produced {
+		return produced{metrics: []metricdata.Metrics{{Name: "protean.b.retries", Unit: "{retry}", Data: metricdata.Sum[int64]{
+			IsMonotonic: true, DataPoints: []metricdata.DataPoint[int64]{{Attributes: attribute.NewSet(attribute.String("handler", handler)), Value: n}},
+		}}}}
+	}
+	tel := telemetryOf(t, one("a", 1), one("b", 2))
+	for range 2 {
+		body := ask(t, tel, "/metrics", nil).Body.String()
+		require.Equal(t, 1, strings.Count(body, "# TYPE protean_b_retries_total counter"))
+		require.Contains(t, body, `protean_b_retries_total{handler="a"} 1`)
+		require.Contains(t, body, `protean_b_retries_total{handler="b"} 2`)
+	}
+}

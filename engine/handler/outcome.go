@@ -79,8 +79,10 @@ func Unavailable(err error) error {
 }
 
 // Interrupted says that the service behind the handler took the message and was
-// gone before it answered, as one does that crashes over it. It is Unavailable
-// for the first three times of a message; from then on each is a failed attempt.
+// gone before it answered, as one does that crashes over it. It is Unavailable;
+// beyond that the message is called by itself next, and counts as failed once that
+// came to the same three times and others were answered meanwhile, or none was
+// for two minutes.
 func Interrupted(err error) error {
 	return &outcomeError{outcome: Cut, err: orElse(err, "interrupted")}
 }

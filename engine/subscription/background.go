@@ -24,7 +24,8 @@ type step struct {
 	failing bool
 }
 
-// result is what came of a batch. A lost task may be in either of the others.
+// result is what came of a batch. A lost task may be in either of the others. err is
+// why the last of those that failed did.
 type result struct {
 	step                 *step
 	worked, failed, lost []*Task
@@ -77,13 +78,7 @@ func (d *dispatcher) begin(s *step, n int) {
 // end takes what came of a batch.
 func (d *dispatcher) end(r result) {
 	s := r.step
-	switch was := s.failing; {
-	case r.err != nil && !was:
-		d.log.Error(s.fails, "error", r.err) //nolint:sloglint // a constant of initSteps
-	case r.err == nil && was:
-		d.log.Info(s.works) //nolint:sloglint // a constant of initSteps
-	}
-	s.busy, s.failing = false, r.err != nil
+	s.busy = false
 	d.lose(r.lost)
 	for _, t := range r.worked {
 		if t.lost {
@@ -100,6 +95,14 @@ func (d *dispatcher) end(r result) {
 		}
 	}
 	d.flushDone()
+	was := s.failing
+	s.failing = r.err != nil || s == &d.givingUp && d.unwritten > 0
+	switch {
+	case s.failing && !was:
+		d.log.Error(s.fails, "error", r.err) //nolint:sloglint // a constant of initSteps
+	case was && !s.failing:
+		d.log.Info(s.works) //nolint:sloglint // a constant of initSteps
+	}
 }
 
 // recordAttempts puts coming attempts on record before they are made: one that
@@ -149,7 +152,9 @@ func (d *dispatcher) writeDeadLetters(ctx context.Context, batch []*Task) (r res
 		lost, err := d.source.GiveUp(ctx, tasks)
 		one := resultOf(tasks, lost, err)
 		r.worked, r.failed = append(r.worked, one.worked...), append(r.failed, one.failed...)
-		r.lost, r.err = append(r.lost, lost...), err
+		if r.lost = append(r.lost, lost...); err != nil {
+			r.err = err
+		}
 	}
 	var repeated []*Task
 	fresh := make([]*Task, 0, len(batch))

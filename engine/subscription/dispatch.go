@@ -51,6 +51,8 @@ type dispatcher struct {
 	done    []*Task // handled, to be given to the source
 
 	idle     int               // workers without a run
+	suspects int               // runs of a task that was cut off beside others
+	holding  bool              // what may be called waits for such a run
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
 	finished chan *run
@@ -141,6 +143,9 @@ func (d *dispatcher) drain(work context.Context, lost <-chan []*Task) (underWay 
 		case <-ended:
 			ended, grace = nil, time.After(cancelGrace)
 		case <-grace:
+			for len(d.finished) > 0 {
+				d.finish(<-d.finished)
+			}
 			d.collectRunning()
 			for r := range d.running {
 				t := r.tasks[r.current.Load()]
@@ -184,7 +189,7 @@ func (d *dispatcher) wantsBatch() bool {
 		untried := func(t *Task) bool { return !t.foundDown() }
 		return !slices.ContainsFunc(d.first, untried) && !slices.ContainsFunc(d.ready, untried)
 	}
-	return len(d.first)+len(d.ready) == 0 && d.idle > 0
+	return (len(d.first)+len(d.ready) == 0 || d.holding) && d.idle > 0
 }
 
 // accept decodes a batch and lines it up.
@@ -237,7 +242,13 @@ func (d *dispatcher) start() {
 		if len(tasks) == 0 {
 			break
 		}
-		r := &run{tasks: tasks}
+		r := &run{tasks: tasks, suspect: d.cfg.Concurrency > 1 && tasks[0].cut}
+		if r.suspect {
+			d.suspects++
+		}
+		for _, t := range tasks {
+			t.alone = d.cfg.Concurrency == 1 || r.suspect || d.outage.down()
+		}
 		r.callBegan.Store(int64(time.Since(d.began)))
 		d.running[r] = struct{}{}
 		d.idle--
@@ -250,12 +261,14 @@ func (d *dispatcher) start() {
 
 // take picks the tasks of the next run. A single worker gets all that may be
 // called, so that fast handlers cost no hand-over each. Several workers get one
-// task each, which holds its key, and the first of those behind it. While the
-// target is down one task is tried: first those that have not found it down,
-// then those that found it so longest ago, since one message may be what brings
-// the target down, and so may several.
+// task each, which holds its key, and the first of those behind it; of those that
+// were cut off together one at a time is called, by itself. While the target is down one task is
+// tried: first those that have not found it down, then those that found it so
+// longest ago, since one message may be what brings the target down, and so may
+// several.
 func (d *dispatcher) take() []*Task {
 	down := d.outage.down()
+	d.holding = false
 	switch {
 	case down && (!d.mayProbe() || d.reloading.busy):
 		return nil
@@ -264,19 +277,25 @@ func (d *dispatcher) take() []*Task {
 		d.first = nil
 		slices.SortStableFunc(d.ready, func(a, b *Task) int { return a.foundDownAt().Compare(b.foundDownAt()) })
 	case d.cfg.Concurrency == 1:
-		all := d.first
-		if len(all) == 0 {
-			all = d.ready
-		} else {
-			all = append(all, d.ready...)
+		all := make([]*Task, 0, len(d.first)+len(d.ready))
+		for t := d.pop(); t != nil; t = d.pop() {
+			if !d.keys.blocked(t) && d.isCallable(t) {
+				all = append(all, t)
+			}
 		}
-		d.first, d.ready = nil, nil
-		return slices.DeleteFunc(all, func(t *Task) bool { return d.keys.blocked(t) || !d.isCallable(t) })
+		return all
 	}
+	var held []*Task
+	defer func() { d.first = append(held, d.first...) }()
 	for {
 		t := d.pop()
 		if t == nil {
+			d.holding = len(held) > 0
 			return nil
+		}
+		if t.cut && d.suspects > 0 && !down {
+			held = append(held, t)
+			continue
 		}
 		if !d.keys.claim(t) || !d.isCallable(t) {
 			if down && len(d.reloading.tasks) > 0 { // the one to be tried is read again first
@@ -284,7 +303,7 @@ func (d *dispatcher) take() []*Task {
 			}
 			continue
 		}
-		if down {
+		if down || t.cut {
 			return []*Task{t}
 		}
 		return append([]*Task{t}, d.keys.followers(t, maxFollowers)...)
@@ -361,6 +380,9 @@ func (d *dispatcher) renew(t *Task) bool {
 func (d *dispatcher) finish(r *run) {
 	delete(d.running, r)
 	d.idle++
+	if r.suspect {
+		d.suspects--
+	}
 	d.collect(r, len(r.tasks))
 	d.first = append(d.first, r.back...)
 }
@@ -424,7 +446,7 @@ func (d *dispatcher) wake() {
 // untilNext is how long nothing happens by itself.
 func (d *dispatcher) untilNext() time.Duration {
 	next := time.Hour
-	callable := d.idle > 0 && len(d.first)+len(d.ready) > 0
+	callable := d.idle > 0 && len(d.first)+len(d.ready) > 0 && !d.holding
 	if callable && !d.outage.down() {
 		return 0
 	}

@@ -75,7 +75,7 @@ func (f *figures) deadLetter() { f.deadLettered.Add(1) }
 type histogram struct {
 	bounds []time.Duration
 	counts []atomic.Uint64 // one more than bounds
-	sum    atomic.Int64    // nanoseconds
+	sum    atomic.Uint64   // the bits of a float64: seconds; one goroutine writes
 
 	mu        sync.Mutex
 	exemplars []metricdata.Exemplar[float64] // the last of each bucket; nil until there is one
@@ -92,7 +92,7 @@ func newHistogram(seconds []float64) histogram {
 func (h *histogram) record(d time.Duration, span trace.SpanContext) {
 	bucket, _ := slices.BinarySearch(h.bounds, d) // a bound belongs to the bucket below it
 	h.counts[bucket].Add(1)
-	h.sum.Add(int64(d))
+	h.sum.Store(math.Float64bits(h.seconds() + d.Seconds()))
 	if !span.IsSampled() {
 		return
 	}
@@ -107,6 +107,8 @@ func (h *histogram) record(d time.Duration, span trace.SpanContext) {
 	}
 }
 
+func (h *histogram) seconds() float64 { return math.Float64frombits(h.sum.Load()) }
+
 // addTo adds what was recorded to a point of the same bounds. exemplars has one a
 // bucket, or is nil; of several workers' the last stands.
 func (h *histogram) addTo(p *metricdata.HistogramDataPoint[float64], exemplars []metricdata.Exemplar[float64]) []metricdata.Exemplar[float64] {
@@ -115,7 +117,7 @@ func (h *histogram) addTo(p *metricdata.HistogramDataPoint[float64], exemplars [
 		p.BucketCounts[i] += n
 		p.Count += n
 	}
-	p.Sum += time.Duration(h.sum.Load()).Seconds()
+	p.Sum += h.seconds()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if exemplars == nil {

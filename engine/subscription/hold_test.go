@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,4 +173,77 @@ func TestACallThatRunsBeyondItsTimeoutShowsAsStuck(t *testing.T) {
 		require.Zero(t, b.runner.Status().StuckCalls)
 		require.Zero(t, b.pending(), "and its entry is acknowledged all the same")
 	})
+}
+
+// application crashes over one message, and is back at once: all calls that are
+// under way at that moment are cut off.
+type application struct {
+	mu    sync.Mutex
+	crash chan struct{}
+}
+
+func (a *application) call(m *message.Envelope, bad string) error {
+	a.mu.Lock()
+	crash := a.crash
+	a.mu.Unlock()
+	if m.Metadata.Headers.ID == bad {
+		time.Sleep(500 * time.Millisecond)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		close(a.crash)
+		a.crash = make(chan struct{})
+		return handler.Interrupted(errBroken)
+	}
+	select {
+	case <-crash:
+		return handler.Interrupted(errBroken)
+	case <-time.After(time.Second):
+		return nil
+	}
+}
+
+func TestAMessageOverWhichTheTargetCrashesTakesNoOtherWithIt(t *testing.T) {
+	for _, n := range []int{1, 4, 16} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency, c.MessagesPerTick = n, 16
+				app := &application{crash: make(chan struct{})}
+				for i := range 32 {
+					b.publish(fmt.Sprintf("m%d/1", i))
+				}
+				b.run(c, func(_ context.Context, m *message.Envelope) error { return app.call(m, "m5/1") })
+				b.pass(30 * time.Minute)
+				dead := b.deadLetters()
+				require.Len(t, dead, 1)
+				require.Equal(t, "m5/1", dead[0].Metadata.Headers.ID)
+				require.EqualValues(t, 31, b.count("protean.subscription.messages_processed", "ok"))
+				require.Zero(t, b.pending())
+			})
+		})
+	}
+}
+
+// A proxy before an application that is being deployed accepts, and closes.
+func TestATargetThatTakesEverythingAndAnswersNothingForAMinuteCostsNoAttempt(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency = n
+				began := time.Now()
+				b.publish("a/1")
+				b.run(c, func(context.Context, *message.Envelope) error {
+					if time.Since(began) < time.Minute {
+						return handler.Interrupted(errBroken)
+					}
+					return nil
+				})
+				b.pass(3 * time.Minute)
+				require.Empty(t, b.deadLetters())
+				require.EqualValues(t, 1, b.count("protean.subscription.messages_processed", "ok"))
+				require.Zero(t, b.count("protean.subscription.messages_processed", "error"))
+			})
+		})
+	}
 }

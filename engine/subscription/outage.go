@@ -11,9 +11,14 @@ const (
 	firstProbe = 500 * time.Millisecond
 	lastProbe  = 15 * time.Second
 	// maxDownAlone is how often a message may find the target down while others
-	// are answered, or cut off by it, before that counts as the message's own
-	// failure.
+	// are answered, before that counts as the message's own failure.
 	maxDownAlone = 3
+	// maxCuts is how often the target may take a message and not answer, and
+	// cutOffAfter how long it must have answered no other, before that counts as
+	// the message's own failure: a proxy before an application that is being
+	// deployed takes requests as well.
+	maxCuts     = 3
+	cutOffAfter = 2 * time.Minute
 )
 
 // outage is what is known of the target. While it is down, one message at a
@@ -30,6 +35,9 @@ func newOutage(g *gate) outage {
 }
 
 func (o *outage) down() bool { return o.gate.is(TargetDown) }
+
+// lasts reports whether the target has been down, and has answered nothing, for d.
+func (o *outage) lasts(d time.Duration) bool { return o.down() && time.Since(o.since) >= d }
 
 // failed notes that a call begun at started found the target down. It reports
 // whether the outage begins. A call that began before the outage is no probe.

@@ -133,7 +133,9 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	underWay := d.run(ctx, work, batches, lost)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	d.writeRest(closing, lost)
+	writing, done := context.WithTimeout(closing, closeTimeout/2) // the rest is for giving back
+	d.writeRest(writing, lost)
+	done()
 	close(d.over)
 	endSettling()
 	sourceUsers.Wait()

@@ -56,8 +56,8 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 }
 
 // observeTarget keeps track of whether the target is down. A message that finds
-// it down time and again while others are answered, or over which it goes down
-// time and again, is itself what fails.
+// it down time and again while others are answered is itself what fails; so is
+// one that it takes time and again and does not answer, where no other is tried.
 func (d *dispatcher) observeTarget(t *Task) {
 	switch {
 	case t.outcome == handler.Skipped: // it was not for the target
@@ -66,11 +66,14 @@ func (d *dispatcher) observeTarget(t *Task) {
 			d.log.Info("target answers again")
 			d.countDownAlone(t)
 		}
-	case t.downAlone >= maxDownAlone:
+	case t.downAlone >= maxDownAlone, t.cuts >= maxCuts && d.outage.lasts(cutOffAfter):
 		t.outcome = handler.Failed
 	default:
-		if t.downAloneCounted = t.cut; t.cut {
-			t.downAlone++
+		// Of calls that are cut off together each may be what the target went down
+		// over: that says nothing of their messages, which are called one by one next.
+		t.downAloneCounted = t.cut && !t.alone
+		if t.cut && t.alone {
+			t.cuts++
 		}
 		if d.outage.failed(t.started, time.Now()) {
 			d.log.Error("target is down; the subscription is held up, and no attempt is counted", d.of(t), "error", handler.Cause(t.err))

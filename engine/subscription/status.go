@@ -41,6 +41,8 @@ func (s *status) end() {
 	s.waiting.Store(0)
 	s.deadLettersWaiting.Store(0)
 	s.open.Store(0)
+	s.calls.Store(0)
+	s.stuckCalls.Store(0)
 	for _, why := range gateReasons {
 		s.gate.set(why, false)
 	}

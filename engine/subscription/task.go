@@ -38,8 +38,9 @@ type Task struct {
 	unloaded bool // its body was dropped: it is read again before the next call
 
 	due              time.Time // when a waiting task goes on
-	downAlone        int       // times that the target went down over this message, or was down for it and then answered another
-	downAloneCounted bool      // the last call is counted in downAlone
+	downAlone        int       // times that the target was down for this message and then answered another
+	downAloneCounted bool      // the last call is counted in downAlone, or must not be
+	cuts             int       // times that the target took this message, with no other under way, and did not answer
 	giveUps          int       // failed tries to give it up
 
 	// What the last call came to. The worker writes it, the dispatcher reads it
@@ -50,6 +51,7 @@ type Task struct {
 	outcome  handler.Outcome
 	after    time.Duration // of a message that is postponed
 	cut      bool          // the target took it, and was down then
+	alone    bool          // no other call that was cut off before is under way beside it
 	uncalled bool          // it was rejected before the handler was called
 	notRun   bool          // the worker did not call it, or cut it off
 

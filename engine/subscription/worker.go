@@ -14,6 +14,8 @@ import (
 // run are tasks for one worker, to be called in their order.
 type run struct {
 	tasks []*Task
+	// suspect says that it is one task, which was cut off beside others before.
+	suspect bool
 	// current is the index of the task that is being called, and callBegan when
 	// its call began, in nanoseconds since the dispatcher's start. The tasks
 	// before it are the dispatcher's again.

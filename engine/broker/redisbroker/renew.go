@@ -34,7 +34,7 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 // pending and that precede all that are still owned; lost is the rest.
 func (m *membership) renew(ctx context.Context, entries []consumergroup.Entry) (dropped []consumergroup.Entry, lost []string, err error) {
 	owned := false
-	for batch := range slices.Chunk(entries, maxBatch) {
+	for batch := range slices.Chunk(entries, maxBodies) { // the script may have to read them
 		args := make([]any, 0, 2+len(batch))
 		args = append(args, m.member.Group, m.member.Consumer)
 		for _, entry := range batch {

@@ -19,7 +19,7 @@ func (s *source) Close(ctx context.Context) error {
 		return nil
 	}
 	flushed := inHalfOf(ctx, s.flush)
-	s.finishDeadLetters(ctx)
+	_ = inHalfOf(ctx, s.finishDeadLetters)
 	return errors.Join(
 		flushed,
 		inHalfOf(ctx, s.listRest),
@@ -51,10 +51,11 @@ func retryUntilDone(ctx context.Context, fn func(context.Context) error) error {
 // finishDeadLetters tries once more those whose earlier try had no answer: such an
 // entry may be neither in the queue nor pending, and then cannot be released. Where
 // that fails, release says what it means.
-func (s *source) finishDeadLetters(ctx context.Context) {
+func (s *source) finishDeadLetters(ctx context.Context) error {
 	if tasks := s.inflight.tried(); len(tasks) > 0 {
 		_, _ = s.GiveUp(ctx, tasks)
 	}
+	return nil
 }
 
 // listRest enters, to be released, what a lost reply has left behind.

@@ -10,7 +10,11 @@
 --          (empty: none did)
 -- Returns  the ids that this consumer does not own
 local stream, queue, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
-redis.call('XACK', stream, group, '0-0') -- no entry has this id
+if redis.acl_check_cmd == nil then -- before Redis 7
+  redis.call('XACK', stream, group, '0-0') -- no entry has this id
+elseif not redis.acl_check_cmd('XACK', stream, group, '0-0') then
+  return redis.error_reply("NOPERM this user has no permissions to run the 'xack' command")
+end
 
 local function write(data, has_raw, raw)
   if has_raw == '1' then

@@ -1,0 +1,149 @@
+package subscription
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
+)
+
+// stub is a source of a few messages whose dead letters come to what giveUp says.
+type stub struct {
+	tasks  []*Task
+	giveUp func(ctx context.Context, tasks []*Task) error
+	left   time.Duration // that Close had
+}
+
+func (s *stub) Open(Config, *slog.Logger) Source { return s }
+
+func (s *stub) Next(ctx context.Context, _ int) ([]*Task, error) {
+	tasks := s.tasks
+	s.tasks = nil
+	if tasks == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return tasks, nil
+}
+
+func (s *stub) Upkeep(ctx context.Context, _ chan<- []*Task) { <-ctx.Done() }
+func (s *stub) Done([]*Task)                                 {}
+
+func (s *stub) Attempt(_ context.Context, tasks []*Task) ([]*Task, error) {
+	for _, t := range tasks {
+		t.Recorded = t.Attempts + 1
+	}
+	return nil, nil
+}
+
+func (s *stub) GiveUp(ctx context.Context, tasks []*Task) ([]*Task, error) {
+	return nil, s.giveUp(ctx, tasks)
+}
+
+func (s *stub) Close(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	s.left = time.Until(deadline)
+	return nil
+}
+
+func newTask(t *testing.T, id, stream string) *Task {
+	t.Helper()
+	e, err := message.New(message.KindEvent, message.Headers{ID: id, Type: "T.v1", Stream: stream, Time: time.Now()}, []byte(`{}`))
+	require.NoError(t, err)
+	raw, err := e.Encode()
+	require.NoError(t, err)
+	return &Task{Delivery: message.Delivery{Stream: "s", ID: id, Fields: []message.Field{{Name: "data", Value: raw}}}, Recorded: 1}
+}
+
+func newStubRunner(t *testing.T, s *stub, fn handler.Func) *Runner {
+	t.Helper()
+	r, err := New(Config{Handler: "h", Stream: "s", DeadLetters: true}, s, fn, Environment{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	return r
+}
+
+func TestADeadLetterThatHangsAtAStopLeavesTimeToGiveBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{tasks: []*Task{newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-b")}}
+		s.giveUp = func(ctx context.Context, _ []*Task) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		r := newStubRunner(t, s, func(context.Context, *message.Envelope) error { return handler.Reject(errors.New("no")) })
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(2*time.Second, stop)
+		require.NoError(t, r.Run(ctx, t.Context()))
+		require.GreaterOrEqual(t, s.left, 2*time.Second)
+	})
+}
+
+// In an outage the messages of a key were tried one by one; then the one that
+// holds the key is lost, while a later one has arrived.
+func TestOrderHoldsWhereTheHolderOfAKeyIsLost(t *testing.T) {
+	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
+	r.share = newShare(r.budget)
+	d := newDispatcher(t.Context(), r)
+	other, first, second, third := newTask(t, "0-1", "s-x"), newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-a"), newTask(t, "3-0", "s-a")
+	begin := func(want ...*Task) *run {
+		t.Helper()
+		d.start()
+		rn := <-d.runs
+		require.Equal(t, want, rn.tasks)
+		for _, task := range rn.tasks {
+			task.call.begin(t.Context(), time.Now().Add(time.Hour))
+			task.started, task.notRun = time.Now(), true
+		}
+		return rn
+	}
+	end := func(rn *run, task *Task, o handler.Outcome) {
+		task.notRun, task.outcome = false, o
+		if o == handler.Down {
+			task.err = errors.New("down")
+		}
+		d.finish(rn)
+		for _, waiting := range d.waiting {
+			waiting.due = time.Now()
+		}
+		d.outage.probe = time.Now()
+	}
+	d.accept([]*Task{other, first, second})
+	end(begin(other, first, second), other, handler.Down)
+	end(begin(first), first, handler.Down)
+	d.wake()
+	probe := begin(other) // which found it down longest ago; second queues behind first
+	d.accept([]*Task{third})
+	d.lose([]*Task{first})
+	end(probe, other, handler.Done)
+	var handled []string
+	for d.start(); len(d.runs) > 0; d.start() {
+		rn := <-d.runs
+		for _, task := range rn.tasks {
+			handled = append(handled, task.Delivery.ID)
+			task.outcome, task.notRun = handler.Done, false
+		}
+		d.finish(rn)
+	}
+	require.Equal(t, []string{"2-0", "3-0"}, handled)
+}
+
+func TestASumOfLongTimesDoesNotOverflow(t *testing.T) {
+	h := newHistogram(endToEndBuckets)
+	const month = 30 * 24 * time.Hour
+	for range 4000 {
+		h.record(month, trace.SpanContext{})
+	}
+	p := metricdata.HistogramDataPoint[float64]{BucketCounts: make([]uint64, len(endToEndBuckets)+1)}
+	h.addTo(&p, nil)
+	require.InEpsilon(t, 4000*month.Seconds(), p.Sum, 1e-9)
+}
