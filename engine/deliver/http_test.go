@@ -366,22 +366,3 @@ func TestATargetThatCannotBeOneIsRefusedWithoutItsPassword(t *testing.T) {
 		require.NotContains(t, err.Error(), "hunter2", name)
 	}
 }
-
-// It answers before it has read the body, and closes.
-func TestARefusalBeforeTheBodyWasReadIsARejection(t *testing.T) {
-	t.Parallel()
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-	}))
-	defer srv.Close()
-	target, err := NewHTTP(HTTPConfig{URL: srv.URL, Source: "urn:protean:shop"})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, target.Close()) }()
-	m := order()
-	m.Data = []byte(`{"pad": "` + strings.Repeat("x", 8<<20) + `"}`)
-	for range 5 {
-		outcome, _ := handler.OutcomeOf(target.Handle(t.Context(), m))
-		require.Equal(t, handler.Rejected, outcome)
-	}
-}

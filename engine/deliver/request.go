@@ -45,11 +45,6 @@ func newTemplate(target *url.URL, source string) (*http.Request, error) {
 	return template, nil
 }
 
-// expectContinue is the size of a body from which on the target is asked first
-// whether it wants it: one that refuses and closes would otherwise cut the
-// connection while the body is being written, and its answer could be lost.
-const expectContinue = 1 << 20
-
 // request builds the request for a message, and returns the configured headers.
 func (t *HTTP) request(ctx context.Context, m *message.Envelope) (*http.Request, map[string]string, error) {
 	ev, leftOut := newEvent(t.config.Source, m)
@@ -79,9 +74,6 @@ func (t *HTTP) request(ctx context.Context, m *message.Envelope) (*http.Request,
 		req.ContentLength = int64(len(data))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
 		req.Body, _ = req.GetBody()
-		if len(data) >= expectContinue {
-			req.Header.Set("Expect", "100-continue")
-		}
 	}
 	return req, configured, nil
 }

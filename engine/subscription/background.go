@@ -95,6 +95,9 @@ func (d *dispatcher) end(r result) {
 		}
 	}
 	d.flushDone()
+	if s == &d.reloading {
+		d.reloadSize.observe(r.worked, r.err)
+	}
 	was := s.failing
 	s.failing = r.err != nil || s == &d.givingUp && d.unwritten > 0
 	switch {
@@ -117,16 +120,12 @@ func (d *dispatcher) callable(t *Task) {
 	d.first = append(d.first, t)
 }
 
-// reloadable is how many of the tasks whose bodies are to be read again the
-// budget has room for, and one at least.
+// reloadable is how many of the tasks whose bodies are to be read again the next
+// batch has: what the budget has room for and the link took in time, and one at
+// least.
 func (d *dispatcher) reloadable() int {
-	room := d.share.left()
-	for n, t := range d.reloading.tasks {
-		if room -= int64(t.size); room < 0 && n > 0 {
-			return n
-		}
-	}
-	return len(d.reloading.tasks)
+	n, _ := d.reloadSize.next(d.share.left(), true)
+	return min(n, len(d.reloading.tasks))
 }
 
 func (d *dispatcher) reloadBodies(ctx context.Context, batch []*Task) result {

@@ -66,10 +66,11 @@ type dispatcher struct {
 	settling   context.Context
 	background sync.WaitGroup
 
-	unwritten int  // dead letters that could not be written yet
-	stuck     int  // calls beyond their time-out
-	reloads   bool // the source can read bodies again
-	stopping  atomic.Bool
+	unwritten  int  // dead letters that could not be written yet
+	stuck      int  // calls beyond their time-out
+	reloads    bool // the source can read bodies again
+	reloadSize readSize
+	stopping   atomic.Bool
 }
 
 func newDispatcher(settling context.Context, r *Runner) *dispatcher {
@@ -80,7 +81,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
 		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency),
-		reloads: reloads, results: make(chan result), over: make(chan struct{}), settling: settling,
+		reloads: reloads, reloadSize: readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}, results: make(chan result), over: make(chan struct{}), settling: settling,
 	}
 	d.initSteps()
 	return d

@@ -247,3 +247,32 @@ func TestATargetThatTakesEverythingAndAnswersNothingForAMinuteCostsNoAttempt(t *
 		})
 	}
 }
+
+func TestAnOutageAfterCrashesCostsNoAttempt(t *testing.T) {
+	for _, n := range []int{1, 10} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency = n
+				began := time.Now()
+				for i := range 10 {
+					b.publish(fmt.Sprintf("m%d/1", i))
+				}
+				b.run(c, func(context.Context, *message.Envelope) error {
+					switch since := time.Since(began); {
+					case since < time.Minute: // it serves for five seconds at a time
+						time.Sleep(5*time.Second - since%(5*time.Second))
+						return handler.Interrupted(errBroken)
+					case since < time.Hour:
+						return handler.Unavailable(errBroken)
+					}
+					return nil
+				})
+				b.pass(2 * time.Hour)
+				require.Empty(t, b.deadLetters())
+				require.Zero(t, b.count("protean.subscription.messages_processed", "error"))
+				require.EqualValues(t, 10, b.count("protean.subscription.messages_processed", "ok"))
+			})
+		})
+	}
+}

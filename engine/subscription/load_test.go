@@ -62,6 +62,11 @@ func (m *slowMembership) ClaimReleased(ctx context.Context, max int) ([]message.
 	return got, more, err
 }
 
+func (m *slowMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {
+	got, err := m.Membership.Bodies(ctx, ids)
+	return m.arrived(got, err)
+}
+
 func newSlowKind(entries int) kind {
 	broker := brokertest.NewFlaky(memorybroker.New())
 	return groupKind{broker: broker, link: &slowLink{broker, entries}}
@@ -80,6 +85,31 @@ func TestABatchThatIsTooLargeForTheLinkIsReadInSmallerParts(t *testing.T) {
 		b.run(c, succeed)
 		b.pass(5 * time.Minute)
 		require.ElementsMatch(t, want, b.ids(), "each once")
+		require.Zero(t, b.kind.unfinished(b))
+	})
+}
+
+func TestBodiesAreReadAgainInSmallerPartsToo(t *testing.T) {
+	inBubbleOver(t, func() kind { return newSlowKind(4) }, func(t *testing.T, b *bench) {
+		b.budget = subscription.NewBudget(1) // nothing that waits keeps its body
+		c := config()
+		c.MessagesPerTick, c.Order = 10, subscription.OrderNone
+		var want []string
+		for i := range 50 {
+			want = append(want, fmt.Sprintf("a/%d", i))
+		}
+		b.publish(want...)
+		began := time.Now()
+		var handled atomic.Int64
+		b.run(c, func(context.Context, *message.Envelope) error {
+			if time.Since(began) < time.Hour {
+				return handler.RetryAfter(time.Hour)
+			}
+			handled.Add(1)
+			return nil
+		})
+		b.pass(3 * time.Hour)
+		require.EqualValues(t, 50, handled.Load())
 		require.Zero(t, b.kind.unfinished(b))
 	})
 }

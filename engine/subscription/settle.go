@@ -56,8 +56,9 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 }
 
 // observeTarget keeps track of whether the target is down. A message that finds
-// it down time and again while others are answered is itself what fails; so is
-// one that it takes time and again and does not answer, where no other is tried.
+// it down time and again while others are answered is itself what fails, unless
+// another found it down too; so is one that it takes time and again and does not
+// answer, where no other is tried.
 func (d *dispatcher) observeTarget(t *Task) {
 	switch {
 	case t.outcome == handler.Skipped: // it was not for the target
@@ -66,7 +67,7 @@ func (d *dispatcher) observeTarget(t *Task) {
 			d.log.Info("target answers again")
 			d.countDownAlone(t)
 		}
-	case t.downAlone >= maxDownAlone, t.cuts >= maxCuts && d.outage.lasts(cutOffAfter):
+	case t.downAlone >= maxDownAlone && !d.outage.down(), t.cuts >= maxCuts && t.cut && d.outage.lasts(cutOffAfter):
 		t.outcome = handler.Failed
 	default:
 		// Of calls that are cut off together each may be what the target went down
