@@ -52,7 +52,9 @@ func (m *slowMembership) Read(ctx context.Context, r consumergroup.Read) ([]mess
 
 func (m *slowMembership) Pending(ctx context.Context, l consumergroup.List) ([]message.Delivery, string, error) {
 	got, next, err := m.Membership.Pending(ctx, l)
-	got, err = m.arrived(got, err)
+	if !l.IDsOnly {
+		got, err = m.arrived(got, err)
+	}
 	return got, next, err
 }
 
@@ -86,6 +88,22 @@ func TestABatchThatIsTooLargeForTheLinkIsReadInSmallerParts(t *testing.T) {
 		b.pass(5 * time.Minute)
 		require.ElementsMatch(t, want, b.ids(), "each once")
 		require.Zero(t, b.kind.unfinished(b))
+	})
+}
+
+func TestAStopReleasesWhatTheLinkIsTooSlowFor(t *testing.T) {
+	inBubbleOver(t, func() kind { return newSlowKind(4) }, func(t *testing.T, b *bench) {
+		for i := range 10 {
+			b.publish(fmt.Sprintf("a%d/1", i))
+		}
+		b.run(config(), succeed) // the reply of the first read is too large
+		require.NoError(t, b.halt())
+		require.Empty(t, b.ids())
+		require.Equal(t, 10, b.pending())
+		b.kind.(groupKind).link.(*slowLink).entries = 1000
+		b.run(config(), succeed)
+		b.pass(5 * time.Second)
+		require.Len(t, b.ids(), 10, "claimed at once")
 	})
 }
 

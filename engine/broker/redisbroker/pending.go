@@ -47,6 +47,9 @@ func (m *membership) Pending(ctx context.Context, l consumergroup.List) (got []m
 			got = got[:l.Max]
 			next = got[l.Max-1].ID
 		}
+		if l.IDsOnly {
+			return nil
+		}
 		return m.readBodies(ctx, got)
 	})
 	if err != nil {

@@ -60,7 +60,7 @@ func (s *source) finishDeadLetters(ctx context.Context) error {
 
 // listRest enters, to be released, what a lost reply has left behind.
 func (s *source) listRest(ctx context.Context) error {
-	const page = 100
+	page := List{Max: 1000, IDsOnly: true}
 	m := *s.membership.Load()
 	s.listing, s.after = true, ""
 	for s.listing {

@@ -97,6 +97,8 @@ type List struct {
 	// Known reports whether an entry is known and may be left out; nil knows
 	// none.
 	Known func(id string) bool
+	// IDsOnly leaves the bodies out: what is only to be released needs none.
+	IDsOnly bool
 }
 
 // Settler ends what Reader began. An entry that this consumer does not own any

@@ -127,7 +127,7 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 		s.relist, s.listing, s.after = time.Time{}, true, ""
 	}
 	for s.listing && ctx.Err() == nil {
-		if tasks, err := s.listOwn(ctx, m, max); err != nil || len(tasks) > 0 {
+		if tasks, err := s.listOwn(ctx, m, List{Max: max}); err != nil || len(tasks) > 0 {
 			return tasks, err
 		}
 	}
@@ -148,10 +148,11 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 }
 
 // listOwn enters a page of what is pending for this consumer and unknown.
-func (s *source) listOwn(ctx context.Context, m Membership, max int) (unknown []*subscription.Task, err error) {
+func (s *source) listOwn(ctx context.Context, m Membership, page List) (unknown []*subscription.Task, err error) {
 	s.inflight.exchange.Lock()
 	defer s.inflight.exchange.Unlock()
-	own, next, err := m.Pending(ctx, List{After: s.after, Max: max, Known: s.inflight.has})
+	page.After, page.Known = s.after, s.inflight.has
+	own, next, err := m.Pending(ctx, page)
 	if err != nil {
 		return nil, err
 	}
