@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
@@ -376,4 +377,41 @@ func TestAnErrorThatPanicsIsAFailure(t *testing.T) {
 	}))
 	r.add(stream, "data", event("m-1"))
 	r.until("it is dead-lettered", func() bool { return len(r.deadLetters(stream)) == 1 })
+}
+
+// The connection on which a read waits goes silent, as behind a router that
+// forgot it.
+func TestAStopDoesNotWaitForAReadWhoseConnectionIsSilent(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	proxy := testserver.Proxy(t, server.Addr)
+	url := "redis://" + proxy.Addr
+	r := newRig(t, url)
+	var err error
+	r.broker, err = redisbroker.New(redisbroker.Config{
+		URI: func() (string, error) { return url, nil }, SocketTimeout: 60 * time.Second, Logger: r.logger(),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.broker.Close(context.Background())) })
+	stream := testserver.Name(t)
+	called := make(chan struct{}, 1)
+	r.run(noHealth, r.subscribe(stream, "shop.Mailer", func(context.Context, *message.Envelope) error {
+		called <- struct{}{}
+		return nil
+	}))
+	r.add(stream, "data", event("m-1"))
+	<-called
+	direct := server.Client(t)
+	r.until("it waits for more", func() bool {
+		clients, err := direct.ClientList(t.Context()).Result()
+		return err == nil && strings.Contains(clients, "cmd=xreadgroup")
+	})
+	proxy.Stall()
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.halt() }()
+	select {
+	case <-stopped:
+	case <-time.After(45 * time.Second):
+		t.Fatal("the stop waits for the socket's time-out")
+	}
 }

@@ -280,7 +280,7 @@ func (d *dispatcher) take() []*Task {
 	case d.cfg.Concurrency == 1:
 		all := make([]*Task, 0, len(d.first)+len(d.ready))
 		for t := d.pop(); t != nil; t = d.pop() {
-			if !d.keys.blocked(t) && d.isCallable(t) {
+			if !d.keys.queueBehind(t) && d.prepare(t) {
 				all = append(all, t)
 			}
 		}
@@ -298,7 +298,7 @@ func (d *dispatcher) take() []*Task {
 			held = append(held, t)
 			continue
 		}
-		if !d.keys.claim(t) || !d.isCallable(t) {
+		if !d.keys.claim(t) || !d.prepare(t) {
 			if down && len(d.reloading.tasks) > 0 { // the one to be tried is read again first
 				return nil
 			}
@@ -336,9 +336,9 @@ func (d *dispatcher) pop() (t *Task) {
 	return t
 }
 
-// isCallable says whether a task can be called now. Where it cannot, it is put
+// prepare reports whether a task can be called now. Where it cannot, it is put
 // where it belongs; one that still is to be called holds its key.
-func (d *dispatcher) isCallable(t *Task) bool {
+func (d *dispatcher) prepare(t *Task) bool {
 	switch {
 	case t.lost:
 		d.drop(t)
@@ -352,14 +352,14 @@ func (d *dispatcher) isCallable(t *Task) bool {
 		d.keys.claim(t)
 		d.recording.tasks = append(d.recording.tasks, t)
 	default:
-		return t.call.base == nil || d.renew(t)
+		return t.call.base == nil || d.decodeAgain(t)
 	}
 	return false
 }
 
-// renew readies a task for another call: a handler may have kept its context and
+// decodeAgain readies a task for another call: a handler may have kept its context and
 // changed its envelope. One whose body was changed in place is read again.
-func (d *dispatcher) renew(t *Task) bool {
+func (d *dispatcher) decodeAgain(t *Task) bool {
 	t.call = new(callContext)
 	key := t.key
 	err := t.decode(&d.cfg)
@@ -375,59 +375,6 @@ func (d *dispatcher) renew(t *Task) bool {
 		d.giveUp(t, fmt.Errorf("a handler changed the message's memory: %w", err))
 	}
 	return false
-}
-
-// finish takes a run back that is over.
-func (d *dispatcher) finish(r *run) {
-	delete(d.running, r)
-	d.idle++
-	if r.suspect {
-		d.suspects--
-	}
-	d.collect(r, len(r.tasks))
-	d.first = append(d.first, r.back...)
-}
-
-// collectRunning settles what is finished of the runs under way, since a slow
-// handler must not hold up the acknowledgement of those before it, and notes
-// the calls that do not end with their time-out.
-func (d *dispatcher) collectRunning() {
-	for r := range d.running {
-		current := int(r.current.Load())
-		d.collect(r, current)
-		if time.Since(d.began)-time.Duration(r.callBegan.Load()) <= d.cfg.HandlerTimeout+cancelGrace {
-			continue
-		}
-		if t := r.tasks[current]; !t.overdue.Swap(true) {
-			d.stuck++
-			d.events.write(slog.LevelError, "handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
-				d.of(t), "timeout", d.cfg.HandlerTimeout.String())
-		}
-	}
-}
-
-// collect settles the tasks of a run up to an index.
-func (d *dispatcher) collect(r *run, end int) {
-	var counts counts
-	for _, t := range r.tasks[r.collected:end] {
-		if t.overdue.Swap(false) {
-			d.stuck--
-		}
-		following := t.follows && !t.holds // it still queues behind its key
-		t.follows = false
-		switch {
-		case t.lost && !following:
-			d.drop(t)
-		case t.lost: // dropped when it has its turn
-		case !t.notRun:
-			d.settle(t, &counts)
-		case !following && !d.keys.blocked(t):
-			r.back = append(r.back, t)
-		}
-	}
-	r.collected = end
-	d.flushDone()
-	d.counting.count(counts)
 }
 
 // wake lines up what is due.

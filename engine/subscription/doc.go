@@ -4,7 +4,7 @@
 // A message goes one way. The [Intake] of a source offers a batch; the
 // dispatcher decodes it, lines it up and gives it to a worker; the worker calls
 // the handler; the dispatcher settles the outcome through the source's
-// [Settlement]: done, waiting for another attempt, or given up. What a source
-// is, a consumer group of a broker or a category of an event store, is the
-// business of the packages consumergroup and catchup.
+// [Settlement]: done, waiting for another attempt, or given up. The
+// packages consumergroup and catchup have the sources: a consumer group of a
+// broker, and a category of an event store.
 package subscription

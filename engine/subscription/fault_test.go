@@ -304,3 +304,49 @@ func TestWhatAnOperatorRemovedJustBeforeAStopIsReleased(t *testing.T) {
 		})
 	}
 }
+
+// panicky is an error whose own methods panic.
+type panicky struct{}
+
+func (panicky) Error() string { return "panicky" }
+func (panicky) Is(error) bool { panic("not comparable") }
+func (panicky) As(any) bool   { panic("not assignable") }
+
+func TestAnErrorWhoseMethodsPanicIsAFailure(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c := config()
+		c.HandlerTimeout = time.Second
+		b.run(c, func(ctx context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "late/1" {
+				<-ctx.Done()
+			}
+			return panicky{}
+		})
+		b.publish("a/1", "late/1")
+		b.pass(time.Minute)
+		require.Len(t, b.deadLetters(), 2)
+		require.Zero(t, b.pending())
+	})
+}
+
+// The race detector watches.
+func TestAHandlerMayChangeItsEnvelopeWhileItIsStuck(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c := config()
+		c.HandlerTimeout = time.Second
+		b.run(c, func(_ context.Context, m *message.Envelope) error {
+			for range 100 {
+				m.Metadata.Headers.ID += "x"
+				m.Metadata.Headers.Type += "x"
+				m.Metadata.Headers.Time = time.Now()
+				time.Sleep(100 * time.Millisecond)
+			}
+			go func() { m.Metadata.Headers.Type = "kept" }()
+			return errBroken
+		})
+		b.publish("a/1")
+		b.pass(5 * time.Minute)
+		require.Len(t, b.deadLetters(), 1)
+		require.Contains(t, b.log.String(), "message.id=a/1")
+	})
+}

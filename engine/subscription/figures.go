@@ -54,7 +54,7 @@ func (c *callFigures) observe(ctx context.Context, t *Task) {
 	if t.outcome != handler.Done {
 		return
 	}
-	if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {
+	if at := t.at; !at.IsZero() {
 		c.endToEnd.record(max(t.started.Add(t.took).Sub(at), 0), span)
 	}
 }

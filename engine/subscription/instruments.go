@@ -158,7 +158,7 @@ func (i *instruments) observer(int) func(context.Context, *Task) {
 		if t.outcome != handler.Done {
 			return
 		}
-		if at := t.envelope.Metadata.Headers.Time; !at.IsZero() {
+		if at := t.at; !at.IsZero() {
 			age := t.started.Add(t.took).Sub(at)
 			i.endToEnd.Record(ctx, max(age, time.Duration(0)).Seconds(), i.own)
 		}

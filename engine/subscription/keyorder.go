@@ -17,7 +17,7 @@ type keyQueue struct {
 // claim takes the task's key for it. It reports false, and queues the task,
 // where another task holds the key.
 func (k keyOrder) claim(t *Task) bool {
-	if k.blocked(t) {
+	if k.queueBehind(t) {
 		return false
 	}
 	if t.key != "" && !t.holds {
@@ -27,8 +27,8 @@ func (k keyOrder) claim(t *Task) bool {
 	return true
 }
 
-// blocked queues the task where another task holds its key, and says so.
-func (k keyOrder) blocked(t *Task) bool {
+// queueBehind queues the task where another task holds its key, and says so.
+func (k keyOrder) queueBehind(t *Task) bool {
 	if t.key == "" || t.holds {
 		return false
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// closeTimeout bounds what a stopping subscription still writes after its last
-// call: the one deadline of dead letters, acknowledgements and giving back.
+// closeTimeout bounds the giving back of a stopping subscription; half as long the
+// last dead letters may take before it.
 const closeTimeout = 5 * time.Second
 
 // Environment is what a subscription shares with the others of its process.
@@ -131,10 +131,8 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	}
 
 	underWay := d.run(ctx, work, batches, lost)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	writing, done := context.WithTimeout(closing, closeTimeout/2) // the rest is for giving back
-	d.writeRest(writing, lost)
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout/2)
+	d.writeRest(last, lost)
 	done()
 	close(d.over)
 	endSettling()
@@ -143,6 +141,10 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	if len(underWay) == 0 {
 		workers.Wait()
 	}
+	// What was waited for may have taken as long as a server that is silent: giving
+	// back has its time from here.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
 	err := r.source.Close(closing)
 	r.share.giveBack()
 	if len(underWay) > 0 {

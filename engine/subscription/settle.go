@@ -1,7 +1,6 @@
 package subscription
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -16,6 +15,59 @@ const longWait = time.Second
 
 // counts are the outcomes of a batch.
 type counts struct{ ok, failed, skipped, retries int64 }
+
+// finish takes a run back that is over.
+func (d *dispatcher) finish(r *run) {
+	delete(d.running, r)
+	d.idle++
+	if r.suspect {
+		d.suspects--
+	}
+	d.collect(r, len(r.tasks))
+	d.first = append(d.first, r.back...)
+}
+
+// collectRunning settles what is finished of the runs under way, since a slow
+// handler must not hold up the acknowledgement of those before it, and notes
+// the calls that do not end with their time-out.
+func (d *dispatcher) collectRunning() {
+	for r := range d.running {
+		current := int(r.current.Load())
+		d.collect(r, current)
+		if time.Since(d.began)-time.Duration(r.callBegan.Load()) <= d.cfg.HandlerTimeout+cancelGrace {
+			continue
+		}
+		if t := r.tasks[current]; !t.overdue.Swap(true) {
+			d.stuck++
+			d.events.write(slog.LevelError, "handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
+				d.of(t), "timeout", d.cfg.HandlerTimeout.String())
+		}
+	}
+}
+
+// collect settles the tasks of a run up to an index.
+func (d *dispatcher) collect(r *run, end int) {
+	var counts counts
+	for _, t := range r.tasks[r.collected:end] {
+		if t.overdue.Swap(false) {
+			d.stuck--
+		}
+		following := t.follows && !t.holds // it still queues behind its key
+		t.follows = false
+		switch {
+		case t.lost && !following:
+			d.drop(t)
+		case t.lost: // dropped when it has its turn
+		case !t.notRun:
+			d.settle(t, &counts)
+		case !following && !d.keys.queueBehind(t):
+			r.back = append(r.back, t)
+		}
+	}
+	r.collected = end
+	d.flushDone()
+	d.counting.count(counts)
+}
 
 // settle decides what becomes of a task that was called.
 func (d *dispatcher) settle(t *Task, counts *counts) {
@@ -37,20 +89,20 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		if !t.uncalled {
 			t.Attempts++
 		}
-		d.giveUp(t, handler.Cause(t.err))
+		d.giveUp(t, t.err)
 	case handler.Failed:
 		counts.failed++
 		t.Attempts++
-		if crash, ok := errors.AsType[*handler.PanicError](t.err); ok {
+		if crash := t.crash; crash != nil {
 			d.events.write(slog.LevelError, "handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
 		}
 		delay, again := d.cfg.Retry.Next(t.Attempts)
 		if !again {
-			d.giveUp(t, handler.Cause(t.err))
+			d.giveUp(t, t.err)
 			return
 		}
 		counts.retries++
-		d.events.write(slog.LevelWarn, "handler failed; trying again", d.of(t), "attempts", t.Attempts, "in", delay.String(), "error", handler.Cause(t.err))
+		d.events.write(slog.LevelWarn, "handler failed; trying again", d.of(t), "attempts", t.Attempts, "in", delay.String(), "error", t.err)
 		d.wait(t, delay)
 	}
 }
@@ -77,7 +129,7 @@ func (d *dispatcher) observeTarget(t *Task) {
 			t.cuts++
 		}
 		if d.outage.failed(t.started, time.Now()) {
-			d.log.Error("target is down; the subscription is held up, and no attempt is counted", d.of(t), "error", handler.Cause(t.err))
+			d.log.Error("target is down; the subscription is held up, and no attempt is counted", d.of(t), "error", t.err)
 		}
 	}
 }
@@ -230,15 +282,12 @@ func (d *dispatcher) giveUp(t *Task, cause error) {
 
 // of names a task in the log.
 func (d *dispatcher) of(t *Task) slog.Attr {
-	if t.envelope == nil {
-		return slog.Group("message", "entry", t.Delivery.ID)
-	}
 	attrs := []any{"entry", t.Delivery.ID}
-	if h := &t.envelope.Metadata.Headers; h.ID != "" {
-		attrs = append(attrs, "id", h.ID)
+	if t.id != "" {
+		attrs = append(attrs, "id", t.id)
 	}
-	if h := &t.envelope.Metadata.Headers; h.Type != "" {
-		attrs = append(attrs, "type", h.Type)
+	if t.typ != "" {
+		attrs = append(attrs, "type", t.typ)
 	}
 	return slog.Group("message", attrs...)
 }

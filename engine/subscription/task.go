@@ -3,6 +3,7 @@ package subscription
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,8 @@ type Task struct {
 	UnderWay bool
 
 	envelope *message.Envelope // nil until it is decoded, and where that fails
+	id, typ  string            // of the message; the envelope may be changed by who gets it
+	at       time.Time         // when the message was made; zero where it does not say
 	size     int               // bytes of the body, counted against the budget unless it is unloaded
 	key      string            // what the message's order is kept by; empty where none is
 	stage    stage
@@ -49,11 +52,12 @@ type Task struct {
 	took     time.Duration
 	err      error
 	outcome  handler.Outcome
-	after    time.Duration // of a message that is postponed
-	cut      bool          // the target took it, and was down then
-	alone    bool          // no other call that was cut off before is under way beside it
-	uncalled bool          // it was rejected before the handler was called
-	notRun   bool          // the worker did not call it, or cut it off
+	after    time.Duration       // of a message that is postponed
+	cut      bool                // the target took it, and was down then
+	alone    bool                // no other call that was cut off before is under way beside it
+	uncalled bool                // it was rejected before the handler was called
+	crash    *handler.PanicError // nil where it did not panic
+	notRun   bool                // the worker did not call it, or cut it off
 
 	call      *callContext
 	firstCall callContext
@@ -118,6 +122,7 @@ func (t *Task) decode(c *Config) (err error) {
 		return err
 	}
 	t.envelope = &e
+	t.id, t.typ, t.at = e.Metadata.Headers.ID, e.Metadata.Headers.Type, e.Metadata.Headers.Time
 	switch c.Order {
 	case OrderNone:
 	case OrderStream:
@@ -152,6 +157,7 @@ func (t *Task) unload(s *share) {
 		s.add(-t.size)
 	}
 	t.Delivery.Fields, t.envelope, t.unloaded = nil, nil, true
+	t.id, t.typ = strings.Clone(t.id), strings.Clone(t.typ)
 }
 
 // detach gives the body memory of its own: until then it shares that of all that

@@ -102,17 +102,15 @@ func (w *worker) work(base context.Context, r *run) {
 // returned notes what the call under way came to.
 func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
-	t.outcome, t.after, t.uncalled, err = outcomeOf(err)
+	told := outcomeOf(err, !now.Before(t.call.deadline))
+	t.outcome, t.after, t.uncalled, t.crash, t.err = told.outcome, told.after, told.uncalled, told.crash, told.err
 	if t.cut = t.outcome == handler.Cut; t.cut {
 		t.outcome = handler.Down
 	}
 	// A call that failed because the engine waits no longer is no failure of the
 	// message, which is released as if it had not been called.
 	t.notRun = t.outcome == handler.Failed && t.call.base.Err() != nil
-	if t.outcome == handler.Failed && !now.Before(t.call.deadline) && !errors.Is(err, ErrHandlerTimeout) {
-		err = errors.Join(ErrHandlerTimeout, err)
-	}
-	t.err, t.took = err, now.Sub(t.started)
+	t.took = now.Sub(t.started)
 	w.observe(ctx, t) // before the end: an exemplar looks up the context's values
 	t.call.end(callReturned)
 	r.next++
@@ -131,17 +129,32 @@ func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error)
 	}
 }
 
-// outcomeOf reads the outcome out of a handler's error. The error's own methods
-// are the handler's code too: one that panics is a failure.
-func outcomeOf(err error) (o handler.Outcome, after time.Duration, uncalled bool, told error) {
+// told is what a handler's error says, read once.
+type told struct {
+	outcome  handler.Outcome
+	after    time.Duration
+	uncalled bool
+	crash    *handler.PanicError
+	err      error // a plain text
+}
+
+// outcomeOf reads all that is to be known of a handler's error. The error's own
+// methods are the handler's code too: one that panics is a failure.
+func outcomeOf(err error, late bool) (o told) {
 	defer func() {
 		if v := recover(); v != nil {
-			o, told = handler.Failed, &handler.PanicError{Value: v, Stack: debug.Stack()}
+			crash := &handler.PanicError{Value: v, Stack: debug.Stack()}
+			o = told{outcome: handler.Failed, crash: crash, err: crash}
 		}
 	}()
-	o, after = handler.OutcomeOf(err)
-	if o != handler.Done {
-		_ = err.Error()
+	if o.outcome, o.after = handler.OutcomeOf(err); o.outcome == handler.Done {
+		return o
 	}
-	return o, after, handler.IsUncalled(err), err
+	o.uncalled = handler.IsUncalled(err)
+	o.crash, _ = errors.AsType[*handler.PanicError](err)
+	o.err = errors.New(handler.Cause(err).Error())
+	if late && o.outcome == handler.Failed && !errors.Is(err, ErrHandlerTimeout) {
+		o.err = errors.Join(ErrHandlerTimeout, o.err)
+	}
+	return o
 }

@@ -44,10 +44,44 @@ func (m *membership) read(ctx context.Context, r consumergroup.Read) (got []mess
 	}
 	select {
 	case m.broker.slots <- struct{}{}:
-		defer func() { <-m.broker.slots }()
-		return m.readWaiting(ctx, r)
+		return m.readUntilDone(ctx, r)
 	default:
 		return m.readAndPause(ctx, r)
+	}
+}
+
+// silence is how much longer than it asked a waiting read may take once ctx has
+// ended: its connection is silent then, and a stop does not wait for the socket's
+// time-out.
+const silence = 500 * time.Millisecond
+
+// readUntilDone waits for entries, in a slot that it gives back. go-redis does not
+// interrupt a read under way, which is therefore left behind where it has to be;
+// what it delivers is found by a listing.
+func (m *membership) readUntilDone(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+	read := make(chan struct{})
+	var late struct {
+		got   []message.Delivery
+		acked bool
+		err   error
+	}
+	go func() {
+		defer close(read)
+		defer func() { <-m.broker.slots }()
+		late.got, late.acked, late.err = m.readWaiting(ctx, r)
+	}()
+	select {
+	case <-read:
+		return late.got, late.acked, late.err
+	case <-ctx.Done():
+	}
+	limit := time.NewTimer(min(r.Block, maxBlock) + silence)
+	defer limit.Stop()
+	select {
+	case <-read:
+		return late.got, late.acked, late.err
+	case <-limit.C:
+		return nil, false, ctx.Err()
 	}
 }
 

@@ -107,18 +107,24 @@ func (f *inflight) hasHandled() bool {
 	return len(f.handled) > 0
 }
 
-func (f *inflight) takeHandled() []string {
+// acknowledge calls send with all that waits for acknowledgement; send reports
+// whether it was acknowledged. What was leaves the table, the rest is kept.
+func (f *inflight) acknowledge(send func(ids []string) (acked bool, err error)) error {
+	f.exchange.RLock()
+	defer f.exchange.RUnlock()
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	ids := f.handled
 	f.handled = nil
-	return ids
-}
-
-func (f *inflight) putBackHandled(ids []string) {
+	f.mu.Unlock()
+	acked, err := send(ids)
+	if acked {
+		f.remove(ids)
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.handled = append(ids, f.handled...)
+	return err
 }
 
 // removeLost takes entries out of the table that are lost, and returns their

@@ -18,24 +18,9 @@ func (s *source) Done(tasks []*subscription.Task) {
 	signal(s.added)
 }
 
-// acknowledge calls send with all that waits for acknowledgement; send reports
-// whether it was acknowledged. What was not is kept.
-func (s *source) acknowledge(send func(ids []string) (acked bool, err error)) error {
-	s.inflight.exchange.RLock()
-	defer s.inflight.exchange.RUnlock()
-	ids := s.inflight.takeHandled()
-	acked, err := send(ids)
-	if acked {
-		s.inflight.remove(ids)
-	} else {
-		s.inflight.putBackHandled(ids)
-	}
-	return err
-}
-
 // flush acknowledges all that waits.
 func (s *source) flush(ctx context.Context) error {
-	return s.acknowledge(func(ids []string) (bool, error) {
+	return s.inflight.acknowledge(func(ids []string) (bool, error) {
 		if len(ids) == 0 {
 			return true, nil
 		}

@@ -174,7 +174,7 @@ func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscripti
 	tried := false
 	if s.full || s.inflight.hasHandled() {
 		tried = true
-		err = s.acknowledge(func(ids []string) (acked bool, err error) {
+		err = s.inflight.acknowledge(func(ids []string) (acked bool, err error) {
 			got, acked, err = m.Read(ctx, Read{Max: max, Acks: ids})
 			return acked, err
 		})

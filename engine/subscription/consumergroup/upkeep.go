@@ -18,7 +18,7 @@ const checkEvery = time.Second
 
 // Upkeep implements [subscription.Intake].
 func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
-	check := time.NewTicker(checkEvery)
+	check := time.NewTicker(min(checkEvery, max(s.renewEvery, time.Millisecond)))
 	defer check.Stop()
 	renewed := time.Now()
 	var backoff retry.Backoff
