@@ -98,8 +98,9 @@ func (c Config) withDefaults() Config {
 // readiness turns to 503 at once, reading stops, handlers under way get
 // Config.ShutdownTimeout before their contexts end, what was not finished is
 // released, and the health server closes last. That takes at most
-// Config.ShutdownTimeout and ten seconds more: one for calls that ignore their
-// contexts, five for what is written and released, three for the health server.
+// Config.ShutdownTimeout and 14 s more where servers hang: one for calls that
+// ignore their contexts, the socket's time-out of a command under way, four and a
+// half for what is written and released, three for the health server.
 //
 // It returns what failed: a port that is taken, handlers that did not stop,
 // entries that could not be released. It does not catch signals, and it does

@@ -52,7 +52,7 @@ func Example_service() {
 	go func() { log.Print(metrics.ListenAndServe()) }() // any path is /metrics
 	defer metrics.Close()
 
-	// Until ctx ends, and for at most shutdown_timeout_seconds and ten seconds more.
+	// Until ctx ends, and for at most shutdown_timeout_seconds and 14 s more.
 	check(eng.Run(ctx)) // it catches no signals and closes nothing that it did not open
 	// end of the README's program
 }

@@ -16,7 +16,7 @@ import (
 
 // closeTimeout bounds the giving back of a stopping subscription; half as long the
 // last dead letters may take before it.
-const closeTimeout = 5 * time.Second
+const closeTimeout = 3 * time.Second
 
 // Environment is what a subscription shares with the others of its process.
 type Environment struct {
