@@ -3,12 +3,16 @@ package deliver
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -364,5 +368,25 @@ func TestATargetThatCannotBeOneIsRefusedWithoutItsPassword(t *testing.T) {
 		_, err := NewHTTP(c)
 		require.Error(t, err, name)
 		require.NotContains(t, err.Error(), "hunter2", name)
+	}
+}
+
+// Pages of errors write what they echo as JSON, HTML or URLs do.
+func TestNoSecretReachesAnErrorInAnotherForm(t *testing.T) {
+	t.Parallel()
+	const token, key, path = `SeKr3t"H<&/é`, "SeKr3t/Query+x", "T000SeKr3tPath"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(r.Header.Get("X-Token"))
+		_, _ = fmt.Fprintf(w, "%s %q Cannot POST %s %s", html.EscapeString(r.Header.Get("X-Token")), r.Header.Get("X-Token"), r.URL.Path, r.URL.RawQuery)
+	}))
+	t.Cleanup(srv.Close)
+	h := to(t, srv.URL+"/hooks/"+path+"?a=1&key="+url.QueryEscape(key)+"&b=2", withHeaders(map[string]string{"X-Token": token}),
+		func(c *HTTPConfig) { c.Name = srv.URL + "/hooks/${file:/run/secrets/hook}" })
+	err := h.Handle(t.Context(), order())
+	require.Equal(t, handler.Rejected, outcome(err))
+	require.ErrorContains(t, err, "Cannot POST /hooks/")
+	for _, part := range []string{"SeKr3t", "T000"} {
+		require.NotContains(t, err.Error(), part)
 	}
 }

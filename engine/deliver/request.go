@@ -3,13 +3,16 @@ package deliver
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
@@ -197,7 +200,8 @@ func isToken(name string) bool {
 	})
 }
 
-// secretsOf are what the configured headers and the URL keep secret.
+// secretsOf are what the configured headers and the URL keep secret, in each form
+// in which a page of an error may echo them.
 func (t *HTTP) secretsOf(configured map[string]string) []string {
 	secrets := append([]string{t.target.RawQuery}, secretsIn(t.template.Header.Get("Authorization"))...)
 	if user := t.target.User; user != nil {
@@ -207,10 +211,34 @@ func (t *HTTP) secretsOf(configured map[string]string) []string {
 	for _, values := range t.target.Query() { // keys of APIs often stand there
 		secrets = append(secrets, values...)
 	}
+	for segment := range strings.SplitSeq(t.target.Path, "/") {
+		if !strings.Contains(t.name, segment) { // it came from a reference, which the name shows instead
+			secrets = append(secrets, segment)
+		}
+	}
 	for _, value := range configured {
 		secrets = append(secrets, secretsIn(value)...)
 	}
-	return secrets
+	var forms []string
+	for _, secret := range secrets {
+		forms = append(forms, formsOf(secret)...)
+	}
+	return forms
+}
+
+// formsOf are a text as it is, and as JSON, HTML and URLs write it; the longest
+// first, since one may be a part of another.
+func formsOf(secret string) []string {
+	forms := []string{secret, html.EscapeString(secret), url.QueryEscape(secret), url.PathEscape(secret)}
+	for _, escapeHTML := range []bool{true, false} {
+		var text strings.Builder
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(escapeHTML)
+		_ = enc.Encode(secret) // a string can be encoded
+		forms = append(forms, strings.Trim(text.String(), "\"\n"))
+	}
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(forms)
 }
 
 // secretsIn are the texts by which a header's value would be known: all of it,
