@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 // writeTimeout is how long a scraper may take to read the answer.
@@ -43,10 +44,16 @@ type Config struct {
 // then is missing, and shows in protean_collector_success. The answer may take
 // ten seconds to be read, whatever the server's own WriteTimeout.
 func Handler(config Config) http.Handler {
-	h := &handler{Config: config, gatherer: NewGatherer(config.Logger)}
+	h := &handler{Config: config}
 	if h.Counters == nil {
 		h.Counters = prometheus.ToTransactionalGatherer(prometheus.NewRegistry())
 	}
+	// What producers count is written with the table.
+	var producers []sdkmetric.Producer
+	if both, ok := h.Counters.(counters); ok {
+		producers, h.Counters = both.producers, both.rest
+	}
+	h.expositions = newExpositions(Table(), producers, config.Logger)
 	h.options = promhttp.HandlerOpts{
 		EnableOpenMetrics:  true,
 		DisableCompression: true,
@@ -58,8 +65,8 @@ func Handler(config Config) http.Handler {
 
 type handler struct {
 	Config
-	gatherer *Gatherer
-	options  promhttp.HandlerOpts
+	expositions *expositions
+	options     promhttp.HandlerOpts
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,21 +76,22 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = bound.SetWriteDeadline(time.Now().Add(limit + writeTimeout))
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
-	infrastructure := h.gatherer.Of(snapshot(ctx, h.Snapshots))
+	taken := snapshot(ctx, h.Snapshots)
 	_ = bound.SetWriteDeadline(time.Now().Add(writeTimeout))
 	w, finish := compressed(w, r)
 	defer finish()
-	counted := h.Counters
-	if both, ok := counted.(counters); ok && h.writeCounts(w, r, both.engine) {
-		counted = both.rest
+	e := h.expositions.of(taken)
+	defer h.expositions.giveBack(e)
+	rest := h.Counters
+	if !h.writeText(w, r, e) {
+		rest = prometheus.NewMultiTRegistry(rest, e)
 	}
-	merged := prometheus.NewMultiTRegistry(counted, infrastructure)
-	promhttp.HandlerForTransactional(merged, h.options).ServeHTTP(w, r)
+	promhttp.HandlerForTransactional(rest, h.options).ServeHTTP(w, r)
 }
 
-// writeCounts writes what producers count before all else, and reports false for
-// a format that it does not write.
-func (h *handler) writeCounts(w http.ResponseWriter, r *http.Request, from *counts) bool {
+// writeText writes the exposition before all else, and reports false for a format
+// that is not text.
+func (h *handler) writeText(w http.ResponseWriter, r *http.Request, e *exposition) bool {
 	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	kind := format.FormatType()
 	if kind != expfmt.TypeTextPlain && kind != expfmt.TypeOpenMetrics {
@@ -94,10 +102,8 @@ func (h *handler) writeCounts(w http.ResponseWriter, r *http.Request, from *coun
 	if names := r.URL.Query()["name[]"]; len(names) > 0 {
 		only = func(name string) bool { return slices.Contains(names, name) }
 	}
-	families, done := from.collect()
-	defer done()
 	t := text{out: w, open: kind == expfmt.TypeOpenMetrics, only: only}
-	if err := t.write(families); err != nil {
+	if err := t.write(e.families()); err != nil {
 		component(h.Logger).Debug("the answer to a scrape was cut off", "error", err)
 	}
 	return true

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/attribute"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
@@ -65,7 +66,7 @@ func NewTelemetry(ctx context.Context, config TelemetryConfig) (*Telemetry, erro
 	}
 	config.Logger = component(config.Logger)
 	if len(config.Producers) > 0 {
-		t.counters = counters{engine: newCounts(config.Producers, config.Logger), rest: t.counters}
+		t.counters = counters{producers: config.Producers, rest: t.counters, own: newExpositions(nil, config.Producers, config.Logger)}
 	}
 	options, err := t.options(ctx, config)
 	if err != nil {
@@ -132,4 +133,18 @@ func describe(ctx context.Context, config TelemetryConfig) *resource.Resource {
 		config.Logger.Warn("a part of the telemetry resource is left out", "error", err)
 	}
 	return described
+}
+
+// counters are what producers count, and the rest. A Handler takes them apart.
+type counters struct {
+	producers []sdkmetric.Producer
+	rest      prometheus.TransactionalGatherer
+	own       *expositions
+}
+
+// Gather implements [prometheus.TransactionalGatherer].
+func (c counters) Gather() ([]*dto.MetricFamily, func(), error) {
+	e := c.own.of(nil)
+	defer c.own.giveBack(e)
+	return prometheus.NewMultiTRegistry(c.rest, e).Gather()
 }

@@ -23,7 +23,7 @@ type text struct {
 
 const flushAt = 32 << 10
 
-func (t *text) write(families []*countFamily) error {
+func (t *text) write(families []*family) error {
 	for _, f := range families {
 		if !t.only(f.name) {
 			continue
@@ -53,7 +53,7 @@ var (
 )
 
 // head writes help and type. OpenMetrics names a counter without its suffix.
-func (t *text) head(f *countFamily) {
+func (t *text) head(f *family) {
 	name, help := f.name, escapeHelp
 	if t.open {
 		help = escapeValue
@@ -67,7 +67,7 @@ func (t *text) head(f *countFamily) {
 	t.buf = append(t.buf, '\n')
 }
 
-func (t *text) series(f *countFamily, s *countSeries) {
+func (t *text) series(f *family, s *series) {
 	name := f.name
 	if f.kind != dto.MetricType_HISTOGRAM {
 		t.name(name, "", s.text)
@@ -76,16 +76,12 @@ func (t *text) series(f *countFamily, s *countSeries) {
 		return
 	}
 	for i, total := range s.totals {
-		end := math.Inf(1)
-		if i < len(f.bounds) {
-			end = f.bounds[i]
-		}
 		t.buf = append(append(append(t.buf, name...), "_bucket{"...), s.text...)
 		if s.text != "" {
 			t.buf = append(t.buf, ',')
 		}
 		t.buf = append(t.buf, `le="`...)
-		t.float(end)
+		t.float(boundOf(f.bounds, i))
 		t.buf = append(t.buf, `"} `...)
 		t.count(total)
 		if t.open {
@@ -147,15 +143,15 @@ func (t *text) exemplar(e *metricdata.Exemplar[float64]) {
 }
 
 // labelText is what stands between the braces.
-func labelText(labels []*dto.LabelPair) string {
+func labelText(labels []label) string {
 	var b strings.Builder
 	for i, l := range labels {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(l.GetName())
+		b.WriteString(l.name)
 		b.WriteString(`="`)
-		_, _ = escapeValue.WriteString(&b, l.GetValue())
+		_, _ = escapeValue.WriteString(&b, l.value)
 		b.WriteByte('"')
 	}
 	return b.String()
