@@ -165,7 +165,8 @@ func (d *dispatcher) flushDone() {
 // free ends a task: what queued behind it may go on.
 func (d *dispatcher) free(t *Task) {
 	t.stage = settled
-	t.unload(d.share)
+	t.release(d.share)
+	t.id, t.typ = "", ""
 	d.open--
 	if d.cfg.Concurrency == 1 {
 		d.first = append(d.first, d.keys.free(t)...)

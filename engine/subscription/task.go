@@ -150,13 +150,18 @@ func (t *Task) load(s *share) {
 	s.add(t.size)
 }
 
-// unload drops the body, and gives its bytes back to the budget. What is left of
-// the memory is shared by all that the same read returned.
-func (t *Task) unload(s *share) {
+// release drops the body, and gives its bytes back to the budget.
+func (t *Task) release(s *share) {
 	if !t.unloaded {
 		s.add(-t.size)
 	}
 	t.Delivery.Fields, t.envelope, t.unloaded = nil, nil, true
+}
+
+// unload releases the body of a task that is called again later. What is left of
+// the task shares no memory with what the same read returned.
+func (t *Task) unload(s *share) {
+	t.release(s)
 	t.id, t.typ = strings.Clone(t.id), strings.Clone(t.typ)
 }
 
