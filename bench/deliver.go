@@ -168,7 +168,7 @@ func startApplication() (*application, error) {
 	address := make([]byte, 64)
 	n, err := out.Read(address)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the application told no address: %w", err), a.stop())
+		return nil, errors.Join(fmt.Errorf("the application printed no address: %w", err), a.stop())
 	}
 	a.url = "http://" + strings.TrimSpace(string(address[:n])) + "/events"
 	return a, nil

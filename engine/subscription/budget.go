@@ -15,9 +15,9 @@ type Budget struct {
 	limit int64
 	used  atomic.Int64
 
-	mu     sync.Mutex
-	shares map[*share]bool
-	told   time.Time // when they were told last that there is no room
+	mu        sync.Mutex
+	shares    map[*share]bool
+	signalled time.Time // when they last got the signal that there is no room
 }
 
 // NewBudget returns a budget of so many bytes; 0 is [DefaultMaxInflightBytes].
@@ -56,15 +56,16 @@ func (s *share) left() int64 { return s.of.limit - s.of.used.Load() }
 // isShort reports whether what waits should be kept out of memory.
 func (s *share) isShort() bool { return s.of.used.Load() > s.of.limit/2 }
 
-// findsNoRoom tells all subscriptions of the process, at most once in budgetPause.
-func (s *share) findsNoRoom() {
+// signalShort signals all subscriptions of the process that there is no room, at
+// most once in budgetPause.
+func (s *share) signalShort() {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	now := time.Now()
-	if now.Sub(s.of.told) < budgetPause {
+	if now.Sub(s.of.signalled) < budgetPause {
 		return
 	}
-	s.of.told = now
+	s.of.signalled = now
 	for other := range s.of.shares {
 		select {
 		case other.short <- struct{}{}:

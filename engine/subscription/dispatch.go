@@ -51,7 +51,7 @@ type dispatcher struct {
 	done    []*Task // handled, to be given to the source
 
 	idle     int               // workers without a run
-	suspects int               // runs of a task that was cut off beside others
+	isolated int               // runs under way of a task that was cut off beside others
 	holding  bool              // what may be called waits for such a run
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
@@ -243,12 +243,12 @@ func (d *dispatcher) start() {
 		if len(tasks) == 0 {
 			break
 		}
-		r := &run{tasks: tasks, suspect: d.cfg.Concurrency > 1 && tasks[0].cut}
-		if r.suspect {
-			d.suspects++
+		r := &run{tasks: tasks, isolated: d.cfg.Concurrency > 1 && tasks[0].cut}
+		if r.isolated {
+			d.isolated++
 		}
 		for _, t := range tasks {
-			t.alone = d.cfg.Concurrency == 1 || r.suspect || d.outage.down()
+			t.alone = d.cfg.Concurrency == 1 || r.isolated || d.outage.down()
 		}
 		r.callBegan.Store(int64(time.Since(d.began)))
 		d.running[r] = struct{}{}
@@ -294,7 +294,7 @@ func (d *dispatcher) take() []*Task {
 			d.holding = len(held) > 0
 			return nil
 		}
-		if t.cut && d.suspects > 0 && !down {
+		if t.cut && d.isolated > 0 && !down {
 			held = append(held, t)
 			continue
 		}

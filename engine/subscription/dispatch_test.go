@@ -147,3 +147,37 @@ func TestASumOfLongTimesDoesNotOverflow(t *testing.T) {
 	h.addTo(&p, nil)
 	require.InEpsilon(t, 4000*month.Seconds(), p.Sum, 1e-9)
 }
+
+func TestWhatACallSaysOfItsMessageWhereTheTargetIsDown(t *testing.T) {
+	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
+	r.share = newShare(r.budget)
+	d := newDispatcher(t.Context(), r)
+	down := func(task *Task, cut, alone bool) handler.Outcome {
+		task.started, task.outcome, task.err, task.cut, task.alone = time.Now(), handler.Down, errors.New("down"), cut, alone
+		d.observeTarget(task)
+		return task.outcome
+	}
+	answer := func() {
+		d.observeTarget(&Task{started: time.Now(), outcome: handler.Done})
+	}
+	task, other := newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-b")
+	d.waiting.add(task)
+
+	down(task, true, false)
+	answer()
+	require.Zero(t, task.downAlone, "it was cut off beside others")
+	require.Zero(t, task.cuts)
+	for range maxDownAlone {
+		require.Equal(t, handler.Down, down(task, true, true))
+		answer()
+	}
+	require.Equal(t, maxDownAlone, task.downAlone)
+	require.Equal(t, maxDownAlone, task.cuts)
+	require.Equal(t, handler.Failed, down(task, true, true), "others were answered each time")
+	require.False(t, d.outage.down())
+
+	require.Equal(t, handler.Down, down(other, false, true))
+	require.Equal(t, handler.Down, down(task, false, true), "another found the target down too")
+	answer()
+	require.Equal(t, handler.Failed, down(task, false, true))
+}

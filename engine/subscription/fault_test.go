@@ -234,7 +234,7 @@ func TestAHandlerThatChangesItsEnvelopeGetsAnotherForTheNextCall(t *testing.T) {
 		b.run(config(), func(_ context.Context, m *message.Envelope) error {
 			seen = append(seen, m.Metadata.Headers.ID+" "+m.Metadata.Headers.Type+" "+string(m.Data))
 			id := m.Metadata.Headers.ID
-			m.Metadata.Headers.Type, m.Metadata.Headers.Stream = "Nobody.Knows.v1", "elsewhere"
+			m.Metadata.Headers.Type, m.Metadata.Headers.Stream = "Unknown.v1", "elsewhere"
 			if id == "b/1" { // and what it shares with the entry
 				for i := range m.Data {
 					m.Data[i] = 'x'

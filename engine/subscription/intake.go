@@ -27,7 +27,7 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
 	for ctx.Err() == nil {
 		n, whole := size.next(r.share.left(), r.status.open.Load() == 0)
 		if !whole {
-			r.share.findsNoRoom()
+			r.share.signalShort()
 		}
 		if n < 1 {
 			retry.Sleep(ctx, budgetPause)

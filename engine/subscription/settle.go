@@ -20,8 +20,8 @@ type counts struct{ ok, failed, skipped, retries int64 }
 func (d *dispatcher) finish(r *run) {
 	delete(d.running, r)
 	d.idle++
-	if r.suspect {
-		d.suspects--
+	if r.isolated {
+		d.isolated--
 	}
 	d.collect(r, len(r.tasks))
 	d.first = append(d.first, r.back...)

@@ -14,8 +14,8 @@ import (
 // run are tasks for one worker, to be called in their order.
 type run struct {
 	tasks []*Task
-	// suspect says that it is one task, which was cut off beside others before.
-	suspect bool
+	// isolated says that it is one task, which was cut off beside others before.
+	isolated bool
 	// current is the index of the task that is being called, and callBegan when
 	// its call began, in nanoseconds since the dispatcher's start. The tasks
 	// before it are the dispatcher's again.
@@ -102,8 +102,8 @@ func (w *worker) work(base context.Context, r *run) {
 // returned notes what the call under way came to.
 func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
-	told := outcomeOf(err, !now.Before(t.call.deadline))
-	t.outcome, t.after, t.uncalled, t.crash, t.err = told.outcome, told.after, told.uncalled, told.crash, told.err
+	o := outcomeOf(err, !now.Before(t.call.deadline))
+	t.outcome, t.after, t.uncalled, t.crash, t.err = o.outcome, o.after, o.uncalled, o.crash, o.err
 	if t.cut = t.outcome == handler.Cut; t.cut {
 		t.outcome = handler.Down
 	}
@@ -129,8 +129,8 @@ func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error)
 	}
 }
 
-// told is what a handler's error says, read once.
-type told struct {
+// callOutcome is what a handler's error says, read once.
+type callOutcome struct {
 	outcome  handler.Outcome
 	after    time.Duration
 	uncalled bool
@@ -140,11 +140,11 @@ type told struct {
 
 // outcomeOf reads all that is to be known of a handler's error. The error's own
 // methods are the handler's code too: one that panics is a failure.
-func outcomeOf(err error, late bool) (o told) {
+func outcomeOf(err error, late bool) (o callOutcome) {
 	defer func() {
 		if v := recover(); v != nil {
 			crash := &handler.PanicError{Value: v, Stack: debug.Stack()}
-			o = told{outcome: handler.Failed, crash: crash, err: crash}
+			o = callOutcome{outcome: handler.Failed, crash: crash, err: crash}
 		}
 	}()
 	if o.outcome, o.after = handler.OutcomeOf(err); o.outcome == handler.Done {
