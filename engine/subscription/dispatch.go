@@ -51,7 +51,6 @@ type dispatcher struct {
 	done    []*Task // handled, to be given to the source
 
 	idle     int               // workers without a run
-	isolated int               // runs under way of a task that was cut off beside others
 	holding  bool              // what may be called waits for such a run
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
@@ -244,9 +243,6 @@ func (d *dispatcher) start() {
 			break
 		}
 		r := &run{tasks: tasks, isolated: d.cfg.Concurrency > 1 && tasks[0].cut}
-		if r.isolated {
-			d.isolated++
-		}
 		for _, t := range tasks {
 			t.alone = d.cfg.Concurrency == 1 || r.isolated || d.outage.down()
 		}
@@ -294,7 +290,7 @@ func (d *dispatcher) take() []*Task {
 			d.holding = len(held) > 0
 			return nil
 		}
-		if t.cut && d.isolated > 0 && !down {
+		if t.cut && !down && d.isolatedUnderWay() {
 			held = append(held, t)
 			continue
 		}
@@ -319,11 +315,22 @@ func (d *dispatcher) mayProbe() bool {
 	}
 	since := int64(d.outage.since.Sub(d.began))
 	for r := range d.running {
-		if r.callBegan.Load() > since {
+		if r.callBegan.Load() > since && !r.isStuck() {
 			return false
 		}
 	}
 	return true
+}
+
+// isolatedUnderWay reports whether a task that was cut off beside others is being
+// called by itself.
+func (d *dispatcher) isolatedUnderWay() bool {
+	for r := range d.running {
+		if r.isolated && !r.isStuck() {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *dispatcher) pop() (t *Task) {

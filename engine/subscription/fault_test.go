@@ -1,6 +1,7 @@
 package subscription_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -349,4 +350,25 @@ func TestAHandlerMayChangeItsEnvelopeWhileItIsStuck(t *testing.T) {
 		require.Len(t, b.deadLetters(), 1)
 		require.Contains(t, b.log.String(), "message.id=a/1")
 	})
+}
+
+func TestAHandlerThatChangesWhatTheOrderIsKeptByLeavesNothingBehind(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency, c.SkipChecksums, c.Order = n, true, "n"
+				b.publish("a/1", "b/1", "c/1")
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
+					if m.Metadata.Headers.ID == "a/1" && m.Source.Attempt == 1 {
+						m.Data[bytes.IndexByte(m.Data, '1')] = '2'
+						return errBroken
+					}
+					return nil
+				})
+				b.pass(5 * time.Minute)
+				require.Zero(t, b.pending())
+			})
+		})
+	}
 }

@@ -276,3 +276,81 @@ func TestAnOutageAfterCrashesCostsNoAttempt(t *testing.T) {
 		})
 	}
 }
+
+func TestAMessageThatCannotBeGivenToTheHandlerSaysNothingOfItsTarget(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "a/1" {
+				return handler.Unavailable(errBroken)
+			}
+			return handler.RejectUncalled(errBroken)
+		})
+		b.publish("a/1")
+		for i := range 20 {
+			b.pass(time.Minute)
+			b.publish(fmt.Sprintf("bad%d/1", i))
+		}
+		b.pass(10 * time.Minute)
+		require.Len(t, b.deadLetters(), 20, "those that cannot be given")
+		require.Equal(t, 1, b.pending(), "a/1")
+	})
+}
+
+// hangs keeps a test's handler in its call until the test ends, whatever its
+// context says.
+func hangs(b *bench) (call func(), end func()) {
+	block := make(chan struct{})
+	return func() { <-block }, func() {
+		close(block)
+		_ = b.halt()
+	}
+}
+
+func TestAProbeThatNeverReturnsDoesNotKeepAnOutageAlive(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c := config()
+		c.Concurrency, c.HandlerTimeout = 4, time.Second
+		hang, end := hangs(b)
+		defer end()
+		b.publish("a/1")
+		b.run(c, func(_ context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "a/1" {
+				if b.nth(m) == 1 {
+					return handler.Unavailable(errBroken)
+				}
+				hang()
+			}
+			return nil
+		})
+		b.pass(2 * time.Second)
+		b.publish("b/1", "c/1")
+		b.pass(10 * time.Minute)
+		require.Equal(t, 1, b.pending(), "a/1")
+		require.Empty(t, b.runner.Status().Gate)
+	})
+}
+
+func TestACallThatWasCutOffAndNeverReturnsHoldsUpNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c := config()
+		c.Concurrency, c.HandlerTimeout = 4, time.Second
+		hang, end := hangs(b)
+		defer end()
+		b.publish("a/1", "b/1", "c/1")
+		began := time.Now()
+		b.run(c, func(_ context.Context, m *message.Envelope) error {
+			switch {
+			case time.Since(began) < 100*time.Millisecond:
+				time.Sleep(50 * time.Millisecond)
+				return handler.Interrupted(errBroken)
+			case m.Metadata.Headers.ID == "b/1":
+				hang()
+			}
+			return nil
+		})
+		b.pass(10 * time.Minute)
+		b.publish("d/1")
+		b.pass(10 * time.Minute)
+		require.Equal(t, 1, b.pending(), "b/1")
+	})
+}

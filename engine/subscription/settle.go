@@ -20,9 +20,6 @@ type counts struct{ ok, failed, skipped, retries int64 }
 func (d *dispatcher) finish(r *run) {
 	delete(d.running, r)
 	d.idle++
-	if r.isolated {
-		d.isolated--
-	}
 	d.collect(r, len(r.tasks))
 	d.first = append(d.first, r.back...)
 }
@@ -113,7 +110,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 // answer, where no other is tried.
 func (d *dispatcher) observeTarget(t *Task) {
 	switch {
-	case t.outcome == handler.Skipped: // it was not for the target
+	case t.outcome == handler.Skipped, t.uncalled: // it did not reach the target
 	case t.outcome != handler.Down:
 		if d.outage.answered(t.started) {
 			d.log.Info("target answers again")

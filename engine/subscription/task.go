@@ -172,5 +172,7 @@ func (t *Task) detach(c *Config) {
 	for i := range t.Delivery.Fields {
 		t.Delivery.Fields[i].Value = bytes.Clone(t.Delivery.Fields[i].Value)
 	}
-	_ = t.decode(c) // as before
+	key := t.key // a handler may have changed the body, and the queue behind the task has this one
+	_ = t.decode(c)
+	t.key = key
 }

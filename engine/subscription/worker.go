@@ -34,6 +34,10 @@ type run struct {
 	back      []*Task // those of them that were not called
 }
 
+// isStuck reports whether the call under way runs beyond its time-out: nothing else
+// waits for it.
+func (r *run) isStuck() bool { return r.tasks[r.current.Load()].overdue.Load() }
+
 // errGoexit is the failure of a handler that ended its goroutine.
 var errGoexit = errors.New("handler called runtime.Goexit (as FailNow of a test does) and did not return")
 
