@@ -26,11 +26,11 @@ type cloudEvent struct {
 	Data       json.RawMessage `json:"-"`
 }
 
-// newEvent returns the event of a message, and which extensions it could not
-// have.
-func newEvent(source string, m *message.Envelope) (cloudEvent, []LeftOut) {
+// newEvent returns the event of a message, its extensions appended to those given,
+// and which extensions it could not have.
+func newEvent(source string, m *message.Envelope, extensions []extension) (cloudEvent, []LeftOut) {
 	h := m.Metadata.Headers
-	extensions, leftOut := extensionsOf(m)
+	extensions, leftOut := extensionsOf(m, extensions)
 	return cloudEvent{
 		SpecVersion:     "1.0",
 		ID:              eventID(m),

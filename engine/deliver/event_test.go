@@ -1,11 +1,13 @@
 package deliver
 
 import (
-	"context"
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,28 +46,29 @@ func sdkHeader(t *testing.T, ev cloudEvent) (http.Header, error) {
 // what the SDK or the standard refuses.
 func sameAsSDK(t *testing.T, h *HTTP, m *message.Envelope) {
 	t.Helper()
-	ev, _ := newEvent(h.config.Source, m)
+	ev, _ := newEvent(h.config.Source, m, nil)
 	want, refused := sdkHeader(t, ev)
-	req, _, err := h.request(context.Background(), m)
+	r, err := h.request(m, new(room))
 	if refused != nil || !isAttributeText(ev.ID) || !isAttributeText(ev.Type) || !isAttributeText(ev.Subject) {
 		require.True(t, handler.IsUncalled(err), "%v; the SDK: %v", err, refused)
 		return
 	}
 	require.NoError(t, err)
-	got := req.Header.Clone()
+	got := h.transport.request(t.Context(), &r).Header
+	direct, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.appendTo([]byte(h.direct.line)))))
+	require.NoError(t, err)
+	require.Equal(t, r.host, direct.Host)
+	require.Equal(t, []string{strconv.Itoa(len(m.Data))}, direct.Header["Content-Length"])
+	body, err := io.ReadAll(direct.Body)
+	require.NoError(t, err)
+	require.Equal(t, string(m.Data), string(body))
+	direct.Header.Del("Content-Length")
+	require.Equal(t, got, direct.Header)
 	require.Equal(t, "observatory", got.Get("User-Agent"))
 	for _, name := range []string{"User-Agent", "Traceparent", "Tracestate"} { // not the event's
 		got.Del(name)
 	}
 	require.Equal(t, want, got)
-
-	var body []byte
-	if req.Body != nil {
-		body, err = io.ReadAll(req.Body)
-		require.NoError(t, err)
-	}
-	require.Equal(t, string(m.Data), string(body))
-	require.EqualValues(t, len(m.Data), req.ContentLength)
 	read, err := binding.ToEvent(t.Context(), cloudevents.NewMessage(got, io.NopCloser(strings.NewReader(string(body)))))
 	require.NoError(t, err)
 	require.Equal(t, ev.sdk().Context, unescaped(t, read.Context.AsV1()))

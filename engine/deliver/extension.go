@@ -63,12 +63,11 @@ var reserved = map[string]bool{
 	"sequence": true, "proteansequencetype": true, "proteanstream": true, "proteanentry": true, "traceparent": true,
 }
 
-// extensionsOf are the extensions of a message's event: those that Protean's own
+// extensionsOf appends the extensions of a message's event: those that Protean's own
 // events have, where the message was read, and what enrichers added. Empty ones
 // of ours are left out without being mentioned.
-func extensionsOf(m *message.Envelope) (all []extension, leftOut []LeftOut) {
+func extensionsOf(m *message.Envelope, all []extension) (_ []extension, leftOut []LeftOut) {
 	d, trace := m.Metadata.Domain, traceParent(m.Metadata.Headers.TraceParent)
-	all = make([]extension, 0, 9)
 	for _, e := range [...]struct{ name, header, value string }{
 		{"proteankind", "Ce-Proteankind", kind(d.Kind)},
 		{"proteanchecksum", "Ce-Proteanchecksum", m.Metadata.Integrity.Checksum},

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -91,8 +89,9 @@ type HTTP struct {
 	config    HTTPConfig
 	target    *url.URL
 	name      string
-	template  *http.Request
-	transport *http.Transport
+	template  template
+	direct    *direct // nil where the target cannot be posted to directly
+	transport *transport
 	answers   atomic.Uint64 // of the application, not of a proxy before it
 }
 
@@ -109,13 +108,16 @@ func NewHTTP(c HTTPConfig) (*HTTP, error) {
 	c = c.withDefaults()
 	return &HTTP{
 		config: c, target: target, name: cmp.Or(c.Name, nameOf(target)),
-		template: template, transport: newTransport(c.Concurrency),
+		template: template, direct: newDirect(target, c.Concurrency), transport: newTransport(target, c.Concurrency),
 	}, nil
 }
 
 // Close closes the idle connections. Requests under way go on.
 func (t *HTTP) Close() error {
-	t.transport.CloseIdleConnections()
+	if t.direct != nil {
+		t.direct.closeIdle()
+	}
+	t.transport.closeIdle()
 	return nil
 }
 
@@ -141,34 +143,32 @@ func (t *HTTP) Close() error {
 //
 // When ctx is cancelled its error is returned.
 func (t *HTTP) Handle(ctx context.Context, m *message.Envelope) error {
-	bounded, cancel := context.WithTimeout(ctx, t.config.Timeout)
-	defer cancel()
-	sent := new(attempt)
-	req, configured, err := t.request(sent.trace(bounded), m)
+	room := rooms.Get().(*room)
+	defer rooms.Put(room)
+	r, err := t.request(m, room)
 	if err != nil {
 		return err
 	}
 	before := t.answers.Load()
-	resp, err := t.send(req, sent)
-	if err != nil {
-		timedOut := bounded.Err() != nil || os.IsTimeout(err)
-		switch {
-		case timedOut && sent.connected() && t.answers.Load() != before:
-			return t.outcomeOfError(ctx, err, handler.Failed)
-		case !timedOut && sent.wroteAll():
-			return t.outcomeOfError(ctx, err, handler.Cut)
-		default:
-			return t.outcomeOfError(ctx, err, handler.Down)
-		}
+	a, failure := t.post(ctx, &r)
+	if failure != nil {
+		return t.outcomeOfFailure(ctx, failure, t.answers.Load() != before)
 	}
-	answer := drain(resp, cancel)
-	if resp.StatusCode/100 == 2 {
+	if a.status/100 == 2 {
 		t.answers.Add(1)
 		return nil
 	}
-	err = t.outcomeOfStatus(resp, clip(hide(answer, t.secretsOf(configured)), maxReason))
+	a.text = clip(hide(a.text, t.secretsOf(r.configured)), maxReason)
+	err = t.outcomeOfAnswer(a)
 	if v, _ := handler.OutcomeOf(err); v != handler.Down {
 		t.answers.Add(1)
 	}
 	return err
+}
+
+func (t *HTTP) post(ctx context.Context, r *request) (answer, *noAnswer) {
+	if t.direct != nil && len(r.body) <= maxDirect {
+		return t.direct.post(ctx, t.config.Timeout, r)
+	}
+	return t.transport.post(ctx, t.config.Timeout, r)
 }

@@ -50,8 +50,10 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 	} {
 		for _, status := range statuses {
 			srv := answering(t, status, "", "Location", "http://127.0.0.1:1/elsewhere")
-			err := to(t, srv.URL).Handle(t.Context(), order())
-			require.Equal(t, want, outcome(err), "status %d: %v", status, err)
+			for way, m := range bothWays() {
+				err := to(t, srv.URL).Handle(t.Context(), m)
+				require.Equal(t, want, outcome(err), "status %d, %s: %v", status, way, err)
+			}
 		}
 	}
 }
@@ -146,32 +148,34 @@ func TestNoAnswerOutlivesItsCall(t *testing.T) {
 		"not HTTP":          {"hello\r\n\r\n", "", handler.Cut},
 		"a silent body":     {ok + "Content-Length: 5\r\n\r\nx", "", handler.Done},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := to(t, "http://"+accepting(t, func(conn *net.TCPConn) {
-				req, err := http.ReadRequest(bufio.NewReader(conn))
-				if err == nil {
-					_, _ = io.Copy(io.Discard, req.Body)
-					_, err = io.WriteString(conn, c.begin)
+		for way, m := range bothWays() {
+			t.Run(name+", "+way, func(t *testing.T) {
+				t.Parallel()
+				h := to(t, "http://"+accepting(t, func(conn *net.TCPConn) {
+					req, err := http.ReadRequest(bufio.NewReader(conn))
+					if err == nil {
+						_, _ = io.Copy(io.Discard, req.Body)
+						_, err = io.WriteString(conn, c.begin)
+					}
+					for err == nil && c.again != "" {
+						time.Sleep(time.Millisecond) // a target that is slow
+						_, err = io.WriteString(conn, c.again)
+					}
+					if err == nil {
+						_, _ = io.Copy(io.Discard, conn)
+					}
+				}))
+				h.config.Timeout = 200 * time.Millisecond
+				outcomes := make(chan handler.Outcome, 1)
+				go func() { outcomes <- outcome(h.Handle(t.Context(), m)) }()
+				select {
+				case got := <-outcomes:
+					require.Equal(t, c.want, got)
+				case <-time.After(10 * time.Second):
+					require.Fail(t, "the call goes on after its time")
 				}
-				for err == nil && c.again != "" {
-					time.Sleep(time.Millisecond) // a target that is slow
-					_, err = io.WriteString(conn, c.again)
-				}
-				if err == nil {
-					_, _ = io.Copy(io.Discard, conn)
-				}
-			}))
-			h.config.Timeout = 200 * time.Millisecond
-			outcomes := make(chan handler.Outcome, 1)
-			go func() { outcomes <- outcome(h.Handle(t.Context(), order())) }()
-			select {
-			case got := <-outcomes:
-				require.Equal(t, c.want, got)
-			case <-time.After(10 * time.Second):
-				require.Fail(t, "the call goes on after its time")
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -188,7 +192,7 @@ func TestAConnectionThatIsSilentlyDeadIsReplaced(t *testing.T) {
 	address, forget := forgetful(t, srv.Listener.Addr().String())
 	h := to(t, "https://"+address, func(c *HTTPConfig) { c.Timeout = 100 * time.Millisecond })
 	trust(h, srv)
-	pings := h.transport.HTTP2
+	pings := h.transport.http.HTTP2
 	require.LessOrEqual(t, pings.SendPingTimeout+pings.PingTimeout, 15*time.Second, "the longest wait between two probes")
 	pings.SendPingTimeout /= 100
 	pings.PingTimeout /= 100
@@ -242,7 +246,13 @@ func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {
 	others := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) { h.answers.Add(1) }, // another message is answered just now
 	})
-	require.Equal(t, handler.Down, outcome(h.Handle(others, order())))
+	h.direct.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		h.answers.Add(1)
+		return dial(ctx, network, address)
+	}
+	for way, m := range bothWays() {
+		require.Equal(t, handler.Down, outcome(h.Handle(others, m)), way)
+	}
 }
 
 func TestShutdownIsNoVerdictOnTheMessage(t *testing.T) {
@@ -286,32 +296,38 @@ func TestAConnectionIsReusedAndReplacedWhenTheServerClosedIt(t *testing.T) {
 	}
 	srv.Start()
 	t.Cleanup(srv.Close)
-	h := to(t, srv.URL)
-	for range 5 {
-		require.NoError(t, h.Handle(t.Context(), order()))
+	for way, m := range bothWays() {
+		opened.Store(0)
+		h := to(t, srv.URL)
+		for range 5 {
+			require.NoError(t, h.Handle(t.Context(), m))
+		}
+		require.EqualValues(t, 1, opened.Load(), way)
+		srv.CloseClientConnections()
+		require.NoError(t, h.Handle(t.Context(), m))
+		require.EqualValues(t, 2, opened.Load(), way)
 	}
-	require.EqualValues(t, 1, opened.Load())
-	srv.CloseClientConnections()
-	require.NoError(t, h.Handle(t.Context(), order()))
-	require.EqualValues(t, 2, opened.Load())
 }
 
 func TestARequestThatArrivedIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	app := resetting(t, 1)
-	h := to(t, app.url)
-	require.NoError(t, h.Handle(t.Context(), order()))
-	h.answers.Add(1) // another message is answered meanwhile
-	err := h.Handle(t.Context(), order())
-	require.Equal(t, handler.Cut, outcome(err), "%v", err)
-	require.EqualValues(t, 2, app.requests.Load(), "one request a call")
+	for way, m := range bothWays() {
+		app := resetting(t, 1)
+		h := to(t, app.url)
+		require.NoError(t, h.Handle(t.Context(), m))
+		h.answers.Add(1) // another message is answered meanwhile
+		err := h.Handle(t.Context(), m)
+		require.Equal(t, handler.Cut, outcome(err), "%s: %v", way, err)
+		require.EqualValues(t, 2, app.requests.Load(), "one request a call")
+	}
 }
 
 func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 	t.Parallel()
 	srv, got := application(t)
 	h := to(t, srv.URL)
-	require.NoError(t, h.Handle(t.Context(), order()))
+	m := long()
+	require.NoError(t, h.Handle(t.Context(), m))
 	<-got
 	// The server closes the kept connection once the request has been given it.
 	closing := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
@@ -325,8 +341,8 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 			}
 		},
 	})
-	require.NoError(t, h.Handle(closing, order()))
-	require.JSONEq(t, string(order().Data), (<-got).Body)
+	require.NoError(t, h.Handle(closing, m))
+	require.Equal(t, string(m.Data), (<-got).Body)
 	require.Empty(t, got)
 }
 

@@ -35,7 +35,7 @@ func NewLog(w io.Writer, source string, leftOut func(LeftOut)) *Log {
 // Handle writes the message. A writer that fails is [handler.Unavailable]: it
 // would fail for any message.
 func (l *Log) Handle(_ context.Context, m *message.Envelope) error {
-	ev, leftOut := newEvent(l.source, m)
+	ev, leftOut := newEvent(l.source, m, nil)
 	if err := ev.check(utf8.ValidString); err != nil { // a line of JSON can hold all else
 		return handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent: %w", err))
 	}

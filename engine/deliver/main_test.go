@@ -31,6 +31,18 @@ func order() *message.Envelope {
 	return m
 }
 
+// long is a message that is too long to be posted directly.
+func long() *message.Envelope {
+	m := order()
+	m.Data = text(maxDirect)
+	return m
+}
+
+// bothWays are messages of which one is posted directly and one by net/http.
+func bothWays() map[string]*message.Envelope {
+	return map[string]*message.Envelope{"directly": order(), "by net/http": long()}
+}
+
 // fixtures are messages that a real Protean wrote, by type.
 func fixtures(t *testing.T) map[string]*message.Envelope {
 	t.Helper()

@@ -16,18 +16,19 @@ import (
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
-// outcomeOfError is the error of a request that got no answer, with an outcome:
-// Failed where this is the message's own, because its time ran out while the
-// target answered others; Cut where the target had the request; else Down.
-func (t *HTTP) outcomeOfError(ctx context.Context, err error, o handler.Outcome) error {
+// outcomeOfFailure is the error of a request that got no answer, with an outcome:
+// a failure where this is the message's own, because its time ran out while the
+// target answered others; Interrupted where the target had the request; else
+// Unavailable.
+func (t *HTTP) outcomeOfFailure(ctx context.Context, f *noAnswer, othersAnswered bool) error {
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
 		return fmt.Errorf("deliver to %s: %w", t.name, cause)
 	}
-	err = fmt.Errorf("deliver to %s: %w", t.name, explain(err))
-	switch o {
-	case handler.Failed:
+	err := fmt.Errorf("deliver to %s: %w", t.name, explain(f.err))
+	switch {
+	case f.timedOut && f.connected && othersAnswered:
 		return err
-	case handler.Cut:
+	case !f.timedOut && f.wroteAll:
 		return handler.Interrupted(err)
 	default:
 		return handler.Unavailable(err)
@@ -42,7 +43,7 @@ func explain(err error) error {
 	switch {
 	case isOutOfFiles(err):
 		return outOfFiles(err)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no answer in time: %w", err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("connection closed before an answer: %w", err)
@@ -67,16 +68,16 @@ func outOfFiles(err error) error {
 		"(ulimit -n, LimitNOFILE of systemd), or lower concurrency: %w", filesLimit(), err)
 }
 
-// outcomeOfStatus is the outcome that a target's answer, other than 2xx, means for
+// outcomeOfAnswer is the outcome that a target's answer, other than 2xx, means for
 // the message.
-func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
-	err := fmt.Errorf("%s answered %s: %s", t.name, status(resp), answer)
-	if answer == "" {
-		err = fmt.Errorf("%s answered %s", t.name, status(resp))
+func (t *HTTP) outcomeOfAnswer(a answer) error {
+	err := fmt.Errorf("%s answered %s: %s", t.name, statusText(a.status), a.text)
+	if a.text == "" {
+		err = fmt.Errorf("%s answered %s", t.name, statusText(a.status))
 	}
-	switch resp.StatusCode {
+	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return handler.RetryAfter(retryAfter(resp.Header, time.Now()))
+		return handler.RetryAfter(retryAfter(a.header, time.Now()))
 	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
 		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return handler.Reject(err)
@@ -88,11 +89,12 @@ func (t *HTTP) outcomeOfStatus(resp *http.Response, answer string) error {
 	}
 }
 
-// status is the code and the standard's text for it: a server may send any text.
-func status(resp *http.Response) string {
-	text := http.StatusText(resp.StatusCode)
-	if resp.StatusCode/100 == 3 {
+// statusText is the code and the standard's text for it: a server may send any
+// text.
+func statusText(code int) string {
+	text := http.StatusText(code)
+	if code/100 == 3 {
 		text += " (redirects are not followed)"
 	}
-	return strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", text))
+	return strings.TrimSpace(fmt.Sprint(code, " ", text))
 }

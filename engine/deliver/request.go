@@ -1,19 +1,17 @@
 package deliver
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
-	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -26,33 +24,91 @@ import (
 
 const contentType = "application/json"
 
-// newTemplate returns what all requests to a target have in common. The headers
-// are those that the CloudEvents SDK writes for an event of the source.
-func newTemplate(target *url.URL, source string) (*http.Request, error) {
-	template := &http.Request{Method: http.MethodPost, URL: target, Host: target.Host, Header: http.Header{}}
-	model := cloudEvent{ID: "-", Source: source, Type: "-", DataContentType: contentType}.sdk()
-	if err := model.Validate(); err != nil {
-		return nil, err
-	}
-	if err := cehttp.WriteRequest(context.Background(), binding.ToMessage(model), template); err != nil {
-		return nil, err
-	}
-	template.Header.Del("Ce-Id")
-	template.Header.Del("Ce-Type")
-	template.Header.Set("Ce-Source", percentEncode(template.Header.Get("Ce-Source")))
-	template.Header.Set("User-Agent", "observatory")
-	if user := target.User; user != nil {
-		password, _ := user.Password()
-		template.SetBasicAuth(user.Username(), password)
-	}
-	return template, nil
+// template is what all requests to a target have in common.
+type template struct {
+	host   string
+	fields []field
 }
 
-// request builds the request for a message, and returns the configured headers.
-func (t *HTTP) request(ctx context.Context, m *message.Envelope) (*http.Request, map[string]string, error) {
-	ev, leftOut := newEvent(t.config.Source, m)
+// newTemplate returns the template of a target. The headers are those that the
+// CloudEvents SDK writes for an event of the source.
+func newTemplate(target *url.URL, source string) (template, error) {
+	req := &http.Request{Header: http.Header{}}
+	model := cloudEvent{ID: "-", Source: source, Type: "-", DataContentType: contentType}.sdk()
+	if err := model.Validate(); err != nil {
+		return template{}, err
+	}
+	if err := cehttp.WriteRequest(context.Background(), binding.ToMessage(model), req); err != nil {
+		return template{}, err
+	}
+	req.Header.Del("Ce-Id")
+	req.Header.Del("Ce-Type")
+	req.Header.Set("Ce-Source", percentEncode(req.Header.Get("Ce-Source")))
+	req.Header.Set("User-Agent", "observatory")
+	if user := target.User; user != nil {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+	t := template{host: target.Host}
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		t.fields = append(t.fields, field{name, req.Header.Get(name)})
+	}
+	return t, nil
+}
+
+// field is a header of a request.
+type field struct{ name, value string }
+
+// request is what is posted.
+type request struct {
+	host   string
+	fields []field
+	body   []byte
+	// configured are those of the headers that the file gives.
+	configured map[string]string
+}
+
+// set sets a header that may be there already.
+func (r *request) set(name, value string) {
+	for i := range r.fields {
+		if r.fields[i].name == name {
+			r.fields[i].value = value
+			return
+		}
+	}
+	r.fields = append(r.fields, field{name, value})
+}
+
+// appendTo writes the request as HTTP/1.1 does, from the value of its Host header
+// on.
+func (r *request) appendTo(b []byte) []byte {
+	b = append(b, r.host...)
+	for _, f := range r.fields {
+		b = append(b, "\r\n"...)
+		b = append(b, f.name...)
+		b = append(b, ": "...)
+		b = append(b, f.value...)
+	}
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, r.body...)
+}
+
+// room is where the parts of a request are put together. It is used again, so that
+// they need no memory of their own.
+type room struct {
+	fields     [32]field
+	extensions [16]extension
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// request builds the request for a message.
+func (t *HTTP) request(m *message.Envelope, room *room) (request, error) {
+	ev, leftOut := newEvent(t.config.Source, m, room.extensions[:0])
 	if err := ev.validate(); err != nil {
-		return nil, nil, handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
+		return request{}, handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent over HTTP: %w", err))
 	}
 	for _, extension := range leftOut {
 		t.config.LeftOut(extension)
@@ -62,23 +118,16 @@ func (t *HTTP) request(ctx context.Context, m *message.Envelope) (*http.Request,
 		err = outOfFiles(err)
 	}
 	if err != nil {
-		return nil, nil, handler.Unavailable(fmt.Errorf("deliver to %s: configured headers: %w", t.name, err))
+		return request{}, handler.Unavailable(fmt.Errorf("deliver to %s: configured headers: %w", t.name, err))
 	}
-	req := t.template.WithContext(ctx)
-	req.Header = make(http.Header, len(t.template.Header)+len(configured)+len(ev.Extensions)+6)
-	maps.Copy(req.Header, t.template.Header)
+	r := request{host: t.template.host, fields: append(room.fields[:0], t.template.fields...), body: m.Data, configured: configured}
 	for name, value := range configured {
-		if err := setHeader(req, name, value); err != nil {
-			return nil, nil, handler.Unavailable(fmt.Errorf("deliver to %s: %w", t.name, err))
+		if err := r.configure(name, value); err != nil {
+			return request{}, handler.Unavailable(fmt.Errorf("deliver to %s: %w", t.name, err))
 		}
 	}
-	ev.writeTo(req.Header)
-	if data := m.Data; len(data) > 0 {
-		req.ContentLength = int64(len(data))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-		req.Body, _ = req.GetBody()
-	}
-	return req, configured, nil
+	ev.writeTo(&r)
+	return r, nil
 }
 
 // validate fails where the event cannot be one over HTTP.
@@ -99,31 +148,27 @@ func isBlank(s string) bool { return strings.TrimSpace(s) == "" }
 // a third of a whole call's CPU time, would write the same, as the tests show, but
 // for the percent-encoding that the HTTP binding, section 3.1.3.2, demands
 // (cloudevents/sdk-go#1331): text beyond ASCII would be read as Latin-1.
-func (e *cloudEvent) writeTo(h http.Header) {
-	values := make([]string, 0, len(e.Extensions)+6)
-	set := func(name, value string) {
-		values = append(values, value)
-		h[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	set("Ce-Id", percentEncode(e.ID))
-	set("Ce-Type", percentEncode(e.Type))
+func (e *cloudEvent) writeTo(r *request) {
+	add := func(name, value string) { r.fields = append(r.fields, field{name, value}) }
+	add("Ce-Id", percentEncode(e.ID))
+	add("Ce-Type", percentEncode(e.Type))
 	if e.Subject != "" {
-		set("Ce-Subject", percentEncode(e.Subject))
+		add("Ce-Subject", percentEncode(e.Subject))
 	}
 	if !e.Time.IsZero() {
-		set("Ce-Time", types.FormatTime(e.Time))
+		add("Ce-Time", types.FormatTime(e.Time))
 	}
 	for _, extension := range e.Extensions {
 		encoded := percentEncode(extension.text)
-		set(extension.header, encoded)
+		add(extension.header, encoded)
 		if encoded != extension.text {
 			continue
 		}
 		switch extension.name { // where tracing middleware reads it
 		case "traceparent":
-			set("Traceparent", encoded)
+			r.set("Traceparent", encoded)
 		case "tracestate":
-			set("Tracestate", encoded)
+			r.set("Tracestate", encoded)
 		}
 	}
 }
@@ -173,7 +218,8 @@ func percentEncode(s string) string {
 	return b.String()
 }
 
-func setHeader(req *http.Request, name, value string) error {
+// configure sets a header that the file gives.
+func (r *request) configure(name, value string) error {
 	canonical := textproto.CanonicalMIMEHeaderKey(name)
 	switch {
 	case canonical == "Content-Type", strings.HasPrefix(canonical, "Ce-"):
@@ -182,14 +228,17 @@ func setHeader(req *http.Request, name, value string) error {
 		return fmt.Errorf("configured header %q is not a header's name", name)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
 		return fmt.Errorf("the value configured for header %q holds control characters, such as a line break at its end", name)
-	case canonical == "Host":
-		req.Host = value
-	case canonical == "Idempotency-Key", canonical == "X-Idempotency-Key":
+	}
+	switch canonical {
+	case "Host":
+		r.host = value
+	case "Content-Length", "Transfer-Encoding", "Trailer": // they say how this request is written
+	case "Idempotency-Key", "X-Idempotency-Key":
 		// By its canonical name net/http would take it as leave to repeat the
 		// request by itself, behind the count of attempts.
-		req.Header[strings.ToLower(canonical)] = []string{value}
+		r.set(strings.ToLower(canonical), value)
 	default:
-		req.Header.Set(canonical, value)
+		r.set(canonical, value)
 	}
 	return nil
 }
@@ -198,55 +247,4 @@ func isToken(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	})
-}
-
-// secretsOf are what the configured headers and the URL keep secret, in each form
-// in which a page of an error may echo them.
-func (t *HTTP) secretsOf(configured map[string]string) []string {
-	secrets := append([]string{t.target.RawQuery}, secretsIn(t.template.Header.Get("Authorization"))...)
-	if user := t.target.User; user != nil {
-		password, _ := user.Password()
-		secrets = append(secrets, password)
-	}
-	for _, values := range t.target.Query() { // keys of APIs often stand there
-		secrets = append(secrets, values...)
-	}
-	for segment := range strings.SplitSeq(t.target.Path, "/") {
-		if !strings.Contains(t.name, segment) { // it came from a reference, which the name shows instead
-			secrets = append(secrets, segment)
-		}
-	}
-	for _, value := range configured {
-		secrets = append(secrets, secretsIn(value)...)
-	}
-	var forms []string
-	for _, secret := range secrets {
-		forms = append(forms, formsOf(secret)...)
-	}
-	return forms
-}
-
-// formsOf are a text as it is, and as JSON, HTML and URLs write it; the longest
-// first, since one may be a part of another.
-func formsOf(secret string) []string {
-	forms := []string{secret, html.EscapeString(secret), url.QueryEscape(secret), url.PathEscape(secret)}
-	for _, escapeHTML := range []bool{true, false} {
-		var text strings.Builder
-		enc := json.NewEncoder(&text)
-		enc.SetEscapeHTML(escapeHTML)
-		_ = enc.Encode(secret) // a string can be encoded
-		forms = append(forms, strings.Trim(text.String(), "\"\n"))
-	}
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	return slices.Compact(forms)
-}
-
-// secretsIn are the texts by which a header's value would be known: all of it,
-// and what follows a scheme such as "Bearer".
-func secretsIn(value string) []string {
-	secrets := []string{value}
-	if _, credentials, ok := strings.Cut(value, " "); ok {
-		secrets = append(secrets, credentials)
-	}
-	return secrets
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
 )
 
 // ErrHandlerTimeout is the cause of a handler's context that ended because the
@@ -21,9 +24,11 @@ var ErrHandlerTimeout = errors.New("handler took longer than handler_timeout_sec
 // ended, so that its error and cause are the right ones.
 type callContext struct {
 	base     context.Context
+	traced   bool // base carries the message's trace
 	deadline time.Time
 	ended    atomic.Pointer[ending]
 	derived  atomic.Pointer[derivedContext]
+	watch    atomic.Pointer[watch]
 }
 
 // ending is why a call's context ended before its deadline.
@@ -34,14 +39,27 @@ var (
 	messageLost  = &ending{ErrLost}
 )
 
+// watch is a function to be called, once, when a call's context ends.
+type watch struct {
+	f     func()
+	ended atomic.Bool // the function was called, or is not to be called any more
+}
+
+func (w *watch) fire() {
+	if w.ended.CompareAndSwap(false, true) {
+		go w.f()
+	}
+}
+
 type derivedContext struct {
 	context.Context
 	cancel func(cause error)
 }
 
-// begin starts the call. The context is not used before.
-func (c *callContext) begin(base context.Context, deadline time.Time) {
-	c.base, c.deadline = base, deadline
+// begin starts the call for a message. The context is not used before.
+func (c *callContext) begin(base context.Context, m *message.Envelope, deadline time.Time) {
+	c.base = handler.WithTrace(base, m)
+	c.traced, c.deadline = c.base != base, deadline
 }
 
 // end ends the context unless it has ended. It may be called from any goroutine.
@@ -51,6 +69,28 @@ func (c *callContext) end(why *ending) {
 	}
 	if d := c.derived.Load(); d != nil {
 		d.cancel(why.cause)
+	}
+	if w := c.watch.Load(); w != nil {
+		w.fire()
+	}
+}
+
+// BeforeDeadline has f called in a goroutine of its own if the context ends before
+// its deadline. stop ends that, and reports false if f was called. It is for a
+// handler that keeps to the deadline by itself, as one does that sets it on a
+// connection: to ask for Done costs much more. The engine's own delivery over HTTP
+// looks for it.
+func (c *callContext) BeforeDeadline(f func()) (stop func() bool) {
+	w := &watch{f: f}
+	if !c.watch.CompareAndSwap(nil, w) {
+		return context.AfterFunc(c, f)
+	}
+	if c.ended.Load() != nil {
+		w.fire()
+	}
+	return func() bool {
+		c.watch.CompareAndSwap(w, nil)
+		return w.ended.CompareAndSwap(false, true)
 	}
 }
 

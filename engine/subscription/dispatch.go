@@ -19,6 +19,9 @@ const (
 	// maxFollowers is how many messages of the same key a worker gets behind
 	// the first.
 	maxFollowers = 31
+	// acceptAtOnce is how many tasks are decoded before several workers are given
+	// what they can be given.
+	acceptAtOnce = 4
 	// collectEvery is how often the finished tasks of a run under way are
 	// settled.
 	collectEvery = 25 * time.Millisecond
@@ -39,16 +42,18 @@ type dispatcher struct {
 	events   limitedLog // what happens to single messages
 	began    time.Time
 
-	// Tasks to be called: those of first come before those of ready. A task is
-	// in one of the two, or queues behind its key, or waits, or is in a run, or
-	// is with one of the background steps below.
-	first   []*Task
-	ready   []*Task
-	keys    keyOrder
-	waiting waitlist
-	outage  outage
-	open    int     // accepted and not settled
-	done    []*Task // handled, to be given to the source
+	// Tasks to be called: those of first come before those of ready, and those of
+	// incoming are to be decoded first. A task is in one of the three, or queues
+	// behind its key, or waits, or is in a run, or is with one of the background
+	// steps below.
+	incoming []*Task
+	first    []*Task
+	ready    []*Task
+	keys     keyOrder
+	waiting  waitlist
+	outage   outage
+	open     int     // accepted and not settled
+	done     []*Task // handled, to be given to the source
 
 	idle     int               // workers without a run
 	holding  bool              // what may be called waits for such a run
@@ -95,6 +100,10 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 	for ctx.Err() == nil {
 		d.start()
 		d.publishStatus()
+		if len(d.incoming) > 0 {
+			d.acceptSome()
+			continue
+		}
 		timer.Reset(d.untilNext())
 		offered := batches
 		if !d.wantsBatch() {
@@ -103,9 +112,11 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 		select {
 		case <-ctx.Done():
 		case tasks := <-offered:
-			d.accept(tasks)
+			d.open += len(tasks)
+			d.incoming = tasks
 		case r := <-d.finished:
 			d.finish(r)
+			d.finishMore()
 		case tasks := <-lost:
 			d.lose(tasks)
 		case r := <-d.results:
@@ -143,9 +154,7 @@ func (d *dispatcher) drain(work context.Context, lost <-chan []*Task) (underWay 
 		case <-ended:
 			ended, grace = nil, time.After(cancelGrace)
 		case <-grace:
-			for len(d.finished) > 0 {
-				d.finish(<-d.finished)
-			}
+			d.finishMore()
 			d.collectRunning()
 			for r := range d.running {
 				t := r.tasks[r.current.Load()]
@@ -192,9 +201,20 @@ func (d *dispatcher) wantsBatch() bool {
 	return (len(d.first)+len(d.ready) == 0 || d.holding) && d.idle > 0
 }
 
-// accept decodes a batch and lines it up.
+// acceptSome accepts the next tasks of a batch. A single worker is given all of a
+// batch at once; several would wait while it is decoded.
+func (d *dispatcher) acceptSome() {
+	n := len(d.incoming)
+	if d.cfg.Concurrency > 1 {
+		n = min(n, acceptAtOnce)
+	}
+	d.accept(d.incoming[:n])
+	d.incoming = d.incoming[n:]
+	d.finishMore()
+}
+
+// accept decodes tasks and lines them up.
 func (d *dispatcher) accept(tasks []*Task) {
-	d.open += len(tasks)
 	var counts counts
 	for _, t := range tasks {
 		t.call = &t.firstCall

@@ -101,7 +101,7 @@ func TestOrderHoldsWhereTheHolderOfAKeyIsLost(t *testing.T) {
 		rn := <-d.runs
 		require.Equal(t, want, rn.tasks)
 		for _, task := range rn.tasks {
-			task.call.begin(t.Context(), time.Now().Add(time.Hour))
+			task.call.begin(t.Context(), new(message.Envelope), time.Now().Add(time.Hour))
 			task.started, task.notRun = time.Now(), true
 		}
 		return rn

@@ -1,7 +1,6 @@
 package subscription
 
 import (
-	"context"
 	"math"
 	"slices"
 	"sync"
@@ -40,15 +39,15 @@ func newFigures(concurrency int) *figures {
 }
 
 // observer implements counting.
-func (f *figures) observer(worker int) func(context.Context, *Task) { return f.calls[worker].observe }
+func (f *figures) observer(worker int) func(*Task) { return f.calls[worker].observe }
 
-func (c *callFigures) observe(ctx context.Context, t *Task) {
+func (c *callFigures) observe(t *Task) {
 	if !t.wasAnswered() {
 		return
 	}
 	var span trace.SpanContext
-	if ctx != context.Context(t.call) { // it carries a trace
-		span = trace.SpanContextFromContext(ctx)
+	if t.call.traced {
+		span = trace.SpanContextFromContext(t.call)
 	}
 	c.duration.record(t.took, span)
 	if t.outcome != handler.Done {

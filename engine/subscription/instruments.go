@@ -99,7 +99,7 @@ func gauges(l labels, s *status) []gauge {
 type counting interface {
 	// observer returns what notes a call of the given worker, under the handler's
 	// context, whose trace becomes the exemplar.
-	observer(worker int) func(context.Context, *Task)
+	observer(worker int) func(*Task)
 	count(counts)
 	ghost()
 	lose()
@@ -149,18 +149,18 @@ func newInstruments(m metric.Meter, l labels) (*instruments, error) {
 }
 
 // observer implements counting.
-func (i *instruments) observer(int) func(context.Context, *Task) {
-	return func(ctx context.Context, t *Task) {
+func (i *instruments) observer(int) func(*Task) {
+	return func(t *Task) {
 		if !t.wasAnswered() {
 			return
 		}
-		i.duration.Record(ctx, t.took.Seconds(), i.own)
+		i.duration.Record(t.call, t.took.Seconds(), i.own)
 		if t.outcome != handler.Done {
 			return
 		}
 		if at := t.at; !at.IsZero() {
 			age := t.started.Add(t.took).Sub(at)
-			i.endToEnd.Record(ctx, max(age, time.Duration(0)).Seconds(), i.own)
+			i.endToEnd.Record(t.call, max(age, time.Duration(0)).Seconds(), i.own)
 		}
 	}
 }

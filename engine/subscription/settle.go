@@ -24,6 +24,13 @@ func (d *dispatcher) finish(r *run) {
 	d.first = append(d.first, r.back...)
 }
 
+// finishMore takes back the runs that have come back meanwhile.
+func (d *dispatcher) finishMore() {
+	for len(d.finished) > 0 {
+		d.finish(<-d.finished)
+	}
+}
+
 // collectRunning settles what is finished of the runs under way, since a slow
 // handler must not hold up the acknowledgement of those before it, and notes
 // the calls that do not end with their time-out.

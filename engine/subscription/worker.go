@@ -46,24 +46,26 @@ var errGoexit = errors.New("handler called runtime.Goexit (as FailNow of a test 
 type worker struct {
 	fn       handler.Func
 	timeout  time.Duration
-	observe  func(ctx context.Context, t *Task)
+	observe  func(t *Task)
 	began    time.Time // of the dispatcher
 	runs     <-chan *run
 	finished chan<- *run
 	over     <-chan struct{}
 	stopping *atomic.Bool
 	group    *sync.WaitGroup
+	call     atomic.Pointer[callContext] // under way
 }
 
 // start works in a goroutine of its own until runs is closed, beginning with the
 // rest of a run, where one is given. The handlers' contexts descend from base.
 func (w *worker) start(base context.Context, rest *run) {
 	w.group.Go(func() {
+		unwatch := context.AfterFunc(base, func() { w.endCall(base) })
+		defer unwatch()
 		r, ok := rest, true
 		defer func() {
 			if r != nil { // the handler ended this goroutine
-				t := r.tasks[r.next]
-				w.returned(handler.WithTrace(t.call, t.envelope), r, time.Now(), errGoexit)
+				w.returned(r, time.Now(), errGoexit)
 				w.start(base, r)
 			}
 		}()
@@ -74,6 +76,13 @@ func (w *worker) start(base context.Context, rest *run) {
 			w.work(base, r)
 		}
 	})
+}
+
+// endCall ends the context of the call under way once base has ended.
+func (w *worker) endCall(base context.Context) {
+	if call := w.call.Load(); call != nil {
+		call.end(&ending{context.Cause(base)})
+	}
 }
 
 // work calls the handler for the tasks of a run, from its next on, and hands the
@@ -90,12 +99,14 @@ func (w *worker) work(base context.Context, r *run) {
 		r.callBegan.Store(int64(now.Sub(w.began)))
 		r.current.Store(int64(r.next))
 		t.started = now
-		t.call.begin(base, now.Add(w.timeout))
+		t.call.begin(base, t.envelope, now.Add(w.timeout))
 		t.envelope.Source.Attempt = t.Attempts + 1
-		ctx := handler.WithTrace(t.call, t.envelope)
-		err := w.fn(ctx, t.envelope)
+		if w.call.Store(t.call); base.Err() != nil {
+			w.endCall(base)
+		}
+		err := w.fn(t.call, t.envelope)
 		now = time.Now()
-		w.returned(ctx, r, now, err)
+		w.returned(r, now, err)
 	}
 	select {
 	case w.finished <- r:
@@ -104,8 +115,9 @@ func (w *worker) work(base context.Context, r *run) {
 }
 
 // returned notes what the call under way came to.
-func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error) {
+func (w *worker) returned(r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
+	w.call.Store(nil)
 	o := outcomeOf(err, !now.Before(t.call.deadline))
 	t.outcome, t.after, t.uncalled, t.crash, t.err = o.outcome, o.after, o.uncalled, o.crash, o.err
 	if t.cut = t.outcome == handler.Cut; t.cut {
@@ -115,7 +127,7 @@ func (w *worker) returned(ctx context.Context, r *run, now time.Time, err error)
 	// message, which is released as if it had not been called.
 	t.notRun = t.outcome == handler.Failed && t.call.base.Err() != nil
 	t.took = now.Sub(t.started)
-	w.observe(ctx, t) // before the end: an exemplar looks up the context's values
+	w.observe(t) // before the end: an exemplar looks up the context's values
 	t.call.end(callReturned)
 	r.next++
 	switch t.outcome {
