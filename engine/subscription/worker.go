@@ -14,8 +14,10 @@ import (
 // run are tasks for one worker, to be called in their order.
 type run struct {
 	tasks []*Task
-	// isolated says that it is one task, which was cut off beside others before.
+	// isolated says that it is one task, over which the target may have gone down
+	// before, and handed is when the run was given to the worker.
 	isolated bool
+	handed   time.Time
 	// current is the index of the task that is being called, and callBegan when
 	// its call began, in nanoseconds since the dispatcher's start. The tasks
 	// before it are the dispatcher's again.
