@@ -194,15 +194,18 @@ func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
 }
 
 // wantsBatch says whether a batch may be taken: all that may be called is under
-// way, and not too much is unsettled. While the target is down one may be taken,
-// even somewhat more, if all in hand has found it so: another message may be
-// answered.
+// way, and not too much is unsettled. While the target is down one may be taken if
+// all in hand has found it so, beyond the bound too where these may be the cause:
+// another message may be answered.
 func (d *dispatcher) wantsBatch() bool {
 	bound := waitFactor * d.cfg.MessagesPerTick
-	if d.outage.down() {
-		return d.open < waitFactorDown*bound && !d.hasUntried()
+	if !d.outage.down() {
+		return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
 	}
-	return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
+	if d.outage.reached && d.share.mayHaveExtra() {
+		bound *= waitFactorDown
+	}
+	return d.open < bound && !d.hasUntried()
 }
 
 // acceptSome accepts the next tasks of a batch. A single worker is given all of a
@@ -451,4 +454,5 @@ func (d *dispatcher) publishStatus() {
 	d.status.stuckCalls.Store(int64(d.stuck))
 	d.status.deadLettersWaiting.Store(int64(d.unwritten))
 	d.status.open.Store(int64(d.open))
+	d.share.setExtra(max(0, int64(d.open-waitFactor*d.cfg.MessagesPerTick)))
 }

@@ -12,8 +12,9 @@ const (
 	firstProbe = 500 * time.Millisecond
 	lastProbe  = 5 * time.Second
 	// probesInARow is how many messages that have not found the target down are
-	// tried one after the other before the next wait.
-	probesInARow = 3
+	// tried one after the other before the next wait, where the messages may be the
+	// cause.
+	probesInARow = 10
 	// downAfter is how many calls in a row find the target down before it is held
 	// to be so, where it answered another less than answeredLately ago. Fewer are a
 	// matter of their messages.
@@ -34,9 +35,10 @@ const (
 // time is tried, with backoff.
 type outage struct {
 	gate     *gate
-	first    *Task     // the first message that found the target down since it answered
-	others   bool      // and others did after it
-	downs    int       // calls that found it so since; not those of messages known to
+	reached  bool      // some message that found the target down since it answered may be the cause
+	first    *Task     // the first that found it down, if that is one of these
+	others   bool      // and others did
+	downs    int       // calls that found it so; not those of messages known to
 	lastDown time.Time // when the last of these calls ended
 	answer   time.Time // when the target last answered
 	since    time.Time
@@ -57,7 +59,7 @@ func (o *outage) lasts(d time.Duration) bool { return o.down() && time.Since(o.s
 // answersOthers reports whether the target is up, and no message but t found it
 // down since it answered.
 func (o *outage) answersOthers(t *Task) bool {
-	return !o.down() && (o.first == nil || o.first == t && !o.others)
+	return !o.down() && !o.others && (o.first == nil || o.first == t)
 }
 
 // failed notes that a call found the target down. It reports whether the outage
@@ -69,7 +71,8 @@ func (o *outage) failed(t *Task, untried bool) (begins bool) {
 	case o.down() && !t.probe:
 		return false
 	case o.down():
-		if o.probes++; untried && o.probes < probesInARow {
+		o.reached = o.reached || !t.unreached
+		if o.probes++; untried && !t.unreached && o.probes < probesInARow {
 			o.probe = now
 			return false
 		}
@@ -77,12 +80,13 @@ func (o *outage) failed(t *Task, untried bool) (begins bool) {
 		o.probe = now.Add(o.wait.Next())
 		return false
 	}
-	if o.first == nil {
+	if o.first == nil && !o.others && !t.unreached {
 		o.first = t
 	}
+	o.reached = o.reached || !t.unreached
 	o.others = o.others || o.first != t
 	o.lastDown = now
-	if t.downAlone == 0 { // else it says little of the others
+	if t.downAlone == 0 || t.unreached { // else it says little of the others
 		o.downs++
 	}
 	if o.downs < downAfter && now.Sub(o.answer) < answeredLately {
@@ -107,9 +111,10 @@ func (o *outage) answered(t *Task) (ended bool, first *Task) {
 	case o.down() && !t.started.Before(o.since):
 		o.gate.set(TargetDown, false)
 		ended = true
-	case o.down(), o.first == nil, !at.After(o.lastDown):
+	case o.down(), o.lastDown.IsZero(), !at.After(o.lastDown):
 		return false, nil
 	}
-	first, o.first, o.others, o.downs = o.first, nil, false, 0
+	first = o.first
+	o.first, o.reached, o.others, o.downs, o.lastDown = nil, false, false, 0, time.Time{}
 	return ended, first
 }

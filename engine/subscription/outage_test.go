@@ -173,3 +173,44 @@ func TestAPanicsValueIsAskedForItsTextOnce(t *testing.T) {
 		require.Len(t, b.deadLetters(), 1)
 	})
 }
+
+func TestAMessageThatDidNotReachTheTargetIsNeverTheCause(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		up := time.Now().Add(time.Minute)
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if isBad(m) && time.Now().Before(up) {
+				return handler.Unreachable(errBroken)
+			}
+			return nil
+		})
+		b.publish("bad/1")
+		for i := range 700 {
+			b.publish(fmt.Sprintf("m%d/1", i))
+			b.pass(100 * time.Millisecond)
+		}
+		require.Empty(t, b.deadLetters())
+		require.EqualValues(t, 701, b.count("protean.subscription.messages_processed", "ok"))
+		require.Zero(t, b.count("protean.subscription.messages_processed", "error"))
+	})
+}
+
+func TestWhatIsReadForATargetThatCannotBeReachedIsBounded(t *testing.T) {
+	for reached, want := range map[bool]int{true: 1000, false: 100} {
+		t.Run(fmt.Sprint(reached), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				for i := range 3000 {
+					b.publish(fmt.Sprintf("m%d/1", i))
+				}
+				b.run(config(), func(context.Context, *message.Envelope) error {
+					if reached {
+						return handler.Unavailable(errBroken)
+					}
+					return handler.Unreachable(errBroken)
+				})
+				b.pass(2 * time.Hour)
+				require.InDelta(t, want, b.pending(), 20)
+				require.Empty(t, b.deadLetters())
+			})
+		})
+	}
+}

@@ -144,7 +144,7 @@ func (d *dispatcher) observeTarget(t *Task) {
 		// Of calls that are cut off together each may be what the target went down
 		// over: that says nothing of their messages, which are called one by one next.
 		t.downAloneCounted = t.cut && !t.alone
-		if t.downAlone >= maxDownAlone && answersOthers || t.cuts > maxCuts && t.cut && d.outage.lasts(cutOffAfter) {
+		if t.downAlone >= maxDownAlone && answersOthers && !t.unreached || t.cuts > maxCuts && t.cut && d.outage.lasts(cutOffAfter) {
 			t.outcome = handler.Failed
 			t.downAloneCounted = true
 			if !t.cut {

@@ -49,17 +49,18 @@ type Task struct {
 
 	// What the last call came to. The worker writes it, the dispatcher reads it
 	// when the task is its own again.
-	started  time.Time
-	took     time.Duration
-	err      error
-	outcome  handler.Outcome
-	after    time.Duration       // of a message that is postponed
-	cut      bool                // the target took it, and was down then
-	alone    bool                // no other call that may have brought the target down was under way beside it
-	probe    bool                // it was called to see whether the target is still down
-	uncalled bool                // it was rejected before the handler was called
-	crash    *handler.PanicError // nil where it did not panic
-	notRun   bool                // the worker did not call it, or cut it off
+	started   time.Time
+	took      time.Duration
+	err       error
+	outcome   handler.Outcome
+	after     time.Duration       // of a message that is postponed
+	cut       bool                // the target took it, and was down then
+	alone     bool                // no other call that may have brought the target down was under way beside it
+	probe     bool                // it was called to see whether the target is still down
+	uncalled  bool                // it was rejected before the handler was called
+	unreached bool                // nothing of it reached the target, which is down whatever the message
+	crash     *handler.PanicError // nil where it did not panic
+	notRun    bool                // the worker did not call it, or cut it off
 
 	call      *callContext
 	firstCall callContext

@@ -121,7 +121,7 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
 	w.call.Store(nil)
 	o := outcomeOf(err, !now.Before(t.call.deadline))
-	t.outcome, t.after, t.uncalled, t.crash, t.err = o.outcome, o.after, o.uncalled, o.crash, o.err
+	t.outcome, t.after, t.uncalled, t.unreached, t.crash, t.err = o.outcome, o.after, o.uncalled, o.unreached, o.crash, o.err
 	if t.cut = t.outcome == handler.Cut; t.cut {
 		t.outcome = handler.Down
 	}
@@ -149,11 +149,12 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 
 // callOutcome is what a handler's error says, read once.
 type callOutcome struct {
-	outcome  handler.Outcome
-	after    time.Duration
-	uncalled bool
-	crash    *handler.PanicError
-	err      error // a plain text
+	outcome   handler.Outcome
+	after     time.Duration
+	uncalled  bool
+	unreached bool
+	crash     *handler.PanicError
+	err       error // a plain text
 }
 
 // outcomeOf reads all that is to be known of a handler's error. The error's own
@@ -168,7 +169,7 @@ func outcomeOf(err error, late bool) (o callOutcome) {
 	if o.outcome, o.after = handler.OutcomeOf(err); o.outcome == handler.Done {
 		return o
 	}
-	o.uncalled = handler.IsUncalled(err)
+	o.uncalled, o.unreached = handler.IsUncalled(err), handler.IsUnreachable(err)
 	o.crash, _ = errors.AsType[*handler.PanicError](err)
 	o.err = errors.New(handler.Cause(err).Error())
 	if late && o.outcome == handler.Failed && !errors.Is(err, ErrHandlerTimeout) {
