@@ -9,8 +9,11 @@ import (
 const (
 	// firstProbe and lastProbe are the waits between probes of a target that is
 	// down.
-	firstProbe = 500 * time.Millisecond
+	firstProbe = 100 * time.Millisecond
 	lastProbe  = 5 * time.Second
+	// aloneWait is how long a message waits that found the target down while others
+	// are answered. It doubles with each time.
+	aloneWait = 500 * time.Millisecond
 	// probesInARow is how many messages that have not found the target down are
 	// tried one after the other before the next wait, where the messages may be the
 	// cause.

@@ -93,7 +93,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 			return
 		}
 		d.events.write(slog.LevelWarn, "a call found the target down, which answers others; trying again, and no attempt is counted", d.of(t), "error", t.err)
-		wait := firstProbe << min(t.downAlone, maxDownAlone)
+		wait := aloneWait << min(t.downAlone, maxDownAlone)
 		d.wait(t, wait+rand.N(wait/4))
 	case handler.Rejected:
 		counts.failed++
