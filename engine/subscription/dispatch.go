@@ -16,6 +16,10 @@ const (
 	// waitFactor times MessagesPerTick is how many tasks may be unsettled
 	// before reading stops.
 	waitFactor = 10
+	// heldUp is how many tasks may be unsettled while the target cannot be reached,
+	// where MessagesPerTick is small: a thousand subscriptions may be held up at
+	// once.
+	heldUp = 20
 	// maxFollowers is how many messages of the same key a worker gets behind
 	// the first.
 	maxFollowers = 31
@@ -66,6 +70,7 @@ type dispatcher struct {
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
 	finished chan *run
+	wanted   chan struct{} // gets a value when a batch is to be read while the target is down, and when it is up again
 
 	// What needs the source before it can go on; see background.go.
 	recording  step // puts coming attempts on record
@@ -90,7 +95,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
-		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency),
+		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency), wanted: make(chan struct{}, 1),
 		reloads: reloads, reloadSize: readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}, results: make(chan result), over: make(chan struct{}), settling: settling,
 	}
 	d.initSteps()
@@ -114,6 +119,8 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 		offered := batches
 		if !d.wantsBatch() {
 			offered = nil
+		} else if d.outage.down() {
+			d.askForBatch()
 		}
 		select {
 		case <-ctx.Done():
@@ -195,17 +202,27 @@ func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
 
 // wantsBatch says whether a batch may be taken: all that may be called is under
 // way, and not too much is unsettled. While the target is down one may be taken if
-// all in hand has found it so, beyond the bound too where these may be the cause:
-// another message may be answered.
+// all in hand has found it so: of messages that may be the cause many more than
+// usual, since another may be answered, and of others a few.
 func (d *dispatcher) wantsBatch() bool {
 	bound := waitFactor * d.cfg.MessagesPerTick
-	if !d.outage.down() {
+	switch {
+	case !d.outage.down():
 		return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
-	}
-	if d.outage.reached && d.share.mayHaveExtra() {
+	case !d.outage.reached:
+		bound = min(bound, max(heldUp, 2*d.cfg.MessagesPerTick))
+	case d.share.mayHaveExtra():
 		bound *= waitFactorDown
 	}
 	return d.open < bound && !d.hasUntried()
+}
+
+// askForBatch has a batch read while the target is down, when none is read ahead.
+func (d *dispatcher) askForBatch() {
+	select {
+	case d.wanted <- struct{}{}:
+	default:
+	}
 }
 
 // acceptSome accepts the next tasks of a batch. A single worker is given all of a

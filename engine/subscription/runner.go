@@ -120,7 +120,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	lost := make(chan []*Task)
 
 	var sourceUsers, workers sync.WaitGroup
-	sourceUsers.Go(func() { r.feed(ctx, batches) })
+	sourceUsers.Go(func() { r.feed(ctx, batches, d.wanted) })
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
 	for i := range r.cfg.Concurrency {
 		w := &worker{

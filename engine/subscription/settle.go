@@ -130,6 +130,7 @@ func (d *dispatcher) observeTarget(t *Task) {
 		ended, first := d.outage.answered(t)
 		if ended {
 			d.log.Info("target answers again")
+			d.askForBatch()
 		}
 		if first != nil && first != t && !first.downAloneCounted {
 			first.downAloneCounted = true
