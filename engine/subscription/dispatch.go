@@ -70,7 +70,6 @@ type dispatcher struct {
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
 	finished chan *run
-	wanted   chan struct{} // gets a value when a batch is to be read while the target is down, and when it is up again
 
 	// What needs the source before it can go on; see background.go.
 	recording  step // puts coming attempts on record
@@ -95,7 +94,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
 		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
-		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency), wanted: make(chan struct{}, 1),
+		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency),
 		reloads: reloads, reloadSize: readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}, results: make(chan result), over: make(chan struct{}), settling: settling,
 	}
 	d.initSteps()
@@ -105,7 +104,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 // run dispatches until ctx ends, and then until the handlers under way have
 // returned; those get until work ends. It returns the tasks whose handlers did
 // not return.
-func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task) (underWay []*Task) {
+func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task, wanted chan<- struct{}) (underWay []*Task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -116,14 +115,13 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 			continue
 		}
 		timer.Reset(d.untilNext())
-		offered := batches
+		offered, asked := batches, wanted
 		if !d.wantsBatch() {
-			offered = nil
-		} else if d.outage.down() {
-			d.askForBatch()
+			offered, asked = nil, nil
 		}
 		select {
 		case <-ctx.Done():
+		case asked <- struct{}{}:
 		case tasks := <-offered:
 			d.open += len(tasks)
 			d.incoming = tasks
@@ -217,14 +215,6 @@ func (d *dispatcher) wantsBatch() bool {
 	return d.open < bound && !d.hasUntried()
 }
 
-// askForBatch has a batch read while the target is down, when none is read ahead.
-func (d *dispatcher) askForBatch() {
-	select {
-	case d.wanted <- struct{}{}:
-	default:
-	}
-}
-
 // acceptSome accepts the next tasks of a batch. A single worker is given all of a
 // batch at once; several would wait while it is decoded.
 func (d *dispatcher) acceptSome() {
@@ -240,8 +230,9 @@ func (d *dispatcher) acceptSome() {
 // accept decodes tasks and lines them up.
 func (d *dispatcher) accept(tasks []*Task) {
 	var counts counts
-	for _, t := range tasks {
-		t.call = &t.firstCall
+	calls := make([]callContext, len(tasks))
+	for i, t := range tasks {
+		t.call = &calls[i]
 		if t.lost {
 			d.drop(t)
 			continue

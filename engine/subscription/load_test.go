@@ -370,7 +370,7 @@ func TestATargetThatIsDownHoldsUpAFewMessagesOnly(t *testing.T) {
 				var up atomic.Bool
 				b.run(c, func(context.Context, *message.Envelope) error {
 					if !up.Load() {
-						return handler.Unavailable(errBroken)
+						return handler.Unreachable(errBroken)
 					}
 					return nil
 				})
