@@ -38,6 +38,13 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
 			t.load(r.share)
 		}
 		size.observe(tasks, err)
+		if standby := errors.Is(err, ErrStandby); standby != r.status.gate.is(Standby) {
+			r.status.gate.set(Standby, standby)
+			r.log.Info("subscription changes hands", "standby", standby)
+		}
+		if errors.Is(err, ErrStandby) {
+			err = nil
+		}
 		if err == nil || len(tasks) > 0 {
 			r.status.joined.Store(true)
 		}
