@@ -23,13 +23,18 @@ func MessageDB(t testing.TB) *PostgresDatabase {
 	d := Postgres(t)
 	database, err := url.Parse(d.URL)
 	if err == nil {
+		// The role that it makes belongs to the server: two at once would fail.
+		installing.Lock()
 		err = execute(database, sql)
+		installing.Unlock()
 	}
 	if err != nil {
 		t.Fatal("testserver: Message-DB:", err)
 	}
 	return d
 }
+
+var installing sync.Mutex
 
 // messageDBSQL is what the package's own install.sh runs, in its order.
 var messageDBSQL = sync.OnceValues(func() (string, error) {
