@@ -132,17 +132,26 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 			return nil, err
 		}
 	}
-	got, err := s.store.ReadCategory(ctx, s.category, s.read, limit)
-	if err != nil {
-		return nil, err
+	for {
+		got, err := s.store.ReadCategory(ctx, s.category, s.read, limit)
+		if err != nil {
+			return nil, err
+		}
+		if s.idle = len(got) == 0; s.idle {
+			return nil, nil
+		}
+		s.read = got[len(got)-1].GlobalPosition
+		s.suspects = max(s.suspects-len(got), 0)
+		got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
+		if tasks := s.enter(owner, got, nil, suspect); len(tasks) > 0 || suspect != (s.suspects > 0) {
+			return tasks, nil
+		}
+		select {
+		case <-owner.Ended():
+			return nil, nil
+		default: // none of those was a message to be handled
+		}
 	}
-	if s.idle = len(got) == 0; s.idle {
-		return nil, nil
-	}
-	s.read = got[len(got)-1].GlobalPosition
-	s.suspects = max(s.suspects-len(got), 0)
-	got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
-	return s.enter(owner, got, nil, suspect), nil
 }
 
 // own returns the ownership, and asks for it where there is none.
