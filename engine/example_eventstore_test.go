@@ -28,8 +28,8 @@ func Example_eventStore() {
 		health.enabled = false`))
 	check(err)
 	shop, err := domain.Open(ctx, file, domain.Adapters{
-		EventStores: map[string]func() (engine.EventStore, error){
-			"memory": func() (engine.EventStore, error) { return store, nil },
+		EventStores: map[string]func(domain.EventStoreSpec) (engine.EventStore, error){
+			"memory": func(domain.EventStoreSpec) (engine.EventStore, error) { return store, nil },
 		},
 	})
 	check(err)

@@ -80,7 +80,7 @@ func (d *Domain) runs(r handler.Registration, as config.Type) error {
 	case config.TypeEventStore:
 		if d.store == nil {
 			return fmt.Errorf(`%s: handler %s would read the event store, whose provider %q this program has no adapter for: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"; a program that has a store in memory passes it in Adapters.EventStores`,
-				d.config.Path, r.Name, d.config.EventStore, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
+				d.config.Path, r.Name, d.config.EventStore.Provider, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
 		}
 		return nil
 	default:

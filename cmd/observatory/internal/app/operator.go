@@ -45,7 +45,7 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 	var figures operate.Figures
 	if !opened.InMemory {
 		// Databases hold nothing of a stream's subscription.
-		c := collector.New(collector.Config{Sources: d.BrokerSources(), Logger: quiet})
+		c := collector.New(collector.Config{Sources: d.SubscriptionSources(), Logger: quiet})
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}
