@@ -73,11 +73,11 @@ func read(ctx context.Context, conn *pgx.Conn, capacity int, sql string, args ..
 		if got == nil {
 			got = make([]message.Recorded, 0, min(capacity, 1000))
 		}
-		var r message.Recorded
+		got = append(got, message.Recorded{})
+		r := &got[len(got)-1]
 		if err := rows.Scan(&r.ID, &r.Stream, &r.Type, &r.Position, &r.GlobalPosition, (*[]byte)(&r.Data), (*[]byte)(&r.Metadata), &r.Time); err != nil {
 			return nil, err
 		}
-		got = append(got, r)
 	}
 	return got, rows.Err()
 }
