@@ -19,6 +19,8 @@ import (
 	"github.com/observatory-go/observatory/engine/domain"
 	"github.com/observatory-go/observatory/engine/eventstore/eventstoretest"
 	"github.com/observatory-go/observatory/engine/eventstore/messagedb"
+	"github.com/observatory-go/observatory/engine/handler"
+	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -105,4 +107,48 @@ deliver = %q
 	require.Eventually(t, func() bool { return figures().Lag == collector.Known(0) }, 10*time.Second, 50*time.Millisecond)
 	second.stop()
 	require.Empty(t, got, "each was posted once")
+}
+
+// Python publishes its commands to the event store alone, whatever the type of the
+// subscriptions.
+func TestCommandsAreReadFromTheEventStoreToo(t *testing.T) {
+	t.Parallel()
+	db := testserver.MessageDB(t)
+	c, err := config.Parse("domain.toml", fmt.Appendf(nil, `
+[event_store]
+provider = "message_db"
+database_uri = %q
+[server]
+default_subscription_type = "stream"
+health.enabled = false
+`, db.URL))
+	require.NoError(t, err)
+	d, err := domain.Open(t.Context(), c, adapters.All(), domain.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	got := make(chan string, 10)
+	handle := func(_ context.Context, m *message.Envelope) error {
+		got <- m.Metadata.Headers.ID
+		return nil
+	}
+	require.NoError(t, d.Register(handler.Commands("shop.Orders", "shop::order", handler.Route{Type: "Shop.Place.v1", Func: handle})))
+	store := d.EventStore().(*messagedb.Store)
+	for i, asynchronous := range []bool{false, true} {
+		command, err := message.New(message.KindCommand, message.Headers{ID: fmt.Sprint("c-", i), Type: "Shop.Place.v1", Stream: "shop::order:command-1"}, []byte("{}"))
+		require.NoError(t, err)
+		command.Metadata.Domain.Asynchronous = asynchronous
+		_, err = store.Append(t.Context(), command)
+		require.NoError(t, err)
+	}
+	run, err := d.Config()
+	require.NoError(t, err)
+	e, err := engine.New(run)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	require.Equal(t, "c-1", <-got, "the first was handled where it was made")
+	stop()
+	require.NoError(t, <-ended)
+	require.NoError(t, d.Close(context.Background()))
+	require.Empty(t, got)
 }

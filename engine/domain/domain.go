@@ -37,6 +37,9 @@ func (d *Domain) Broker(name string) engine.Broker { return d.brokers[name] }
 // Database returns an open database by its name; nil if there is none.
 func (d *Domain) Database(name string) engine.Database { return d.databases[name] }
 
+// EventStore returns the open event store; nil if there is none.
+func (d *Domain) EventStore() engine.EventStore { return d.store }
+
 // Warnings name the databases, brokers, caches and the event store of the file
 // that this program has no adapter for: they are not opened, and readiness does
 // not ask for them. They name the broker of the file's handlers where it is in

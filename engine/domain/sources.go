@@ -62,7 +62,7 @@ func (d *Domain) watched(domain string) (ofStreams, ofStore []collector.Watch) {
 		w := collector.Watch{
 			Domain: domain, Handler: subscription.ShortName(s.Handler), Group: s.Group, Stream: s.Stream, Type: s.Type,
 		}
-		if s.resolved.Type == config.TypeEventStore {
+		if s.Type == string(config.TypeEventStore) {
 			w.Subscriber = s.Handler
 			ofStore = append(ofStore, w)
 		} else {
