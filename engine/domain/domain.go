@@ -46,8 +46,8 @@ func (d *Domain) EventStore() engine.EventStore { return d.store }
 // memory. Open has logged them.
 func (d *Domain) Warnings() []config.Warning { return slices.Clone(d.warnings) }
 
-// Close closes what Open opened: deliveries, then brokers, then databases. It
-// is bounded by ctx, tries everything, and does nothing when repeated.
+// Close closes what Open opened: deliveries, then the event store, then brokers,
+// then databases. It is bounded by ctx, tries everything, and does nothing when repeated.
 func (d *Domain) Close(ctx context.Context) error { return d.closers.Close(ctx) }
 
 // Name is the domain's name: `[observatory] name`, else what stands before `::`
