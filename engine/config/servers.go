@@ -52,6 +52,8 @@ type Database struct {
 // EventStore is [event_store], as an adapter needs it.
 type EventStore struct {
 	Provider string // memory or message_db
+	// URIName is the URL for people, as a broker's; "" for memory.
+	URIName string
 	// URI returns the server's URL as Go clients take it. It is called for
 	// every new connection, and reads `${file:…}` again each time.
 	URI func() (string, error)
@@ -167,6 +169,9 @@ func newEventStore(s section, v values) EventStore {
 	e := EventStore{Provider: get[string](v, "provider"), MaxConnections: get[int](v, "max_connections")}
 	if e.Provider == "message_db" {
 		e.URI = s.url("database_uri", "postgresql", "postgres")
+		if quoted := s.shown("database_uri"); quoted != "" {
+			e.URIName, _ = strconv.Unquote(quoted)
+		}
 	} else {
 		s.warnUnusedURL("database_uri", e.Provider)
 	}
