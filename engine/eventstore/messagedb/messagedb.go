@@ -38,6 +38,9 @@ const (
 	// kept is how many idle connections stay open.
 	kept = 5
 	name = "event store"
+	// silence is how long an operation may take: a connection that is cut without a
+	// word would otherwise hold up a subscription for minutes.
+	silence = 10 * time.Second
 )
 
 // Store is one Message-DB. Its methods may be called side by side.
@@ -95,14 +98,17 @@ func (s *Store) Close(ctx context.Context) error {
 	return s.db.Close(ctx)
 }
 
-// do calls fn with a connection of the pool.
-func (s *Store) do(ctx context.Context, fn func(conn *pgx.Conn) error) error {
+// do calls fn with a connection of the pool, for no longer than a server may be
+// silent.
+func (s *Store) do(ctx context.Context, fn func(ctx context.Context, conn *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
 	conn, err := s.db.Acquire(ctx)
 	if err != nil {
 		return explain(err)
 	}
 	defer conn.Release()
-	return explain(fn(conn.Conn))
+	return explain(fn(ctx, conn.Conn))
 }
 
 // explain adds what to do where the database has no Message-DB.

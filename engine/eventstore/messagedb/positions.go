@@ -106,7 +106,7 @@ func (s *Store) Own(ctx context.Context, subscription, category string) (catchup
 		return nil, err
 	}
 	o := &ownership{store: s, key: key, lock: taken}
-	if err := s.do(ctx, func(conn *pgx.Conn) error { return o.begin(ctx, conn) }); err != nil {
+	if err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return o.begin(ctx, conn) }); err != nil {
 		return nil, errors.Join(err, s.locks.release(ctx, taken))
 	}
 	return o, nil
@@ -140,7 +140,7 @@ func (o *ownership) begin(ctx context.Context, conn *pgx.Conn) (err error) {
 
 // LoadPosition implements [catchup.Positions].
 func (s *Store) LoadPosition(ctx context.Context, subscription, category string) (state catchup.State, err error) {
-	err = s.do(ctx, func(conn *pgx.Conn) error {
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		state, _, _, err = load(ctx, conn, lockKey{subscription, category})
 		return err
 	})
@@ -242,7 +242,7 @@ func (o *ownership) Save(ctx context.Context, c catchup.Change) error {
 		return catchup.ErrFenced
 	default:
 	}
-	return o.store.do(ctx, func(conn *pgx.Conn) error {
+	return o.store.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := o.resolve(ctx, conn); err != nil {
 			return err
 		}

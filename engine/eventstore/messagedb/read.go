@@ -55,7 +55,7 @@ func (s *Store) LastMessage(ctx context.Context, stream string) (message.Recorde
 }
 
 func (s *Store) query(ctx context.Context, capacity int, sql string, args ...any) (got []message.Recorded, err error) {
-	err = s.do(ctx, func(conn *pgx.Conn) error {
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		got, err = read(ctx, conn, capacity, sql, args...)
 		return err
 	})
@@ -87,7 +87,7 @@ func read(ctx context.Context, conn *pgx.Conn, capacity int, sql string, args ..
 // more, which is when all are gone that were writing when it was found missing.
 func (s *Store) readAll(ctx context.Context, after int64, max int) (got []message.Recorded, err error) {
 	const sql = "SELECT " + columns + " FROM messages WHERE global_position > $1 ORDER BY global_position LIMIT $2"
-	err = s.do(ctx, func(conn *pgx.Conn) error {
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if got, err = read(ctx, conn, max, sql, after, max); err != nil {
 			return err
 		}

@@ -170,7 +170,7 @@ func (s *Store) findNew(ctx context.Context, waiting []wanted) (found []int, err
 	const sql = `SELECT i::int - 1 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS w(category, after, i)
 		WHERE CASE WHEN w.category = '$all' THEN EXISTS (SELECT FROM messages m WHERE m.global_position > w.after)
 		ELSE EXISTS (SELECT FROM messages m WHERE category(m.stream_name) = w.category AND m.global_position > w.after) END`
-	err = s.do(ctx, func(conn *pgx.Conn) error {
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, sql, categories, after)
 		if err != nil {
 			return err
