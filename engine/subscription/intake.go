@@ -38,11 +38,15 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
 			t.load(r.share)
 		}
 		size.observe(tasks, err)
-		if standby := errors.Is(err, ErrStandby); standby != r.status.gate.is(Standby) {
-			r.status.gate.set(Standby, standby)
-			r.log.Info("subscription changes hands", "standby", standby)
+		standby := errors.Is(err, ErrStandby)
+		switch {
+		case standby && !r.status.gate.is(Standby):
+			r.log.Info("another process runs the subscription; standing by")
+		case !standby && err == nil && r.status.gate.is(Standby):
+			r.log.Info("running the subscription in the place of another process")
 		}
-		if errors.Is(err, ErrStandby) {
+		if standby || err == nil {
+			r.status.gate.set(Standby, standby)
 			err = nil
 		}
 		if err == nil || len(tasks) > 0 {

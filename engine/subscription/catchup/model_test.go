@@ -17,7 +17,7 @@ import (
 // process is one engine of the model, as the dispatcher would drive its source.
 type process struct {
 	source subscription.Source
-	hand   []*subscription.Task
+	tasks  []*subscription.Task
 	lost   chan []*subscription.Task
 	end    context.CancelFunc
 	ended  chan struct{}
@@ -36,7 +36,7 @@ type model struct {
 // However processes start, stop, end, and are suspended while others take over, the
 // position never passes a message that is neither handled nor on record as
 // failed, and in the end all are handled.
-func TestNoMessageIsPassedHoweverProcessesChangeHands(t *testing.T) {
+func TestNoMessageIsPassedHoweverOwnersChange(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &model{t: t, random: rand.New(rand.NewPCG(seed, 1)), store: memorystore.New(), handled: map[int64]int{}}
@@ -118,7 +118,7 @@ func (m *model) next(p *process) {
 	if err != nil {
 		m.t.Error(err)
 	}
-	p.hand = append(p.hand, tasks...)
+	p.tasks = append(p.tasks, tasks...)
 	if _, err := m.store.Own(m.t.Context(), cfg.Handler, cfg.Stream); err != nil { // it is owned: by this one
 		m.owner = p
 	} else {
@@ -126,16 +126,16 @@ func (m *model) next(p *process) {
 	}
 }
 
-// call has a handler called for one of the tasks in hand.
+// call has a handler called for one of the tasks that a process has.
 func (m *model) call(p *process) {
-	if len(p.hand) == 0 {
+	if len(p.tasks) == 0 {
 		return
 	}
-	i := m.random.IntN(len(p.hand))
-	task := p.hand[i]
+	i := m.random.IntN(len(p.tasks))
+	task := p.tasks[i]
 	one := []*subscription.Task{task}
 	if task.IsLost() {
-		p.hand = append(p.hand[:i], p.hand[i+1:]...)
+		p.tasks = append(p.tasks[:i], p.tasks[i+1:]...)
 		return
 	}
 	if task.Recorded < task.Attempts+1 {
@@ -144,7 +144,7 @@ func (m *model) call(p *process) {
 			m.t.Error(err)
 		}
 		if len(lost) > 0 {
-			p.hand = append(p.hand[:i], p.hand[i+1:]...)
+			p.tasks = append(p.tasks[:i], p.tasks[i+1:]...)
 			return
 		}
 	}
@@ -154,7 +154,7 @@ func (m *model) call(p *process) {
 	}
 	m.handled[task.Delivery.Position]++
 	p.source.Done(one)
-	p.hand = append(p.hand[:i], p.hand[i+1:]...)
+	p.tasks = append(p.tasks[:i], p.tasks[i+1:]...)
 }
 
 func (m *model) check() {
@@ -184,7 +184,7 @@ func (m *model) drain() {
 	last := m.start()
 	for range 1000 {
 		m.next(last)
-		for len(last.hand) > 0 {
+		for len(last.tasks) > 0 {
 			m.call(last)
 		}
 	}

@@ -174,3 +174,17 @@ func TestBookkeepingIsNoMessage(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 5, state.Position)
 }
+
+func TestABodyThatWasDroppedIsReadAgain(t *testing.T) {
+	s := memorystore.New()
+	appendEvents(t, s, 3)
+	src := open(s)
+	tasks, err := src.Next(t.Context(), 3)
+	require.NoError(t, err)
+	want := slices.Clone(tasks[1].Delivery.Fields)
+	tasks[1].Delivery.Fields = nil
+	gone := &subscription.Task{Delivery: message.Delivery{Position: 99}}
+	require.NoError(t, src.(subscription.Reloader).Reload(t.Context(), []*subscription.Task{tasks[1], gone}))
+	require.Equal(t, want, tasks[1].Delivery.Fields)
+	require.True(t, gone.Delivery.Gone())
+}

@@ -63,7 +63,7 @@ type Positions interface {
 	// error is ErrOwned where another process is the owner, and an *AheadError
 	// where the position cannot be true.
 	Own(ctx context.Context, subscription, category string) (Ownership, error)
-	// LoadPosition returns how far a subscription is, for whoever asks; of one that
+	// LoadPosition returns how far a subscription is, without owning it; of one that
 	// never saved, position 0 and no failed ones.
 	LoadPosition(ctx context.Context, subscription, category string) (State, error)
 }

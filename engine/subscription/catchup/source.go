@@ -327,3 +327,20 @@ func (s *source) Close(ctx context.Context) error {
 		}
 	}
 }
+
+// Reload implements [subscription.Reloader].
+func (s *source) Reload(ctx context.Context, tasks []*subscription.Task) error {
+	byPosition := make(map[int64]*subscription.Task, len(tasks))
+	positions := make([]int64, len(tasks))
+	for i, t := range tasks {
+		byPosition[t.Delivery.Position], positions[i] = t, t.Delivery.Position
+	}
+	got, err := s.store.ReadAt(ctx, s.category, positions)
+	if err != nil {
+		return err
+	}
+	for _, r := range got {
+		byPosition[r.GlobalPosition].Delivery.Fields = r.Delivery().Fields
+	}
+	return nil
+}
