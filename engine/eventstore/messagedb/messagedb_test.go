@@ -14,7 +14,13 @@ import (
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(followVariable); url != "" {
+		follow(url)
+		return
+	}
+	os.Exit(testserver.Main(m))
+}
 
 func open(t *testing.T, db *testserver.PostgresDatabase) *messagedb.Store {
 	t.Helper()
