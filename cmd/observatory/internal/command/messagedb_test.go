@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/cmd/observatory/internal/shoptest"
 	"github.com/observatory-go/observatory/engine/eventstore/eventstoretest"
 	"github.com/observatory-go/observatory/engine/eventstore/messagedb"
 	"github.com/observatory-go/observatory/engine/testserver"
@@ -94,4 +95,24 @@ func TestAKilledProcessIsReplacedWithinSeconds(t *testing.T) {
 	}
 	t.Logf("%d messages, %d processes killed: %d posted twice, at most %s without a post", n, rounds, repeated, longest.Round(time.Millisecond))
 	require.LessOrEqual(t, repeated, rounds*30, "at most what was in flight, or handled since the position was saved")
+}
+
+func TestCheckAndSubscriptionsKnowTheEventStore(t *testing.T) {
+	t.Parallel()
+	db := testserver.MessageDB(t)
+	path := shoptest.Configure(t, `[observatory]`, `name = "shop"`,
+		`[event_store]`, `provider = "message_db"`, fmt.Sprintf("database_uri = %q", db.URL),
+		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `subscription_type = "event_store"`, `deliver = "log:"`)
+	r := observatory("check", "--config", path)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Contains(t, r.stdout, "beside one that has a handler of this name both handle everything")
+
+	store, err := messagedb.New(messagedb.Config{URI: func() (string, error) { return db.URL, nil }})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
+	_, err = store.Append(t.Context(), eventstoretest.Event(t, "shop::order-1", "e-1"))
+	require.NoError(t, err)
+	r = observatory("subscriptions", "--config", path)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Regexp(t, `(?m)^Mailer +shop::order +event_store +1 +0 `, r.stdout)
 }
