@@ -131,6 +131,9 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 			added[stream.Stream] = stream.EntriesAdded
 		}
 	}
+	// What a server does not have is known where brokers were read.
+	ofBroker := func(p collector.Part) bool { return strings.HasPrefix(p.Source, "broker:") }
+	whole := slices.ContainsFunc(snapshot.Parts, ofBroker) && len(list.Failed) == 0
 	for _, s := range configured {
 		var depth collector.Value
 		if s.Type != eventStore {
@@ -141,7 +144,7 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, LagSeconds: read.LagSeconds, Pending: read.Pending,
 			OldestUnfinishedSeconds: read.OldestUnfinishedSeconds, DeadLetters: depth,
 		}
-		if entries, exists := added[s.Stream]; len(snapshot.Parts) > 0 && len(list.Failed) == 0 && s.Type != eventStore {
+		if entries, exists := added[s.Stream]; whole && s.Type != eventStore {
 			switch {
 			case !exists:
 				listed.Missing = NoStream

@@ -49,7 +49,11 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 	var figures operate.Figures
 	if !opened.InMemory {
 		// Databases hold nothing of a stream's subscription.
-		c := collector.New(collector.Config{Sources: d.SubscriptionSources(), Logger: quiet})
+		sources := slices.DeleteFunc(d.SubscriptionSources(), func(s collector.Source) bool {
+			name, isBroker := strings.CutPrefix(s.Name(), "broker:")
+			return isBroker && taken.Brokers[name].Provider == inMemory
+		})
+		c := collector.New(collector.Config{Sources: sources, Logger: quiet})
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}

@@ -102,9 +102,10 @@ func TestCheckAndSubscriptionsKnowTheEventStore(t *testing.T) {
 	db := testserver.MessageDB(t)
 	path := shoptest.Configure(t, `[observatory]`, `name = "shop"`,
 		`[event_store]`, `provider = "message_db"`, fmt.Sprintf("database_uri = %q", db.URL),
-		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `subscription_type = "event_store"`, `deliver = "log:"`)
+		`[observatory.handlers.Mailer]`, `stream = "shop::order"`, `subscription_type = "event_store"`, `deliver = "log:"`,
+		`[observatory.handlers.Other]`, `stream = "shop::stock"`, `deliver = "log:"`) // on a broker in the memory of another process
 	r := observatory("check", "--config", path)
-	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Equal(t, 2, r.code, "the broker in memory is warned of")
 	require.Contains(t, r.stdout, "beside one that has a handler of this name both handle everything")
 
 	store, err := messagedb.New(messagedb.Config{URI: func() (string, error) { return db.URL, nil }})
@@ -115,4 +116,5 @@ func TestCheckAndSubscriptionsKnowTheEventStore(t *testing.T) {
 	r = observatory("subscriptions", "--config", path)
 	require.Equal(t, exitDone, r.code, r.stderr)
 	require.Regexp(t, `(?m)^Mailer +shop::order +event_store +1 +0 `, r.stdout)
+	require.Regexp(t, `(?m)^Other +shop::stock +stream +- +- +- +-$`, r.stdout)
 }
