@@ -14,7 +14,8 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-// eventStore is the type of subscriptions without a dead-letter queue.
+// eventStore is the type of subscriptions without a dead-letter queue, and the
+// source of their figures.
 const eventStore = "event_store"
 
 // Operator answers an operator's questions about one domain. Its methods may be
@@ -131,8 +132,9 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 			added[stream.Stream] = stream.EntriesAdded
 		}
 	}
-	// What a server does not have is known where brokers were read.
-	ofBroker := func(p collector.Part) bool { return strings.HasPrefix(p.Source, "broker:") }
+	// What a server does not have is known where brokers were read, not the event
+	// store alone.
+	ofBroker := func(p collector.Part) bool { return p.Source != eventStore }
 	whole := slices.ContainsFunc(snapshot.Parts, ofBroker) && len(list.Failed) == 0
 	for _, s := range configured {
 		var depth collector.Value
