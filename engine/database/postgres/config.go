@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ type Config struct {
 	URI func() (string, error)
 	// Schema is where the framework's tables are (schema); default "public".
 	Schema string
+	// Settings are parameters of each session, such as search_path.
+	Settings map[string]string
 	// PoolSize is how many connections are kept (pool_size); default 5.
 	PoolSize int
 	// MaxOverflow is how many more open under load and are closed when given
@@ -130,6 +133,7 @@ func (c Config) session() (*pgx.ConnConfig, error) {
 		}
 	}
 	session.RuntimeParams["TimeZone"] = "UTC"
+	maps.Copy(session.RuntimeParams, c.Settings)
 	if session.RuntimeParams["application_name"] == "" {
 		session.RuntimeParams["application_name"] = "observatory"
 	}
