@@ -190,7 +190,7 @@ func (b boundedReader) Read(p []byte) (int, error) {
 	if b.of.readable <= 0 {
 		return 0, errLongAnswer
 	}
-	n, err := b.of.Conn.Read(p)
+	n, err := b.of.Read(p)
 	b.of.readable -= n
 	return n, err
 }
@@ -296,7 +296,7 @@ func (c *directConn) shortAnswer() (status int, ok bool) {
 // isUnusual reports a character that headers' names seldom have, such as the space
 // with which a line goes on.
 func isUnusual(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-')
+	return (r < 'a' || 'z' < r) && (r < 'A' || 'Z' < r) && (r < '0' || '9' < r) && r != '-'
 }
 
 // whenDone has f called when ctx ends before its deadline, until it is told to
