@@ -43,6 +43,12 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 	// version 3, whose pushes would cost a check before every reply. Identity is a
 	// round trip more, and refused to narrow ACL users.
 	const protocol = 2
+	// A read that waits sends a line and mostly gets a few entries; what is larger
+	// than the buffer is read past it.
+	readBuffer, writeBuffer := 0, 0 // the client's default: 32 KiB
+	if !bounded {
+		readBuffer, writeBuffer = 8<<10, 1<<10
+	}
 	unmanaged := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if t.kind == cluster {
 		client := redis.NewClusterClient(&redis.ClusterOptions{
@@ -52,6 +58,7 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 			MaxRetries:             -1, DialerRetries: 1,
 			DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
 			PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
+			ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer,
 		})
 		client.AddHook(&reloadHook{client: client})
 		return client
@@ -62,6 +69,7 @@ func (c *connector) client(t target, n int, wait time.Duration, bounded bool) re
 		MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: c.timeout, ReadTimeout: wait, WriteTimeout: wait, PoolTimeout: wait, ContextTimeoutEnabled: bounded,
 		PoolSize: n, MaxActiveConns: n, PipelinePoolSize: -1,
+		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer,
 	})
 }
 
