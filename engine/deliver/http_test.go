@@ -193,7 +193,7 @@ func TestAConnectionThatIsSilentlyDeadIsReplaced(t *testing.T) {
 	address, forget := forgetful(t, srv.Listener.Addr().String())
 	h := to(t, "https://"+address, func(c *HTTPConfig) { c.Timeout = 100 * time.Millisecond })
 	trust(h, srv)
-	pings := h.transport.http.HTTP2
+	pings := h.transport.http().HTTP2
 	require.LessOrEqual(t, pings.SendPingTimeout+pings.PingTimeout, 15*time.Second, "the longest wait between two probes")
 	pings.SendPingTimeout /= 100
 	pings.PingTimeout /= 100

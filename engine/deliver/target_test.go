@@ -73,7 +73,7 @@ func trust(h *HTTP, srv *httptest.Server) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(srv.Certificate())
-	h.transport.http.TLSClientConfig = &tls.Config{RootCAs: roots}
+	h.transport.http().TLSClientConfig = &tls.Config{RootCAs: roots}
 }
 
 // text is a JSON string of so many letters.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,13 +20,17 @@ const maxResends = 3
 // transport posts by net/http: with TLS, HTTP/2 and proxies.
 type transport struct {
 	template *http.Request // without headers
-	http     *http.Transport
+	// http is made when it is first needed: there may be thousands of targets that
+	// are posted to directly.
+	http func() *http.Transport
+	used atomic.Bool
 }
 
 func newTransport(target *url.URL, concurrency int) *transport {
-	return &transport{
-		template: &http.Request{Method: http.MethodPost, URL: target},
-		http: &http.Transport{
+	t := &transport{template: &http.Request{Method: http.MethodPost, URL: target}}
+	t.http = sync.OnceValue(func() *http.Transport {
+		t.used.Store(true)
+		return &http.Transport{
 			Proxy:                 proxy,
 			DialContext:           dial,
 			TLSHandshakeTimeout:   10 * time.Second,
@@ -35,8 +41,9 @@ func newTransport(target *url.URL, concurrency int) *transport {
 			ForceAttemptHTTP2:     true,
 			// Or each request would be given the same dead connection.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
-		},
-	}
+		}
+	})
+	return t
 }
 
 // proxy is the environment's. Its errors repeat the variable, password and all.
@@ -67,12 +74,12 @@ func (t *transport) post(ctx context.Context, timeout time.Duration, r *request)
 // send returns the target's answer. It goes below http.Client, whose redirects,
 // cookies and errors with the URL in them are not asked for.
 func (t *transport) send(ctx context.Context, r *request, sent *attempt) (*http.Response, error) {
-	resp, err := t.http.RoundTrip(t.request(ctx, r))
+	resp, err := t.http().RoundTrip(t.request(ctx, r))
 	for range maxResends {
 		if err == nil || ctx.Err() != nil || !sent.neverArrived() {
 			break
 		}
-		resp, err = t.http.RoundTrip(t.request(ctx, r))
+		resp, err = t.http().RoundTrip(t.request(ctx, r))
 	}
 	return resp, err
 }
@@ -94,4 +101,8 @@ func (t *transport) request(ctx context.Context, r *request) *http.Request {
 	return req
 }
 
-func (t *transport) closeIdle() { t.http.CloseIdleConnections() }
+func (t *transport) closeIdle() {
+	if t.used.Load() {
+		t.http().CloseIdleConnections()
+	}
+}
