@@ -20,7 +20,7 @@ import (
 // long it may take to end before it is killed.
 const (
 	startLimit = 30 * time.Second
-	stopLimit  = 10 * time.Second
+	stopLimit  = 30 * time.Second
 )
 
 // process is a server that runs as a child of the test binary.

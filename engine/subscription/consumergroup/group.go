@@ -86,7 +86,7 @@ func (s *source) rejoin(ctx context.Context, through *Membership) error {
 
 // checkGroup learns the group's position. Where the group is gone it makes it
 // again, and claims back what is in flight.
-func (s *source) checkGroup(ctx context.Context, lost chan<- []*subscription.Task) {
+func (s *source) checkGroup(ctx context.Context) (lost []*subscription.Task) {
 	m := s.membership.Load()
 	id, pending, err := (*m).Position(ctx)
 	if err == nil {
@@ -94,10 +94,10 @@ func (s *source) checkGroup(ctx context.Context, lost chan<- []*subscription.Tas
 		s.pendingOfOthers.Store(int64(max(pending-s.inflight.size(), 0)))
 	}
 	if !isGone(err) || s.rejoin(ctx, m) != nil {
-		return // Next reports what is wrong with the broker
+		return nil // Next reports what is wrong with the broker
 	}
-	gone, _ := s.renew(ctx)
-	report(ctx, lost, gone)
+	lost, _ = s.renew(ctx)
+	return lost
 }
 
 func isGone(err error) bool { return errors.Is(err, ErrNoGroup) }

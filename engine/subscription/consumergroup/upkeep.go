@@ -2,6 +2,7 @@ package consumergroup
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/retry"
@@ -37,7 +38,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			}
 		case <-again:
 		case <-s.reclaim:
-			apart(func() { s.checkAndRenew(ctx, lost) })
+			report(ctx, lost, apart(ctx, s.checkAndRenew))
 			continue
 		case <-check.C:
 			if s.membership.Load() == nil {
@@ -45,9 +46,9 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			}
 			if time.Since(renewed) >= s.renewEvery {
 				renewed = time.Now()
-				apart(func() { s.checkAndRenew(ctx, lost) })
+				report(ctx, lost, apart(ctx, s.checkAndRenew))
 			} else if time.Since(time.Unix(0, s.lastRead.Load())) > checkEvery {
-				apart(func() { s.checkGroup(ctx, lost) })
+				report(ctx, lost, apart(ctx, s.checkGroup))
 			}
 			continue
 		}
@@ -56,8 +57,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			continue
 		}
 		// A broker that is down is reported by Next; here it is waited for.
-		var err error
-		if apart(func() { err = s.flush(ctx) }); err != nil {
+		if apart(ctx, s.flush) != nil {
 			again = time.After(backoff.Next())
 			continue
 		}
@@ -65,26 +65,30 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 	}
 }
 
+// upkeepTimeout bounds one step of the upkeep: a stop waits for it, and clients do
+// not interrupt what waits for a silent server.
+const upkeepTimeout = 5 * time.Second
+
 // apart calls fn in a goroutine of its own and waits for it. The stack of one that
 // calls a client grows to several times the size that waiting needs, and a
 // goroutine that lives as long as its subscription would keep it.
-func apart(fn func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		fn()
-	}()
-	<-done
+func apart[T any](ctx context.Context, fn func(ctx context.Context) T) T {
+	bounded, cancel := context.WithTimeout(ctx, upkeepTimeout)
+	defer cancel()
+	result := make(chan T, 1)
+	go func() { result <- fn(bounded) }()
+	return <-result
 }
 
-// checkAndRenew checks the group, renews what is in flight and reports what is lost.
-func (s *source) checkAndRenew(ctx context.Context, lost chan<- []*subscription.Task) {
-	s.checkGroup(ctx, lost)
+// checkAndRenew checks the group, renews what is in flight, and returns what is
+// lost.
+func (s *source) checkAndRenew(ctx context.Context) (lost []*subscription.Task) {
+	lost = s.checkGroup(ctx)
 	gone, err := s.renew(ctx)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // which a stop does
 		s.log.WarnContext(ctx, "cannot renew what is in flight; trying again", "error", err)
 	}
-	report(ctx, lost, gone)
+	return append(lost, gone...)
 }
 
 // report sends what is lost, if anything is.
