@@ -211,7 +211,7 @@ func checkHosts(hosts string) error {
 			!bracketed && strings.ContainsAny(name, "[]:") {
 			return errors.New("expected host or host:port behind the scheme and the user-info, an IPv6 address in brackets; a ${…} there holds no more than these")
 		}
-		if port == "" {
+		if port == "" && name == host {
 			continue
 		}
 		if err := checkPort(port); err != nil {
@@ -240,10 +240,11 @@ func (u urlText) encoded() []string {
 }
 
 // masked is the URL for people: user-info, and parameters that are not known to
-// hold no secret, do not show. All of it is hidden where it may be malformed.
+// hold no secret, do not show. All of it is hidden where it may be malformed, or
+// its scheme is not one of a server.
 func (u urlText) masked() string {
 	scheme, authority, tail, ok := u.cut()
-	if !ok {
+	if !ok || !slices.Contains(urlSchemes, strings.ToLower(scheme)) {
 		return masked
 	}
 	readable := func(part string) string {
@@ -272,8 +273,8 @@ func (u urlText) masked() string {
 	}
 	parameters := strings.Split(query, "&")
 	for i, p := range parameters {
-		if name, _, _ := strings.Cut(p, "="); slices.Contains(plainParameters, name) {
-			parameters[i] = readable(p)
+		if showsParameter(p) {
+			parameters[i] = p
 		} else {
 			parameters[i] = masked
 		}
