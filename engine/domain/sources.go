@@ -23,10 +23,10 @@ type inspectableDatabase interface {
 // subscriptions of the handlers registered, and the open databases. They are
 // usable until the domain is closed.
 func (d *Domain) Sources() []collector.Source {
-	all := d.BrokerSources()
+	all, domain := d.BrokerSources(), d.Name()
 	for _, name := range slices.Sorted(maps.Keys(d.databases)) {
 		if db, ok := d.databases[name].(inspectableDatabase); ok {
-			all = append(all, db.Source(d.Name(), name))
+			all = append(all, db.Source(domain, name))
 		}
 	}
 	return all

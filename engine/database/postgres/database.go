@@ -63,13 +63,13 @@ func (d *Database) Do(ctx context.Context, fn func(ctx context.Context, tx pgx.T
 	defer conn.Release() // rolls back what is still open
 	tx, err := conn.Begin(ctx)
 	if err != nil {
-		return fmt.Errorf("database %q: begin: %w", d.config.Name, err)
+		return fmt.Errorf("database %q: begin: %w", d.config.Name, d.config.hide(err))
 	}
 	if err := fn(ctx, tx); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("database %q: commit: %w", d.config.Name, err)
+		return fmt.Errorf("database %q: commit: %w", d.config.Name, d.config.hide(err))
 	}
 	return nil
 }
@@ -128,6 +128,6 @@ func (d *Database) explain(err error) error {
 			"raise them, or hold connections for a shorter time",
 			d.config.Name, err, d.config.PoolSize, *d.config.MaxOverflow, d.config.PoolTimeout)
 	default:
-		return fmt.Errorf("database %q: %w", d.config.Name, err)
+		return fmt.Errorf("database %q: %w", d.config.Name, d.config.hide(err))
 	}
 }
