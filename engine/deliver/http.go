@@ -129,9 +129,9 @@ func (t *HTTP) Close() error {
 //   - 400, 410, 413, 415, 422: handler.Reject; the first kilobyte of the answer is
 //     the reason.
 //   - a message that cannot be put into headers: handler.RejectUncalled.
-//   - 401, 403, 404, 405, 502, 503, 504, and whatever prevented the request from
-//     reaching the target (refused, unresolved, TLS, a header's value that
-//     cannot be read): handler.Unavailable.
+//   - 401, 403, 404, 405, 502, 503, 504: handler.Unavailable.
+//   - whatever prevented the request from reaching the target (refused, unresolved,
+//     TLS, a header's value that cannot be read): handler.Unreachable.
 //   - a connection cut before an answer: handler.Interrupted if the request was
 //     written whole, so that the target may have handled the message, else
 //     handler.Unavailable. Only a request of which nothing was written, because

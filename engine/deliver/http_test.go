@@ -91,6 +91,7 @@ func TestAnApplicationThatIsDownIsNotABadMessage(t *testing.T) {
 		}
 		err := h.Handle(t.Context(), order())
 		require.Equal(t, handler.Down, outcome(err), "%s: %v", name, err)
+		require.Equal(t, name != "hangs", handler.IsUnreachable(err), name)
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorContains(t, err, "deliver to http", name)
 	}

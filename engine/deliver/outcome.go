@@ -18,8 +18,8 @@ import (
 
 // outcomeOfFailure is the error of a request that got no answer, with an outcome:
 // a failure where this is the message's own, because its time ran out while the
-// target answered others; Interrupted where the target had the request; else
-// Unavailable.
+// target answered others; Interrupted where the target had the request; Unreachable
+// where there was no connection; else Unavailable.
 func (t *HTTP) outcomeOfFailure(ctx context.Context, f *noAnswer, othersAnswered bool) error {
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
 		return fmt.Errorf("deliver to %s: %w", t.name, cause)
@@ -30,6 +30,8 @@ func (t *HTTP) outcomeOfFailure(ctx context.Context, f *noAnswer, othersAnswered
 		return err
 	case !f.timedOut && f.wroteAll:
 		return handler.Interrupted(err)
+	case !f.connected:
+		return handler.Unreachable(err)
 	default:
 		return handler.Unavailable(err)
 	}

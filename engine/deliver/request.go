@@ -118,12 +118,12 @@ func (t *HTTP) request(m *message.Envelope, room *room) (request, error) {
 		err = outOfFiles(err)
 	}
 	if err != nil {
-		return request{}, handler.Unavailable(fmt.Errorf("deliver to %s: configured headers: %w", t.name, err))
+		return request{}, handler.Unreachable(fmt.Errorf("deliver to %s: configured headers: %w", t.name, err))
 	}
 	r := request{host: t.template.host, fields: append(room.fields[:0], t.template.fields...), body: m.Data, configured: configured}
 	for name, value := range configured {
 		if err := r.configure(name, value); err != nil {
-			return request{}, handler.Unavailable(fmt.Errorf("deliver to %s: %w", t.name, err))
+			return request{}, handler.Unreachable(fmt.Errorf("deliver to %s: %w", t.name, err))
 		}
 	}
 	ev.writeTo(&r)

@@ -36,10 +36,11 @@ const (
 )
 
 type outcomeError struct {
-	outcome  Outcome
-	uncalled bool // the error is not a call's
-	after    time.Duration
-	err      error
+	outcome   Outcome
+	uncalled  bool // the error is not a call's
+	unreached bool // nothing of the message reached what the handler depends on
+	after     time.Duration
+	err       error
 }
 
 func (e *outcomeError) Error() string { return e.err.Error() }
@@ -72,10 +73,25 @@ func RetryAfter(d time.Duration) error {
 }
 
 // Unavailable says that the handler could not work at all, whatever the
-// message: the service behind it is down. The subscription is held up at no
-// cost to any message, probes with backoff, and resumes.
+// message: the service behind it is down. Once three calls in a row say so, or one
+// while none was answered for a second, the subscription is held up at no cost to
+// any message, probes with backoff, and resumes. A message that says so while others
+// are answered counts as failed from the fourth time on.
 func Unavailable(err error) error {
 	return &outcomeError{outcome: Down, err: orElse(err, "unavailable")}
+}
+
+// Unreachable is Unavailable where the message cannot be the cause, since nothing of
+// it reached the service: a refused connection, a name that does not resolve. It
+// never counts as failed.
+func Unreachable(err error) error {
+	return &outcomeError{outcome: Down, unreached: true, err: orElse(err, "unreachable")}
+}
+
+// IsUnreachable reports whether an error says so.
+func IsUnreachable(err error) bool {
+	v, ok := errors.AsType[*outcomeError](err)
+	return ok && v.unreached
 }
 
 // Interrupted says that the service behind the handler took the message and was

@@ -137,7 +137,7 @@ func (d *dispatcher) reloaded(t *Task) {
 	t.load(d.share)
 	if t.Delivery.Gone() {
 		d.ghost(t)
-	} else if err := t.decode(&d.cfg); err != nil {
+	} else if err := t.decodeAgain(&d.cfg); err != nil {
 		d.giveUp(t, err)
 	} else {
 		d.first = append(d.first, t)

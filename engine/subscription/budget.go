@@ -14,6 +14,7 @@ const DefaultMaxInflightBytes = 256 << 20
 type Budget struct {
 	limit int64
 	used  atomic.Int64
+	extra atomic.Int64
 
 	mu        sync.Mutex
 	shares    map[*share]bool
@@ -30,8 +31,9 @@ func NewBudget(limit int64) *Budget {
 
 // share is what one subscription uses of the budget.
 type share struct {
-	of   *Budget
-	used atomic.Int64
+	of    *Budget
+	used  atomic.Int64
+	extra int64 // of the dispatcher
 	// short gets a value when a subscription of the process finds no room: each
 	// may then keep out of memory what waits.
 	short chan struct{}
@@ -52,6 +54,20 @@ func (s *share) add(bytes int) {
 
 // left is how many bytes the budget has room for.
 func (s *share) left() int64 { return s.of.limit - s.of.used.Load() }
+
+// maxExtra is how many messages the subscriptions of a process together may have in
+// flight beyond their bounds.
+const maxExtra = 10_000
+
+// setExtra says how many messages the subscription has beyond its bound.
+func (s *share) setExtra(n int64) {
+	if n != s.extra {
+		s.of.extra.Add(n - s.extra)
+		s.extra = n
+	}
+}
+
+func (s *share) mayHaveExtra() bool { return s.of.extra.Load() < maxExtra }
 
 // isShort reports whether what waits should be kept out of memory.
 func (s *share) isShort() bool { return s.of.used.Load() > s.of.limit/2 }
@@ -77,6 +93,7 @@ func (s *share) signalShort() {
 // giveBack ends the share: nothing of the subscription is in flight any more.
 func (s *share) giveBack() {
 	s.of.used.Add(-s.used.Swap(0))
+	s.setExtra(0)
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	delete(s.of.shares, s)

@@ -19,6 +19,12 @@ const (
 	// maxFollowers is how many messages of the same key a worker gets behind
 	// the first.
 	maxFollowers = 31
+	// waitFactorDown is how many times that bound may be unsettled while the target
+	// is down and all in hand has found it so.
+	waitFactorDown = 10
+	// exclusiveFor is how long calls wait for one that is to have no other beside
+	// it, and that one for them.
+	exclusiveFor = time.Second
 	// acceptAtOnce is how many tasks are decoded before several workers are given
 	// what they can be given.
 	acceptAtOnce = 4
@@ -188,17 +194,18 @@ func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
 }
 
 // wantsBatch says whether a batch may be taken: all that may be called is under
-// way, and not too much is unsettled. While the target is down one may be taken
-// if all in hand has found it so: another message may be answered.
+// way, and not too much is unsettled. While the target is down one may be taken if
+// all in hand has found it so, beyond the bound too where these may be the cause:
+// another message may be answered.
 func (d *dispatcher) wantsBatch() bool {
-	if d.open >= waitFactor*d.cfg.MessagesPerTick {
-		return false
+	bound := waitFactor * d.cfg.MessagesPerTick
+	if !d.outage.down() {
+		return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
 	}
-	if d.outage.down() {
-		untried := func(t *Task) bool { return !t.foundDown() }
-		return !slices.ContainsFunc(d.first, untried) && !slices.ContainsFunc(d.ready, untried)
+	if d.outage.reached && d.share.mayHaveExtra() {
+		bound *= waitFactorDown
 	}
-	return (len(d.first)+len(d.ready) == 0 || d.holding) && d.idle > 0
+	return d.open < bound && !d.hasUntried()
 }
 
 // acceptSome accepts the next tasks of a batch. A single worker is given all of a
@@ -262,11 +269,12 @@ func (d *dispatcher) start() {
 		if len(tasks) == 0 {
 			break
 		}
-		r := &run{tasks: tasks, isolated: d.cfg.Concurrency > 1 && tasks[0].cut}
+		r := &run{tasks: tasks, isolated: d.cfg.Concurrency > 1 && tasks[0].suspect, handed: time.Now()}
 		for _, t := range tasks {
-			t.alone = d.cfg.Concurrency == 1 || r.isolated || d.outage.down()
+			t.probe = d.outage.down()
+			t.alone = d.cfg.Concurrency == 1 || r.isolated || t.probe
 		}
-		r.callBegan.Store(int64(time.Since(d.began)))
+		r.callBegan.Store(int64(r.handed.Sub(d.began)))
 		d.running[r] = struct{}{}
 		d.idle--
 		d.runs <- r
@@ -278,11 +286,11 @@ func (d *dispatcher) start() {
 
 // take picks the tasks of the next run. A single worker gets all that may be
 // called, so that fast handlers cost no hand-over each. Several workers get one
-// task each, which holds its key, and the first of those behind it; of those that
-// were cut off together one at a time is called, by itself. While the target is down one task is
-// tried: first those that have not found it down, then those that found it so
-// longest ago, since one message may be what brings the target down, and so may
-// several.
+// task each, which holds its key, and the first of those behind it; one over which
+// the target may have gone down is called with no other beside it. While the target
+// is down one task is tried: first those that have not found it down, then those
+// that found it so longest ago, since one message may be what brings the target
+// down, and so may several.
 func (d *dispatcher) take() []*Task {
 	down := d.outage.down()
 	d.holding = false
@@ -301,18 +309,15 @@ func (d *dispatcher) take() []*Task {
 			}
 		}
 		return all
+	case d.isUnderWay(func(r *run) bool { return r.isolated }):
+		d.holding = true
+		return nil
 	}
-	var held []*Task
-	defer func() { d.first = append(held, d.first...) }()
-	for {
-		t := d.pop()
-		if t == nil {
-			d.holding = len(held) > 0
+	for t := d.pop(); t != nil; t = d.pop() {
+		if t.suspect && !down && d.isUnderWay(func(*run) bool { return true }) {
+			d.first = append([]*Task{t}, d.first...)
+			d.holding = true
 			return nil
-		}
-		if t.cut && !down && d.isolatedUnderWay() {
-			held = append(held, t)
-			continue
 		}
 		if !d.keys.claim(t) || !d.prepare(t) {
 			if down && len(d.reloading.tasks) > 0 { // the one to be tried is read again first
@@ -320,11 +325,12 @@ func (d *dispatcher) take() []*Task {
 			}
 			continue
 		}
-		if down || t.cut {
+		if down || t.suspect {
 			return []*Task{t}
 		}
 		return append([]*Task{t}, d.keys.followers(t, maxFollowers)...)
 	}
+	return nil
 }
 
 // mayProbe says whether a call may be started while the target is down: a probe
@@ -342,11 +348,11 @@ func (d *dispatcher) mayProbe() bool {
 	return true
 }
 
-// isolatedUnderWay reports whether a task that was cut off beside others is being
-// called by itself.
-func (d *dispatcher) isolatedUnderWay() bool {
+// isUnderWay reports whether a run is under way that another waits for, which it
+// does for a moment: a slow call must not hold up all others.
+func (d *dispatcher) isUnderWay(match func(*run) bool) bool {
 	for r := range d.running {
-		if r.isolated && !r.isStuck() {
+		if match(r) && time.Since(r.handed) < exclusiveFor {
 			return true
 		}
 	}
@@ -388,9 +394,7 @@ func (d *dispatcher) prepare(t *Task) bool {
 // changed its envelope. One whose body was changed in place is read again.
 func (d *dispatcher) decodeAgain(t *Task) bool {
 	t.call = new(callContext)
-	key := t.key
-	err := t.decode(&d.cfg)
-	t.key = key
+	err := t.decodeAgain(&d.cfg)
 	switch {
 	case err == nil:
 		return true
@@ -450,4 +454,5 @@ func (d *dispatcher) publishStatus() {
 	d.status.stuckCalls.Store(int64(d.stuck))
 	d.status.deadLettersWaiting.Store(int64(d.unwritten))
 	d.status.open.Store(int64(d.open))
+	d.share.setExtra(max(0, int64(d.open-waitFactor*d.cfg.MessagesPerTick)))
 }

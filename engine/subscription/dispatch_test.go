@@ -137,6 +137,22 @@ func TestOrderHoldsWhereTheHolderOfAKeyIsLost(t *testing.T) {
 	require.Equal(t, []string{"2-0", "3-0"}, handled)
 }
 
+// A stream may be replaced by a repaired copy while the bodies are dropped.
+func TestABodyReadAgainKeepsItsKey(t *testing.T) {
+	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
+	r.share = newShare(r.budget)
+	d := newDispatcher(t.Context(), r)
+	task, other := newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-b")
+	d.accept([]*Task{task, other})
+	require.True(t, d.keys.claim(task))
+	require.True(t, d.keys.claim(other))
+	task.unload(d.share)
+	task.Delivery.Fields = newTask(t, "1-0", "s-b").Delivery.Fields
+	d.reloaded(task)
+	d.handled(task)
+	require.Equal(t, keyOrder{"s-b": nil}, d.keys)
+}
+
 func TestASumOfLongTimesDoesNotOverflow(t *testing.T) {
 	h := newHistogram(endToEndBuckets)
 	const month = 30 * 24 * time.Hour

@@ -6,10 +6,23 @@ import (
 	"github.com/observatory-go/observatory/engine/retry"
 )
 
-// The waits between probes of a target that is down.
 const (
-	firstProbe = 500 * time.Millisecond
-	lastProbe  = 15 * time.Second
+	// firstProbe and lastProbe are the waits between probes of a target that is
+	// down.
+	firstProbe = 100 * time.Millisecond
+	lastProbe  = 5 * time.Second
+	// aloneWait is how long a message waits that found the target down while others
+	// are answered. It doubles with each time.
+	aloneWait = 500 * time.Millisecond
+	// probesInARow is how many messages that have not found the target down are
+	// tried one after the other before the next wait, where the messages may be the
+	// cause.
+	probesInARow = 10
+	// downAfter is how many calls in a row find the target down before it is held
+	// to be so, where it answered another less than answeredLately ago. Fewer are a
+	// matter of their messages.
+	downAfter      = 3
+	answeredLately = time.Second
 	// maxDownAlone is how often a message may find the target down while others
 	// are answered, before that counts as the message's own failure.
 	maxDownAlone = 3
@@ -24,10 +37,17 @@ const (
 // outage is what is known of the target. While it is down, one message at a
 // time is tried, with backoff.
 type outage struct {
-	gate  *gate
-	since time.Time
-	probe time.Time // when the next probe is due
-	wait  retry.Backoff
+	gate     *gate
+	reached  bool      // some message that found the target down since it answered may be the cause
+	first    *Task     // the first that found it down, if that is one of these
+	others   bool      // and others did
+	downs    int       // calls that found it so; not those of messages known to
+	lastDown time.Time // when the last of these calls ended
+	answer   time.Time // when the target last answered
+	since    time.Time
+	probe    time.Time // when the next probe is due
+	probes   int       // since the last wait
+	wait     retry.Backoff
 }
 
 func newOutage(g *gate) outage {
@@ -39,28 +59,65 @@ func (o *outage) down() bool { return o.gate.is(TargetDown) }
 // lasts reports whether the target has been down, and has answered nothing, for d.
 func (o *outage) lasts(d time.Duration) bool { return o.down() && time.Since(o.since) >= d }
 
-// failed notes that a call begun at started found the target down. It reports
-// whether the outage begins. A call that began before the outage is no probe.
-func (o *outage) failed(started, now time.Time) (begins bool) {
-	if o.down() && started.Before(o.since) {
-		return false
-	}
-	if begins = !o.down(); begins {
-		o.since = now
-		o.wait.Reset()
-		o.gate.set(TargetDown, true)
-	}
-	o.probe = now.Add(o.wait.Next())
-	return begins
+// answersOthers reports whether the target is up, and no message but t found it
+// down since it answered.
+func (o *outage) answersOthers(t *Task) bool {
+	return !o.down() && !o.others && (o.first == nil || o.first == t)
 }
 
-// answered notes that a call begun at started got an answer. It reports whether
-// that ends an outage. An answer to a call that began before the target went
-// down says nothing.
-func (o *outage) answered(started time.Time) (ended bool) {
-	if !o.down() || started.Before(o.since) {
+// failed notes that a call found the target down. It reports whether the outage
+// begins. While it lasts, a call that is no probe says nothing. untried says that
+// there is a message which has not found the target down.
+func (o *outage) failed(t *Task, untried bool) (begins bool) {
+	now := time.Now()
+	switch {
+	case o.down() && !t.probe:
+		return false
+	case o.down():
+		o.reached = o.reached || !t.unreached
+		if o.probes++; untried && !t.unreached && o.probes < probesInARow {
+			o.probe = now
+			return false
+		}
+		o.probes = 0
+		o.probe = now.Add(o.wait.Next())
 		return false
 	}
-	o.gate.set(TargetDown, false)
+	if o.first == nil && !o.others && !t.unreached {
+		o.first = t
+	}
+	o.reached = o.reached || !t.unreached
+	o.others = o.others || o.first != t
+	o.lastDown = now
+	if t.downAlone == 0 || t.unreached { // else it says little of the others
+		o.downs++
+	}
+	if o.downs < downAfter && now.Sub(o.answer) < answeredLately {
+		return false
+	}
+	o.downs, o.since, o.probes = 0, now, 0
+	o.wait.Reset()
+	o.probe = now.Add(o.wait.Next())
+	o.gate.set(TargetDown, true)
 	return true
+}
+
+// answered notes that a call got an answer. It reports whether that ends an outage,
+// and which message found the target down first since it last answered. An answer
+// to a call that began before the target went down says nothing.
+func (o *outage) answered(t *Task) (ended bool, first *Task) {
+	at := t.started.Add(t.took)
+	if at.After(o.answer) {
+		o.answer = at
+	}
+	switch {
+	case o.down() && !t.started.Before(o.since):
+		o.gate.set(TargetDown, false)
+		ended = true
+	case o.down(), o.lastDown.IsZero(), !at.After(o.lastDown):
+		return false, nil
+	}
+	first = o.first
+	o.first, o.reached, o.others, o.downs, o.lastDown = nil, false, false, 0, time.Time{}
+	return ended, first
 }

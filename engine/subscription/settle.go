@@ -1,8 +1,9 @@
 package subscription
 
 import (
-	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,8 +87,14 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 	case handler.Postponed:
 		d.wait(t, t.after)
 	case handler.Down:
-		d.wait(t, time.Until(d.outage.probe))
-		d.unloadHeld()
+		if d.outage.down() {
+			d.wait(t, time.Until(d.outage.probe))
+			d.unloadHeld()
+			return
+		}
+		d.events.write(slog.LevelWarn, "a call found the target down, which answers others; trying again, and no attempt is counted", d.of(t), "error", t.err)
+		wait := aloneWait << min(t.downAlone, maxDownAlone)
+		d.wait(t, wait+rand.N(wait/4))
 	case handler.Rejected:
 		counts.failed++
 		if !t.uncalled {
@@ -98,7 +105,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		counts.failed++
 		t.Attempts++
 		if crash := t.crash; crash != nil {
-			d.events.write(slog.LevelError, "handler panicked", d.of(t), "panic", fmt.Sprint(crash.Value), "stack", string(crash.Stack))
+			d.events.write(slog.LevelError, "handler panicked", d.of(t), "panic", t.err.Error(), "stack", string(crash.Stack))
 		}
 		delay, again := d.cfg.Retry.Next(t.Attempts)
 		if !again {
@@ -113,42 +120,48 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 
 // observeTarget keeps track of whether the target is down. A message that finds
 // it down time and again while others are answered is itself what fails, unless
-// another found it down too; so is one that it takes time and again and does not
+// another found it down before; so is one that it takes time and again and does not
 // answer, where no other is tried.
 func (d *dispatcher) observeTarget(t *Task) {
 	switch {
 	case t.outcome == handler.Skipped, t.uncalled: // it did not reach the target
 	case t.outcome != handler.Down:
-		if d.outage.answered(t.started) {
+		t.suspect = false
+		ended, first := d.outage.answered(t)
+		if ended {
 			d.log.Info("target answers again")
-			d.countDownAlone(t)
 		}
-	case t.downAlone >= maxDownAlone && !d.outage.down(), t.cuts >= maxCuts && t.cut && d.outage.lasts(cutOffAfter):
-		t.outcome = handler.Failed
+		if first != nil && first != t && !first.downAloneCounted {
+			first.downAloneCounted = true
+			first.downAlone++
+		}
 	default:
-		// Of calls that are cut off together each may be what the target went down
-		// over: that says nothing of their messages, which are called one by one next.
-		t.downAloneCounted = t.cut && !t.alone
+		answersOthers := d.outage.answersOthers(t)
+		t.suspect = t.suspect || t.cut
 		if t.cut && t.alone {
 			t.cuts++
 		}
-		if d.outage.failed(t.started, time.Now()) {
+		// Of calls that are cut off together each may be what the target went down
+		// over: that says nothing of their messages, which are called one by one next.
+		t.downAloneCounted = t.cut && !t.alone
+		if t.downAlone >= maxDownAlone && answersOthers && !t.unreached || t.cuts > maxCuts && t.cut && d.outage.lasts(cutOffAfter) {
+			t.outcome = handler.Failed
+			t.downAloneCounted = true
+			if !t.cut {
+				return
+			}
+		}
+		if d.outage.failed(t, d.hasUntried()) {
 			d.log.Error("target is down; the subscription is held up, and no attempt is counted", d.of(t), "error", t.err)
 		}
 	}
 }
 
-// countDownAlone notes, once for each call that had found the target down, that
-// it now answered another message.
-func (d *dispatcher) countDownAlone(answered *Task) {
-	for _, tasks := range [][]*Task{d.waiting, d.first, d.ready} {
-		for _, t := range tasks {
-			if t.foundDown() && !t.downAloneCounted && t != answered {
-				t.downAloneCounted = true
-				t.downAlone++
-			}
-		}
-	}
+// hasUntried reports whether a task that may be called has not found the target
+// down.
+func (d *dispatcher) hasUntried() bool {
+	untried := func(t *Task) bool { return !t.foundDown() }
+	return slices.ContainsFunc(d.first, untried) || slices.ContainsFunc(d.ready, untried)
 }
 
 // handled ends a task that was handled, or needs no handling.

@@ -43,21 +43,24 @@ type Task struct {
 	due              time.Time // when a waiting task goes on
 	downAlone        int       // times that the target was down for this message and then answered another
 	downAloneCounted bool      // the last call is counted in downAlone, or must not be
+	suspect          bool      // the target may have gone down over it: it is called by itself until it is answered
 	cuts             int       // times that the target took this message, with no other under way, and did not answer
 	giveUps          int       // failed tries to give it up
 
 	// What the last call came to. The worker writes it, the dispatcher reads it
 	// when the task is its own again.
-	started  time.Time
-	took     time.Duration
-	err      error
-	outcome  handler.Outcome
-	after    time.Duration       // of a message that is postponed
-	cut      bool                // the target took it, and was down then
-	alone    bool                // no other call that was cut off before is under way beside it
-	uncalled bool                // it was rejected before the handler was called
-	crash    *handler.PanicError // nil where it did not panic
-	notRun   bool                // the worker did not call it, or cut it off
+	started   time.Time
+	took      time.Duration
+	err       error
+	outcome   handler.Outcome
+	after     time.Duration       // of a message that is postponed
+	cut       bool                // the target took it, and was down then
+	alone     bool                // no other call that may have brought the target down was under way beside it
+	probe     bool                // it was called to see whether the target is still down
+	uncalled  bool                // it was rejected before the handler was called
+	unreached bool                // nothing of it reached the target, which is down whatever the message
+	crash     *handler.PanicError // nil where it did not panic
+	notRun    bool                // the worker did not call it, or cut it off
 
 	call      *callContext
 	firstCall callContext
@@ -172,7 +175,14 @@ func (t *Task) detach(c *Config) {
 	for i := range t.Delivery.Fields {
 		t.Delivery.Fields[i].Value = bytes.Clone(t.Delivery.Fields[i].Value)
 	}
-	key := t.key // a handler may have changed the body, and the queue behind the task has this one
-	_ = t.decode(c)
+	_ = t.decodeAgain(c)
+}
+
+// decodeAgain decodes the body anew. The key stays what it was, whatever has become
+// of the body: the queue behind the task has this one.
+func (t *Task) decodeAgain(c *Config) error {
+	key := t.key
+	err := t.decode(c)
 	t.key = key
+	return err
 }

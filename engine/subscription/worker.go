@@ -14,8 +14,10 @@ import (
 // run are tasks for one worker, to be called in their order.
 type run struct {
 	tasks []*Task
-	// isolated says that it is one task, which was cut off beside others before.
+	// isolated says that it is one task, over which the target may have gone down
+	// before, and handed is when the run was given to the worker.
 	isolated bool
+	handed   time.Time
 	// current is the index of the task that is being called, and callBegan when
 	// its call began, in nanoseconds since the dispatcher's start. The tasks
 	// before it are the dispatcher's again.
@@ -119,7 +121,7 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
 	w.call.Store(nil)
 	o := outcomeOf(err, !now.Before(t.call.deadline))
-	t.outcome, t.after, t.uncalled, t.crash, t.err = o.outcome, o.after, o.uncalled, o.crash, o.err
+	t.outcome, t.after, t.uncalled, t.unreached, t.crash, t.err = o.outcome, o.after, o.uncalled, o.unreached, o.crash, o.err
 	if t.cut = t.outcome == handler.Cut; t.cut {
 		t.outcome = handler.Down
 	}
@@ -147,11 +149,12 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 
 // callOutcome is what a handler's error says, read once.
 type callOutcome struct {
-	outcome  handler.Outcome
-	after    time.Duration
-	uncalled bool
-	crash    *handler.PanicError
-	err      error // a plain text
+	outcome   handler.Outcome
+	after     time.Duration
+	uncalled  bool
+	unreached bool
+	crash     *handler.PanicError
+	err       error // a plain text
 }
 
 // outcomeOf reads all that is to be known of a handler's error. The error's own
@@ -166,7 +169,7 @@ func outcomeOf(err error, late bool) (o callOutcome) {
 	if o.outcome, o.after = handler.OutcomeOf(err); o.outcome == handler.Done {
 		return o
 	}
-	o.uncalled = handler.IsUncalled(err)
+	o.uncalled, o.unreached = handler.IsUncalled(err), handler.IsUnreachable(err)
 	o.crash, _ = errors.AsType[*handler.PanicError](err)
 	o.err = errors.New(handler.Cause(err).Error())
 	if late && o.outcome == handler.Failed && !errors.Is(err, ErrHandlerTimeout) {
