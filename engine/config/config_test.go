@@ -150,6 +150,21 @@ func TestAStopWaitsAsLongAsProteansKeySays(t *testing.T) {
 	require.Equal(t, []string{`domain.toml: [server] drain_timeout = "soon": expected a number`}, mistakes(t, "[server]\ndrain_timeout = \"soon\""))
 }
 
+func TestHeadersThatARequestCannotHaveAreMistakes(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"content-length": "say how a request is written", "Transfer-Encoding": "say how a request is written", "Trailer": "say how a request is written",
+		"traceparent": "belong to the event", "TraceState": "belong to the event", "Ce-Id": "belong to the event",
+	} {
+		found := mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders."+name+" = \"x\"")
+		require.Len(t, found, 1, name)
+		require.Contains(t, found[0], want)
+	}
+	c := parse(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"log:\"\nheaders.X = \"x\"")
+	require.Len(t, c.Warnings, 1)
+	require.Equal(t, `[observatory.handlers.A] headers: is not used: deliver = "log:" sends no request`, c.Warnings[0].String())
+}
+
 func TestAnEmptyGroupIsAMistakeAndAnEmptyOriginStreamIsNone(t *testing.T) {
 	t.Parallel()
 	const section = "[observatory.handlers.H]\nstream = \"s\"\ndeliver = \"log:\"\n"
