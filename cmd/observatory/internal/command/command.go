@@ -4,8 +4,10 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -56,6 +58,9 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	name, err := line.Parse(args)
 	if err == nil && !helped && !*versioned && name != versionCommand {
 		err = shared.checkConfigVariable()
+	}
+	if _, unwritten := errors.AsType[*fs.PathError](err); unwritten { // some help goes to standard output by itself
+		return shared.exitOf(err)
 	}
 	if err != nil {
 		wayOut := "try --help"
