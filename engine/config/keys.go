@@ -219,7 +219,7 @@ var observatoryRows = []row{
 	},
 	{
 		in: in("observatory"), name: "listen_address", kind: hostPort, defaultValue: "127.0.0.1:9000",
-		help: "Where `/metrics` is served. `--web.listen-address` wins.",
+		help: "Where `/metrics` is served; not on the port of `[server.health]`. `--web.listen-address` wins.",
 	},
 	{
 		in: in("observatory"), name: "metrics", kind: boolean, defaultValue: true,
@@ -262,7 +262,8 @@ var handlerRows = []row{
 	},
 	{
 		in: in(inHandlers), name: "headers", kind: elsewhere("table of texts"),
-		help: "HTTP headers of each request. `Content-Type` and `ce-*` belong to the event: an error.",
+		help: "HTTP headers of each request. Errors are those that belong to the event (`Content-Type`, `ce-*`, `traceparent`, `tracestate`) and " +
+			"those that say how a request is written (`Content-Length`, `Transfer-Encoding`, `Trailer`).",
 	},
 	{
 		in: in(inHandlers), name: "group", kind: filledText("text"), defaultText: "the handler's name",
@@ -297,7 +298,7 @@ var serverRows = []row{
 	},
 	{
 		in: in("server.health"), name: "host", kind: host, defaultValue: "0.0.0.0",
-		help: "The address to listen on.",
+		help: "The host or IP address to listen on, without a port.",
 	},
 	{
 		in: in("server.health"), name: "port", kind: port, defaultValue: 8080,
