@@ -161,7 +161,7 @@ func TestAValueThatIsNoneOfItsKeyIsNotRepeated(t *testing.T) {
 		uri("redis://h?password=a&db=hunter2"), uri("redis://h?max_connections=hunter2"), uri("redis://h?hunter2=1"), uri("redis://h?a=1&timeout=hunter2"),
 		database("postgresql://h/d?sslmode=hunter2"), database("postgresql://h/d?port=0&host=hunter2"), database("postgresql://h/d?port=0&options=hunter2"),
 		`brokers.default.provider = "hunter2"`, `databases.default.provider = "hunter2"`, `event_store.provider = "hunter2"`,
-		`observatory.name = "${NONE|hunter2"`, `observatory.name = "a@${NONE|hunter2}${}"`,
+		`observatory.name = "${NONE|hunter2"`, `server.drain_timeout = "${NONE|x}hunter2}"`, `observatory.name = "a@${NONE|hunter2}${}"`,
 		`telemetry.endpoint = "hunter2://x"`, `observatory.handlers.H = {stream = "s", deliver = "hunter2://x"}`,
 	}
 	for _, reference := range []string{"${SECRET}", "${NONE|hunter2}", "${NONE|${SECRET}}", "${file:" + secretFile + "}"} {

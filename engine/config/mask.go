@@ -132,7 +132,7 @@ func showReferences(key, text string) string {
 		(slices.Contains(urlKeys, key) || strings.Contains(u.text, "://")) {
 		return strconv.Quote(u.masked())
 	}
-	if strings.Contains(u.text, "@") {
+	if strings.ContainsAny(u.text, "@}") { // a brace may have ended a default too early
 		return strconv.Quote(masked)
 	}
 	return strconv.Quote(maskText(u.replace(u.text, func(r urlReference) string { return r.name })))
