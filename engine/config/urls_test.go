@@ -90,6 +90,8 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"redis://h:notaport":                             "a port from 1 to 65535",
 		"redis+cluster://h:1,h:notaport":                 "a port from 1 to 65535",
 		"redis://::1":                                    "an IPv6 address in brackets",
+		"redis://a=b":                                    "expected host or host:port",
+		"redis://[::1":                                   "expected host or host:port",
 		"redis://":                                       "the host is missing",
 		"redis://h/zero":                                 "expected as its database a whole number",
 		"redis://h/0?db=-1":                              "expected as its database a whole number",

@@ -206,9 +206,9 @@ func checkHosts(hosts string) error {
 		if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
 			name, port = host[:colon], host[colon+1:]
 		}
-		bracketed := strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]")
-		if strings.ContainsAny(host, `/?#@%<>"\^{}|`+"`") || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f }) ||
-			!bracketed && strings.ContainsAny(name, "[]:") {
+		inner, bracketed := strings.CutPrefix(name, "[")
+		inner, closed := strings.CutSuffix(inner, "]")
+		if strings.ContainsAny(port, "/?#@") || bracketed != closed || strings.Contains(inner, ":") != bracketed || inner != "" && !isHost(inner) {
 			return errors.New("expected host or host:port behind the scheme and the user-info, an IPv6 address in brackets; a ${…} there holds no more than these")
 		}
 		if port == "" && name == host {
