@@ -124,7 +124,7 @@ var (
 		switch {
 		case !ok:
 			return nil
-		case v != "" && !isHost(v):
+		case v != "" && !isHost(v), v != "" && isNumber(v) && net.ParseIP(v) == nil:
 			s.bad(key, "expected a host or an IP address, such as 0.0.0.0, and the port as its own key")
 			return nil
 		}
@@ -144,7 +144,7 @@ var (
 // host may be empty, and port 0 takes a free one. Nil if nothing is.
 func CheckAddress(text string) error {
 	host, port, err := net.SplitHostPort(text)
-	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil || n > 65535 || host != "" && !isHost(host) {
+	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil || n > 65535 || host != "" && (!isHost(host) || isNumber(host) && net.ParseIP(host) == nil) {
 		return errors.New("expected an address such as 127.0.0.1:9000")
 	}
 	return nil
@@ -158,7 +158,13 @@ func isHost(text string) bool {
 	other := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r) && r < 0x80
 	}
-	return text != "" && utf8.ValidString(text) && !strings.ContainsFunc(text, other)
+	return text != "" && utf8.ValidString(text) && !strings.ContainsFunc(text, other) && strings.Trim(text, "-") == text
+}
+
+// isNumber reports whether a host ends like an IP address.
+func isNumber(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return strings.Trim(last, "0123456789") == ""
 }
 
 // filledText is a text that is not empty.

@@ -70,12 +70,14 @@ func TestAnAddressMustBeOneToListenOn(t *testing.T) {
 	for _, address := range []string{"", "nope", "127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:-1", "127.0.0.1:+1", "a b:1", "h\n:1", "127.0.0.1", "u@h:1"} {
 		require.Error(t, CheckAddress(address), address)
 	}
-	for _, host := range []string{"127.0.0.1:9", " 1", "1\n", "http://h", "a/b"} {
+	for _, host := range []string{"127.0.0.1:9", " 1", "1\n", "http://h", "a/b", "1", "1.2.3", "127.0.0.256", "-0"} {
 		found := mistakes(t, fmt.Sprintf("[server.health]\nhost = %q", host))
 		require.Len(t, found, 1, host)
 		require.NotContains(t, found[0], "\n")
 	}
-	parse(t, "[server.health]\nhost = \"::1\"")
+	for _, host := range []string{"::1", "0.0.0.0", "localhost", "4c01db0b339c", "my_host.example", "münchen.example"} {
+		parse(t, "[server.health]\nhost = \""+host+"\"")
+	}
 }
 
 func TestMetricsAndProbesCannotShareAPort(t *testing.T) {
