@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +25,7 @@ import (
 const (
 	// httpBareName is what deliveries over HTTP are compared with.
 	httpBareName = "http-bare"
+	benchSource  = "urn:protean:bench"
 	// httpWorkers is how many requests run side by side.
 	httpWorkers = 16
 	// applicationVariable makes this program the application that is delivered to.
@@ -34,7 +37,15 @@ const (
 func deliveries() []contestant {
 	return []contestant{
 		{
-			Name: httpBareName, Note: "net/http: 16 workers post the bodies from memory", consume: postBodies,
+			Name: httpBareName, Note: "net/http: 16 workers post the bodies from memory",
+			consume: postBodies(func(b body) http.Header { return b.plain }),
+			prepare: func(context.Context, *round) error { return nil },
+			settled: func(context.Context, *round) (bool, error) { return true, nil },
+			verify:  func(context.Context, *round) error { return nil },
+		},
+		{
+			Name: "http-bare-events", Note: "the same, with the headers of CloudEvents that ours sends",
+			consume: postBodies(func(b body) http.Header { return b.event }),
 			prepare: func(context.Context, *round) error { return nil },
 			settled: func(context.Context, *round) (bool, error) { return true, nil },
 			verify:  func(context.Context, *round) error { return nil },
@@ -47,44 +58,46 @@ func deliveries() []contestant {
 
 // postBodies is the loop that one writes by hand: so many workers, a client that
 // keeps as many connections.
-func postBodies(ctx context.Context, r *round) error {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: httpWorkers}}
-	defer client.CloseIdleConnections()
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	errs := make(chan error, httpWorkers)
-	for range httpWorkers {
-		workers.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(r.bodies) {
-					return
+func postBodies(headers func(body) http.Header) func(context.Context, *round) error {
+	return func(ctx context.Context, r *round) error {
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: httpWorkers}}
+		defer client.CloseIdleConnections()
+		var next atomic.Int64
+		var workers sync.WaitGroup
+		errs := make(chan error, httpWorkers)
+		for range httpWorkers {
+			workers.Go(func() {
+				for ctx.Err() == nil {
+					i := int(next.Add(1)) - 1
+					if i >= len(r.bodies) {
+						return
+					}
+					b := r.bodies[i]
+					if err := post(ctx, client, r.application, headers(b), b.data); err != nil {
+						errs <- err
+						return
+					}
+					r.handle(b.id, b.data)
 				}
-				b := r.bodies[i]
-				if err := post(ctx, client, r.application, b.data); err != nil {
-					errs <- err
-					return
-				}
-				r.handle(b.id, b.data)
-			}
-		})
-	}
-	workers.Wait()
-	select {
-	case err := <-errs:
-		return unlessDone(ctx, err)
-	default:
-		<-ctx.Done()
-		return nil
+			})
+		}
+		workers.Wait()
+		select {
+		case err := <-errs:
+			return unlessDone(ctx, err)
+		default:
+			<-ctx.Done()
+			return nil
+		}
 	}
 }
 
-func post(ctx context.Context, client *http.Client, url string, body []byte) error {
+func post(ctx context.Context, client *http.Client, url string, headers http.Header, body []byte) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/json")
+	request.Header = headers
 	answer, err := client.Do(request)
 	if err != nil {
 		return err
@@ -99,20 +112,48 @@ func post(ctx context.Context, client *http.Client, url string, body []byte) err
 	return nil
 }
 
-// body is what of a message is posted.
+// body is what of a message is posted, with the headers that a loop of one's own
+// would send, and with those of a CloudEvent.
 type body struct {
-	id   string
-	data []byte
+	id    string
+	data  []byte
+	plain http.Header
+	event http.Header
 }
 
+// bodiesOf are the bodies of messages. The headers are those that our own delivery
+// sends, as an application reads them.
 func bodiesOf(texts []string) ([]body, error) {
+	plain := http.Header{"Content-Type": {"application/json"}}
+	var event http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Content-Length")
+		event = r.Header
+	}))
+	defer server.Close()
+	target, err := deliver.NewHTTP(deliver.HTTPConfig{URL: server.URL, Source: benchSource})
+	if err != nil {
+		return nil, err
+	}
+	defer target.Close()
 	bodies := make([]body, len(texts))
+	seen := make(map[string]http.Header) // there are few different ones but for their ids
 	for i, text := range texts {
 		e, err := message.Decode([]byte(text))
 		if err != nil {
 			return nil, err
 		}
-		bodies[i] = body{e.Metadata.Headers.ID, e.Data}
+		h := e.Metadata.Headers
+		headers, ok := seen[h.Type]
+		if !ok {
+			if err := target.Handle(context.Background(), &e); err != nil {
+				return nil, err
+			}
+			headers, seen[h.Type] = event, event
+		}
+		headers = maps.Clone(headers)
+		headers["Ce-Id"] = []string{h.ID}
+		bodies[i] = body{id: h.ID, data: e.Data, plain: plain, event: headers}
 	}
 	return bodies, nil
 }
@@ -121,7 +162,7 @@ func bodiesOf(texts []string) ([]body, error) {
 // do, and counts what was answered.
 func delivering(r *round) (handler.Func, func() error, error) {
 	target, err := deliver.NewHTTP(deliver.HTTPConfig{
-		URL: r.application, Source: "urn:protean:bench", Concurrency: httpWorkers,
+		URL: r.application, Source: benchSource, Concurrency: httpWorkers,
 		Timeout: 300 * time.Second, // the subscription's own, as in a file
 	})
 	if err != nil {

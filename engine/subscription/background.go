@@ -135,6 +135,7 @@ func (d *dispatcher) reloadBodies(ctx context.Context, batch []*Task) result {
 
 func (d *dispatcher) reloaded(t *Task) {
 	t.load(d.share)
+	t.call = new(callContext)
 	if t.Delivery.Gone() {
 		d.ghost(t)
 	} else if err := t.decodeAgain(&d.cfg); err != nil {

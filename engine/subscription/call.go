@@ -19,7 +19,7 @@ var ErrHandlerTimeout = errors.New("handler took longer than handler_timeout_sec
 // base ends because the engine waits no longer.
 //
 // A context of the standard library costs four allocations and more time than
-// the rest of a fast handler's way. This one is a field of its task and makes a
+// the rest of a fast handler's way. Those of a batch are allocated at once; one makes a
 // context of the standard library when Done is asked for, and when it has
 // ended, so that its error and cause are the right ones.
 type callContext struct {

@@ -16,6 +16,10 @@ const (
 	// waitFactor times MessagesPerTick is how many tasks may be unsettled
 	// before reading stops.
 	waitFactor = 10
+	// heldUp is how many tasks may be unsettled while the target cannot be reached,
+	// where MessagesPerTick is small: a thousand subscriptions may be held up at
+	// once.
+	heldUp = 20
 	// maxFollowers is how many messages of the same key a worker gets behind
 	// the first.
 	maxFollowers = 31
@@ -103,7 +107,7 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 // run dispatches until ctx ends, and then until the handlers under way have
 // returned; those get until work ends. It returns the tasks whose handlers did
 // not return.
-func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task) (underWay []*Task) {
+func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task, wanted chan<- struct{}) (underWay []*Task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -114,12 +118,13 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 			continue
 		}
 		timer.Reset(d.untilNext())
-		offered := batches
+		offered, asked := batches, wanted
 		if !d.wantsBatch() {
-			offered = nil
+			offered, asked = nil, nil
 		}
 		select {
 		case <-ctx.Done():
+		case asked <- struct{}{}:
 		case tasks := <-offered:
 			d.open += len(tasks)
 			d.incoming = tasks
@@ -198,14 +203,16 @@ func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
 
 // wantsBatch says whether a batch may be taken: all that may be called is under
 // way, and not too much is unsettled. While the target is down one may be taken if
-// all in hand has found it so, beyond the bound too where these may be the cause:
-// another message may be answered.
+// all in hand has found it so: of messages that may be the cause many more than
+// usual, since another may be answered, and of others a few.
 func (d *dispatcher) wantsBatch() bool {
 	bound := waitFactor * d.cfg.MessagesPerTick
-	if !d.outage.down() {
+	switch {
+	case !d.outage.down():
 		return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
-	}
-	if d.outage.reached && d.share.mayHaveExtra() {
+	case !d.outage.reached:
+		bound = min(bound, max(heldUp, 2*d.cfg.MessagesPerTick))
+	case d.share.mayHaveExtra():
 		bound *= waitFactorDown
 	}
 	return d.open < bound && !d.hasUntried()
@@ -226,8 +233,9 @@ func (d *dispatcher) acceptSome() {
 // accept decodes tasks and lines them up.
 func (d *dispatcher) accept(tasks []*Task) {
 	var counts counts
-	for _, t := range tasks {
-		t.call = &t.firstCall
+	calls := make([]callContext, len(tasks))
+	for i, t := range tasks {
+		t.call = &calls[i]
 		if t.lost {
 			d.drop(t)
 			continue

@@ -195,7 +195,7 @@ func TestABodyReadAgainKeepsItsKey(t *testing.T) {
 }
 
 func TestASumOfLongTimesDoesNotOverflow(t *testing.T) {
-	h := newHistogram(endToEndBuckets)
+	h := newHistogram(endToEndBounds)
 	const month = 30 * 24 * time.Hour
 	for range 4000 {
 		h.record(month, trace.SpanContext{})

@@ -37,7 +37,7 @@ func newFigures(concurrency int) *figures {
 // observer implements counting.
 func (f *figures) observer(worker int) func(*Task) {
 	own := &f.calls[worker]
-	own.CompareAndSwap(nil, &callFigures{newHistogram(durationBuckets), newHistogram(endToEndBuckets)})
+	own.CompareAndSwap(nil, &callFigures{newHistogram(durationBounds), newHistogram(endToEndBounds)})
 	return own.Load().observe
 }
 
@@ -80,12 +80,19 @@ type histogram struct {
 	exemplars []metricdata.Exemplar[float64] // the last of each bucket; nil until there is one
 }
 
-func newHistogram(seconds []float64) histogram {
+func newHistogram(bounds []time.Duration) histogram {
+	return histogram{bounds: bounds, counts: make([]atomic.Uint64, len(bounds)+1)}
+}
+
+// durationBounds and endToEndBounds are shared by all histograms.
+var durationBounds, endToEndBounds = boundsOf(durationBuckets), boundsOf(endToEndBuckets)
+
+func boundsOf(seconds []float64) []time.Duration {
 	bounds := make([]time.Duration, len(seconds))
 	for i, s := range seconds {
 		bounds[i] = time.Duration(math.Round(s * float64(time.Second)))
 	}
-	return histogram{bounds: bounds, counts: make([]atomic.Uint64, len(bounds)+1)}
+	return bounds
 }
 
 func (h *histogram) record(d time.Duration, span trace.SpanContext) {

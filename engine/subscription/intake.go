@@ -18,13 +18,21 @@ const (
 )
 
 // feed reads batches and offers them, one at a time, until ctx ends. While a
-// batch is not taken none is read. What is not taken at the end the source still
-// knows, and gives back.
-func (r *Runner) feed(ctx context.Context, batches chan<- []*Task) {
+// batch is not taken none is read; while the target is down one is read when it
+// is wanted, and not ahead. What is not taken at the end the source still knows,
+// and gives back.
+func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, wanted <-chan struct{}) {
 	size := readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}
 	var backoff retry.Backoff
 	failing := false
 	for ctx.Err() == nil {
+		if r.status.gate.is(TargetDown) {
+			select {
+			case <-wanted:
+			case <-ctx.Done():
+				return
+			}
+		}
 		n, whole := size.next(r.share.left(), r.status.open.Load() == 0)
 		if !whole {
 			r.share.signalShort()

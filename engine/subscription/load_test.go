@@ -352,3 +352,36 @@ func TestWhatATargetThatIsDownHoldsUpNeedsNoMemory(t *testing.T) {
 		})
 	}
 }
+
+func TestATargetThatIsDownHoldsUpAFewMessagesOnly(t *testing.T) {
+	for name, key := range map[string]func(i int) string{
+		"of one key":  func(i int) string { return fmt.Sprintf("hot/%d", i) },
+		"of many":     func(i int) string { return fmt.Sprintf("s%d/1", i) },
+		"interleaved": func(i int) string { return fmt.Sprintf("s%d/%d", i%2, i/2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.budget = subscription.NewBudget(0)
+				c := config()
+				c.MessagesPerTick = 10
+				for i := range 200 {
+					b.publishText(large(t, key(i)))
+				}
+				var up atomic.Bool
+				b.run(c, func(context.Context, *message.Envelope) error {
+					if !up.Load() {
+						return handler.Unreachable(errBroken)
+					}
+					return nil
+				})
+				b.pass(3 * time.Hour)
+				require.Equal(t, 20, b.pending(), "no batch is read ahead")
+				require.LessOrEqual(t, b.budget.Used(), int64(2*10_500), "bodies")
+				up.Store(true)
+				b.pass(time.Minute)
+				require.Zero(t, b.pending())
+				require.EqualValues(t, 200, b.count("protean.subscription.messages_processed", "ok"))
+			})
+		})
+	}
+}

@@ -116,11 +116,12 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	defer endSettling()
 	r.share = newShare(r.budget)
 	d := newDispatcher(settling, r)
+	wanted := make(chan struct{})
 	batches := make(chan []*Task) // unbuffered: what is sent is the dispatcher's
 	lost := make(chan []*Task)
 
 	var sourceUsers, workers sync.WaitGroup
-	sourceUsers.Go(func() { r.feed(ctx, batches) })
+	sourceUsers.Go(func() { r.feed(ctx, batches, wanted) })
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
 	d.startWorker = func(i int) {
 		w := &worker{
@@ -130,7 +131,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 		w.start(work, nil)
 	}
 
-	underWay := d.run(ctx, work, batches, lost)
+	underWay := d.run(ctx, work, batches, lost, wanted)
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout/2)
 	d.writeRest(last, lost)
 	done()

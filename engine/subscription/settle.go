@@ -281,9 +281,13 @@ func (d *dispatcher) unload(t *Task) {
 		d.keys.detach(t)
 		t.unload(d.share)
 	}
+	key := t.key // of its own memory
+	if !t.unloaded {
+		key = strings.Clone(key)
+	}
 	for _, f := range d.keys.queued(t) {
 		if !f.follows && f.stage == toCall && !f.unloaded {
-			f.key = strings.Clone(f.key)
+			f.key = key
 			f.unload(d.share)
 		}
 	}

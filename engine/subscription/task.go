@@ -3,7 +3,6 @@ package subscription
 import (
 	"bytes"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,23 +28,26 @@ type Task struct {
 	// UnderWay says, at Close, that a call has not returned.
 	UnderWay bool
 
-	envelope *message.Envelope // nil until it is decoded, and where that fails
-	id, typ  string            // of the message; the envelope may be changed by who gets it
-	at       time.Time         // when the message was made; zero where it does not say
-	size     int               // bytes of the body, counted against the budget unless it is unloaded
-	key      string            // what the message's order is kept by; empty where none is
+	// Small fields stand side by side: a thousand subscriptions that are held up
+	// have tens of thousands of tasks.
 	stage    stage
 	holds    bool // later tasks of its key wait for this one
 	follows  bool // it is in a run behind the task that holds its key
 	lost     bool
 	unloaded bool // its body was dropped: it is read again before the next call
+	overdue  atomic.Bool
+	taken    atomic.Bool
 
-	due              time.Time // when a waiting task goes on
-	downAlone        int       // times that the target was down for this message and then answered another
-	downAloneCounted bool      // the last call is counted in downAlone, or must not be
-	suspect          bool      // the target may have gone down over it: it is called by itself until it is answered
-	cuts             int       // times that the target took this message, with no other under way, and did not answer
-	giveUps          int       // failed tries to give it up
+	envelope *message.Envelope // nil until it is decoded, and where that fails
+	id, typ  string            // of the message, unless it is unloaded; the envelope may be changed by who gets it
+	at       time.Time         // when the message was made; zero where it does not say
+	size     int               // bytes of the body, counted against the budget unless it is unloaded
+	key      string            // what the message's order is kept by; empty where none is
+
+	due       time.Time // when a waiting task goes on
+	downAlone int       // times that the target was down for this message first, and then answered another
+	cuts      int       // times that the target took this message, with no other under way, and did not answer
+	giveUps   int       // failed tries to give it up
 
 	// What the last call came to. The worker writes it, the dispatcher reads it
 	// when the task is its own again.
@@ -54,18 +56,18 @@ type Task struct {
 	err       error
 	outcome   handler.Outcome
 	after     time.Duration       // of a message that is postponed
+	crash     *handler.PanicError // nil where it did not panic
 	cut       bool                // the target took it, and was down then
-	alone     bool                // no other call that may have brought the target down was under way beside it
-	probe     bool                // it was called to see whether the target is still down
 	uncalled  bool                // it was rejected before the handler was called
 	unreached bool                // nothing of it reached the target, which is down whatever the message
-	crash     *handler.PanicError // nil where it did not panic
 	notRun    bool                // the worker did not call it, or cut it off
 
-	call      *callContext
-	firstCall callContext
-	overdue   atomic.Bool
-	taken     atomic.Bool
+	alone            bool // no other call that may have brought the target down was under way beside it
+	probe            bool // it was called to see whether the target is still down
+	suspect          bool // the target may have gone down over it: it is called by itself until it is answered
+	downAloneCounted bool // the last call is counted in downAlone, or must not be
+
+	call *callContext // of the coming call, or of the last one; nil while it is unloaded
 }
 
 // MarkLost notes that another process has the message now. The source calls it,
@@ -161,11 +163,12 @@ func (t *Task) release(s *share) {
 	t.Delivery.Fields, t.envelope, t.unloaded = nil, nil, true
 }
 
-// unload releases the body of a task that is called again later. What is left of
-// the task shares no memory with what the same read returned.
+// unload releases the body of a task that is called again later, and what was read
+// from it. What is left of the task but its key shares no memory with what the
+// same read returned.
 func (t *Task) unload(s *share) {
 	t.release(s)
-	t.id, t.typ = strings.Clone(t.id), strings.Clone(t.typ)
+	t.id, t.typ, t.call = "", "", nil
 }
 
 // detach gives the body memory of its own: until then it shares that of all that

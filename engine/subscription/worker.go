@@ -60,6 +60,8 @@ type worker struct {
 
 // start works in a goroutine of its own until runs is closed, beginning with the
 // rest of a run, where one is given. The handlers' contexts descend from base.
+// While the target is down each call has a goroutine of its own: the stack that it
+// grew is not kept until the next probe.
 func (w *worker) start(base context.Context, rest *run) {
 	w.group.Go(func() {
 		unwatch := context.AfterFunc(base, func() { w.endCall(base) })
@@ -75,7 +77,11 @@ func (w *worker) start(base context.Context, rest *run) {
 			r, ok = <-w.runs
 		}
 		for ; ok; r, ok = <-w.runs {
-			w.work(base, r)
+			if w.work(base, r) {
+				r = nil
+				w.start(base, nil)
+				return
+			}
 		}
 	})
 }
@@ -88,8 +94,8 @@ func (w *worker) endCall(base context.Context) {
 }
 
 // work calls the handler for the tasks of a run, from its next on, and hands the
-// run back.
-func (w *worker) work(base context.Context, r *run) {
+// run back. It reports whether the target was found down.
+func (w *worker) work(base context.Context, r *run) (down bool) {
 	now := time.Now()
 	for r.next < len(r.tasks) {
 		t := r.tasks[r.next]
@@ -110,10 +116,12 @@ func (w *worker) work(base context.Context, r *run) {
 		now = time.Now()
 		w.returned(r, now, err)
 	}
+	down = r.down
 	select {
 	case w.finished <- r:
 	case <-w.over:
 	}
+	return down
 }
 
 // returned notes what the call under way came to.

@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed" // the scripts are files
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +19,41 @@ type command struct{ *redis.Cmd }
 // rawCommand is a command that is sent once and whose reply is kept as bytes:
 // go-redis makes a map of each entry, which loses the order of the fields and
 // costs several allocations an entry.
-type rawCommand struct{ *redis.RawCmd }
+type rawCommand struct {
+	*redis.RawWriteToCmd
+	reply *replyBuffer
+}
+
+// replyBuffer is where a reply is written. At its first string it gets as much
+// memory as is expected of all, so that it need not grow.
+type replyBuffer struct {
+	bytes    []byte
+	expected int
+}
+
+// Write implements [io.Writer].
+func (b *replyBuffer) Write(p []byte) (int, error) {
+	b.bytes = append(b.bytes, p...)
+	return len(p), nil
+}
+
+// ReadFrom reads all that a reader of go-redis has: it knows how much that is.
+func (b *replyBuffer) ReadFrom(r io.Reader) (int64, error) {
+	limited, ok := r.(*io.LimitedReader)
+	if !ok {
+		return io.Copy(writerOnly{b}, r)
+	}
+	n := int(limited.N)
+	if cap(b.bytes)-len(b.bytes) < n {
+		b.bytes = slices.Grow(b.bytes, max(n, b.expected-len(b.bytes)))
+	}
+	end := len(b.bytes)
+	read, err := io.ReadFull(limited, b.bytes[end:end+n])
+	b.bytes = b.bytes[:end+read]
+	return int64(read), err
+}
+
+type writerOnly struct{ io.Writer }
 
 func newCommand(ctx context.Context, args ...any) command {
 	c := command{redis.NewCmd(ctx, args...)}
@@ -25,8 +61,9 @@ func newCommand(ctx context.Context, args ...any) command {
 	return c
 }
 
-func newRawCommand(ctx context.Context, args ...any) rawCommand {
-	c := rawCommand{redis.NewRawCmd(ctx, args...)}
+func newRawCommand(ctx context.Context, expected int, args ...any) rawCommand {
+	b := &replyBuffer{expected: expected}
+	c := rawCommand{redis.NewRawWriteToCmd(ctx, b, args...), b}
 	c.SetFirstKeyPos(firstKey(args))
 	return c
 }
@@ -41,7 +78,9 @@ func (rawCommand) NoRetry() bool { return true }
 func (c command) Clone() redis.Cmder { return command{c.Cmd.Clone().(*redis.Cmd)} }
 
 // Clone implements [redis.Cmder].
-func (c rawCommand) Clone() redis.Cmder { return rawCommand{c.RawCmd.Clone().(*redis.RawCmd)} }
+func (c rawCommand) Clone() redis.Cmder {
+	return newRawCommand(context.Background(), c.reply.expected, c.Args()...)
+}
 
 // firstKey is the position of the stream's name, by which a cluster routes.
 func firstKey(args []any) int8 {
@@ -66,7 +105,8 @@ func send(ctx context.Context, client redis.UniversalClient, c command) error {
 // of a cluster is followed here, since go-redis follows only those that it
 // parsed itself; the redirected command was not executed by the first node.
 func reply(ctx context.Context, client redis.UniversalClient, c rawCommand) ([]byte, error) {
-	buf, err := c.Result()
+	_, err := c.Result()
+	buf := c.reply.bytes
 	if err != nil || len(buf) == 0 || buf[0] != '-' {
 		return buf, err
 	}

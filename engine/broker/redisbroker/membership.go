@@ -74,6 +74,9 @@ type membership struct {
 	member consumergroup.Member
 	where  string // the part of its errors that names stream and group
 
+	// lastReply is the length of the last read's reply, as which the next is
+	// expected to be.
+	lastReply atomic.Int64
 	// split is set once the server has said that the stream and its dead-letter
 	// queue are in two slots of a cluster.
 	split atomic.Bool

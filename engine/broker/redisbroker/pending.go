@@ -28,7 +28,7 @@ func (m *membership) Pending(ctx context.Context, l consumergroup.List) (got []m
 		if l.After != "" {
 			start = "(" + l.After
 		}
-		list := newRawCommand(ctx, "XPENDING", m.member.Stream, m.member.Group, start, "+", maxBatch, m.member.Consumer)
+		list := newRawCommand(ctx, 0, "XPENDING", m.member.Stream, m.member.Group, start, "+", maxBatch, m.member.Consumer)
 		_ = m.broker.commands.Process(ctx, list)
 		buf, err := reply(ctx, m.broker.commands, list)
 		if err != nil {
@@ -68,7 +68,7 @@ func (m *membership) readBodies(ctx context.Context, entries []message.Delivery)
 	pipe := m.broker.commands.Pipeline()
 	ranges := make([]rawCommand, len(entries))
 	for i, entry := range entries {
-		ranges[i] = newRawCommand(ctx, "XRANGE", m.member.Stream, entry.ID, entry.ID)
+		ranges[i] = newRawCommand(ctx, 0, "XRANGE", m.member.Stream, entry.ID, entry.ID)
 		_ = pipe.Process(ctx, ranges[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error

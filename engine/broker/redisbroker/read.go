@@ -14,6 +14,8 @@ const (
 	// maxBlock is the longest that one read waits on the server: go-redis does
 	// not interrupt a wait when its context ends.
 	maxBlock = time.Second
+	// maxExpected bounds the memory that is taken for a reply before it has come.
+	maxExpected = 1 << 20
 	// maxPause is the longest that a read waits which found no free connection
 	// to wait on the server.
 	maxPause = 100 * time.Millisecond
@@ -87,7 +89,7 @@ func (m *membership) readUntilDone(ctx context.Context, r consumergroup.Read) (g
 
 // readNow acknowledges and reads in one round trip.
 func (m *membership) readNow(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
-	read := newRawCommand(ctx, m.readArgs(r.Max, 0)...)
+	read := newRawCommand(ctx, int(m.lastReply.Load()), m.readArgs(r.Max, 0)...)
 	if len(r.Acks) == 0 {
 		_ = m.broker.commands.Process(ctx, read)
 		got, err = m.readReply(ctx, m.broker.commands, read)
@@ -112,7 +114,7 @@ func (m *membership) readWaiting(ctx context.Context, r consumergroup.Read) (got
 	if err := m.ack(ctx, r.Acks); err != nil {
 		return nil, false, err
 	}
-	read := newRawCommand(ctx, m.readArgs(r.Max, min(r.Block, maxBlock))...)
+	read := newRawCommand(ctx, int(m.lastReply.Load()), m.readArgs(r.Max, min(r.Block, maxBlock))...)
 	_ = m.broker.blocking.Process(ctx, read)
 	got, err = m.readReply(ctx, m.broker.blocking, read)
 	return got, true, err
@@ -151,6 +153,7 @@ func (m *membership) readReply(ctx context.Context, from redis.UniversalClient, 
 	if err != nil {
 		return nil, err
 	}
+	m.lastReply.Store(int64(min(len(buf), maxExpected)))
 	got, err := parseRead(m.member.Stream, buf)
 	if hasCode(err, "READONLY") {
 		leaveReplica(ctx, from, m.member.Stream)

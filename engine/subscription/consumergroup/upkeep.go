@@ -37,7 +37,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			}
 		case <-again:
 		case <-s.reclaim:
-			s.checkAndRenew(ctx, lost)
+			apart(func() { s.checkAndRenew(ctx, lost) })
 			continue
 		case <-check.C:
 			if s.membership.Load() == nil {
@@ -45,9 +45,9 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			}
 			if time.Since(renewed) >= s.renewEvery {
 				renewed = time.Now()
-				s.checkAndRenew(ctx, lost)
+				apart(func() { s.checkAndRenew(ctx, lost) })
 			} else if time.Since(time.Unix(0, s.lastRead.Load())) > checkEvery {
-				s.checkGroup(ctx, lost)
+				apart(func() { s.checkGroup(ctx, lost) })
 			}
 			continue
 		}
@@ -56,12 +56,25 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			continue
 		}
 		// A broker that is down is reported by Next; here it is waited for.
-		if err := s.flush(ctx); err != nil {
+		var err error
+		if apart(func() { err = s.flush(ctx) }); err != nil {
 			again = time.After(backoff.Next())
 			continue
 		}
 		backoff.Reset()
 	}
+}
+
+// apart calls fn in a goroutine of its own and waits for it. The stack of one that
+// calls a client grows to several times the size that waiting needs, and a
+// goroutine that lives as long as its subscription would keep it.
+func apart(fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn()
+	}()
+	<-done
 }
 
 // checkAndRenew checks the group, renews what is in flight and reports what is lost.
