@@ -83,15 +83,22 @@ func (a address) checkFiles() error {
 		if path := a.query.Get("sslrootcert"); path != "" && path != "system" {
 			authorities("sslrootcert", path)
 		}
-		for _, name := range []string{"sslcert", "sslkey"} {
-			if path := a.query.Get(name); path != "" {
+		home, _ := os.UserHomeDir()
+		for _, file := range []struct{ name, other, variable, inHome string }{
+			{"sslcert", "sslkey", "PGSSLCERT", "postgresql.crt"}, {"sslkey", "sslcert", "PGSSLKEY", "postgresql.key"},
+		} {
+			if path := a.query.Get(file.name); path != "" {
 				if _, err := readFile(path, maxFile); err != nil {
-					bad(name, "a file that can be read", err)
+					bad(file.name, "a file that can be read", err)
 				}
+				continue
+			}
+			_, err := os.Stat(filepath.Join(home, ".postgresql", file.inHome)) // the default
+			if a.query.Get(file.other) != "" && os.Getenv(file.variable) == "" && err != nil {
+				bad(file.name, "a file beside "+file.other, errors.New("there is none"))
 			}
 		}
 		if name := a.query.Get("service"); name != "" {
-			home, _ := os.UserHomeDir()
 			path := cmp.Or(a.query.Get("servicefile"), os.Getenv("PGSERVICEFILE"), filepath.Join(home, ".pg_service.conf"))
 			text, err := readFile(path, maxFile)
 			if err == nil && !strings.Contains("\n"+string(text), "\n["+name+"]") {

@@ -159,9 +159,6 @@ func (a address) checkPostgres() error {
 	} else if slices.ContainsFunc(ports, func(port string) bool { return port != "" && checkPort(port) != nil }) {
 		bad("port", "a port from 1 to 65535")
 	}
-	if cert, key := a.query.Get("sslcert"), a.query.Get("sslkey"); (cert == "") != (key == "") {
-		bad("sslcert", "a file, and one as its parameter sslkey: the one is not used without the other")
-	}
 	return errors.Join(errs...)
 }
 

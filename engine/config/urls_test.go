@@ -129,7 +129,6 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"postgresql://h/d?sslsni=x":                      "its parameter sslsni one of 0, 1",
 		"postgresql://h/d?port=1,2,3":                    "its parameter port one port, or as many as hosts",
 		"postgresql://h/d?connect_timeout=99999999999":   "its parameter connect_timeout a whole number",
-		"postgresql://h/d?sslcert=/nope":                 "the one is not used without the other",
 		"redis+cluster://a?db=1":                         "a parameter of it is not known to a redis+cluster URL",
 	} {
 		_, err := translate(urlText{text: python})
@@ -185,6 +184,7 @@ func TestAFileThatAURLNamesMustBeUsable(t *testing.T) {
 		broker("ssl_keyfile=" + text):                     "its parameter ssl_certfile a file beside ssl_keyfile",
 		database("sslmode=verify-full&sslrootcert=/nope"): "its parameter sslrootcert a file with the certificates of authorities: no such file",
 		database("sslcert=/nope&sslkey=" + text):          "its parameter sslcert a file that can be read: no such file",
+		database("sslkey=" + text):                        "its parameter sslcert a file beside sslkey: there is none",
 		database("service=x&servicefile=" + text):         "its parameter service one of the file of services",
 	} {
 		found := mistakes(t, file)
