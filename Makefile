@@ -54,5 +54,6 @@ dashboards: ## Build dashboards/grafana/*.json from dashboards/build, on Node.
 	cd dashboards/build && node dependencies.mjs && node build.mjs
 
 .PHONY: bench
-bench: ## Measure the engine against its peers and print the table.
+bench: servers ## Measure the engine against its peers and print the table.
 	cd bench && go run .
+	cd bench && go test -run NONE -bench MessageDB -benchtime 20x .

@@ -60,6 +60,9 @@ type Watch struct {
 	Group   string
 	Stream  string
 	Type    string // stream, event_store, broker or outbox
+	// Subscriber is the handler's full name, which the position in an event store is
+	// kept by; "" of a stream's. No label.
+	Subscriber string
 }
 
 // Subscription are the figures of one watched subscription: facts about the

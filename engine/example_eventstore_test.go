@@ -28,8 +28,8 @@ func Example_eventStore() {
 		health.enabled = false`))
 	check(err)
 	shop, err := domain.Open(ctx, file, domain.Adapters{
-		EventStores: map[string]func() (engine.EventStore, error){
-			"memory": func() (engine.EventStore, error) { return store, nil },
+		EventStores: map[string]func(domain.EventStoreSpec) (engine.EventStore, error){
+			"memory": func(domain.EventStoreSpec) (engine.EventStore, error) { return store, nil },
 		},
 	})
 	check(err)
@@ -48,7 +48,7 @@ func Example_eventStore() {
 	check(err)
 	position, err := store.Append(ctx, placed)
 	check(err)
-	fmt.Println("appended at position", position)
+	fmt.Println("appended at position", position, "of its stream")
 
 	run, err := shop.Config()
 	check(err)
@@ -56,6 +56,6 @@ func Example_eventStore() {
 	check(err)
 	check(eng.Run(ctx))
 	// Output:
-	// appended at position 1
+	// appended at position 0 of its stream
 	// order o-1 of shop::order-o-1
 }

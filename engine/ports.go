@@ -30,6 +30,7 @@ type Database interface {
 // EventStore is what an adapter of an event store implements.
 type EventStore interface {
 	catchup.Store
+	health.Pinger
 	// Close ends its connections; it is bounded by ctx and harmless when
 	// repeated.
 	Close(ctx context.Context) error

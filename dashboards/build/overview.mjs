@@ -186,10 +186,10 @@ const backlog = () => [
 const heldUp = () => [
   chart(
     'Subscriptions held up',
-    'Processes in which a subscription is held up, and the reason. What is not named is not held up.',
+    'Processes in which a subscription is held up, and the reason; not those that stand by. What is not named is not held up.',
     'short',
     {
-      expr: nonZero(own('sum', 'handler, reason', 'protean_subscription_gate_closed')),
+      expr: nonZero(own('sum', 'handler, reason', 'protean_subscription_gate_closed', ', reason!="standby"')),
       legend: '{{handler}} {{reason}}',
     },
   ).span(6),

@@ -13,7 +13,8 @@ export const sharedRate = (counter) =>
   `max without (instance, pod) (rate(${counter}{${ofDomain}}[$__rate_interval]))`;
 
 /** A gauge of which each process has its part, put together. */
-export const own = (aggregate, labels, metric) => `${aggregate} by (${labels}) (${metric}{${ofDomain}})`;
+export const own = (aggregate, labels, metric, more = '') =>
+  `${aggregate} by (${labels}) (${metric}{${ofDomain}${more}})`;
 
 /** Each engine: 0 too for a process that cannot be scraped, of which nothing else is known. */
 export const engines = () =>

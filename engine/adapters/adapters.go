@@ -14,6 +14,7 @@ import (
 	"github.com/observatory-go/observatory/engine/database/postgres"
 	"github.com/observatory-go/observatory/engine/deliver"
 	"github.com/observatory-go/observatory/engine/domain"
+	"github.com/observatory-go/observatory/engine/eventstore/messagedb"
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
@@ -27,6 +28,9 @@ func All() domain.Adapters {
 		},
 		Databases: map[string]func(context.Context, domain.DatabaseSpec) (engine.Database, error){
 			"postgresql": openPostgres,
+		},
+		EventStores: map[string]func(domain.EventStoreSpec) (engine.EventStore, error){
+			"message_db": openMessageDB,
 		},
 		Deliver: deliverTo,
 	}
@@ -47,6 +51,10 @@ func openPostgres(_ context.Context, s domain.DatabaseSpec) (engine.Database, er
 		Name: s.Name, URI: s.URI, Schema: s.Schema, PoolSize: s.PoolSize, MaxOverflow: &s.MaxOverflow,
 		PoolRecycle: s.PoolRecycle, PoolTimeout: s.PoolTimeout, PrePing: s.PrePing,
 	})
+}
+
+func openMessageDB(s domain.EventStoreSpec) (engine.EventStore, error) {
+	return messagedb.New(messagedb.Config{URI: s.URI, MaxConnections: s.MaxConnections, Logger: s.Logger})
 }
 
 // standardOutput is shared by the handlers of all domains: their lines do not mix.

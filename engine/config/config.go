@@ -35,9 +35,8 @@ type Config struct {
 	Brokers   map[string]Broker
 	Databases map[string]Database
 	// Caches are the providers of caches, by the cache's name: memory or redis.
-	Caches map[string]string
-	// EventStore is the provider of the event store: memory or message_db.
-	EventStore string
+	Caches     map[string]string
+	EventStore EventStore
 	// Handlers are those of [observatory.handlers], in the order of their names.
 	Handlers []Handler
 

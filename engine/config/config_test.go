@@ -111,7 +111,7 @@ func TestMistakesOfHandlersOfTheFileAreAllReported(t *testing.T) {
 		`domain.toml: [observatory.handlers.A] format = "avro": expected one of envelope, fields, object`,
 		`domain.toml: [observatory.handlers.A] profile = "bacth": expected one of batch, debug, fast, production, projection; did you mean "batch"?`,
 		`domain.toml: [observatory.handlers.A] stream: is missing: expected the stream to read, such as "shop::order"`,
-		`domain.toml: [observatory.handlers.A] subscription_type = "event_store": expected "stream": handlers of the file read streams`,
+		`domain.toml: [observatory.handlers.A] subscription_type = "event_store": expected "stream", or [event_store] provider = "message_db": a store in memory has what its own program appends, and no other reads`,
 		`domain.toml: [observatory.handlers.A] types = "x": expected an array of texts`,
 		`domain.toml: [observatory.handlers.A.headers]: a key of it is not the name of an HTTP header, such as Authorization`,
 		`domain.toml: [observatory.handlers.B] deliver: is missing: expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,

@@ -38,7 +38,7 @@ func shownFiles(t *testing.T) []example {
 func TestEveryExampleOfTheDocsLoadsWithoutAWarning(t *testing.T) {
 	t.Parallel()
 	secrets := t.TempDir()
-	for _, name := range []string{"token", "redis", "postgres"} {
+	for _, name := range []string{"token", "redis", "postgres", "message-db"} {
 		require.NoError(t, os.WriteFile(filepath.Join(secrets, name), []byte("s3cret"), 0o600))
 	}
 	server := httptest.NewTLSServer(http.NotFoundHandler())

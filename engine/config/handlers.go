@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Handler struct {
 	Group string
 	// Format says how the stream's entries are read.
 	Format handler.Format
+	// Type says whether Stream is a stream or a category of the event store.
+	Type Type
 }
 
 // TargetLog is the target that writes each message to standard output.
@@ -71,8 +74,17 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 	if len(h.Types) > 0 && h.Format != handler.FormatEnvelope {
 		s.bad("types", `expected none: an entry of format = %q has no type`, get[string](v, "format"))
 	}
-	if typeOf(c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]) == TypeEventStore {
-		s.add(Error{Section: s.name, Key: "subscription_type", Value: `"event_store"`, Expected: `expected "stream": handlers of the file read streams`})
+	h.Type = cmp.Or(typeOf(c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]), TypeStream)
+	if h.Type == TypeEventStore {
+		if h.Format != handler.FormatEnvelope {
+			s.bad("format", `expected "envelope": an event store keeps messages in that form alone`)
+		}
+		if h.Group != "" {
+			s.bad("group", "expected none: an event_store subscription has no consumer group, and its position is kept by the handler's name")
+		}
+		if c.EventStore.Provider == "memory" {
+			s.bad("subscription_type", `expected "stream", or [event_store] provider = "message_db": a store in memory has what its own program appends, and no other reads`)
+		}
 	}
 	return h
 }

@@ -93,7 +93,8 @@ var subscriptionRows = []row{
 		in: ofSubscription(), name: "subscription_type", kind: oneOf(string(TypeStream), string(TypeEventStore)),
 		defaultValue: string(TypeEventStore), defaultText: "see `[server]`",
 		profiles: inProfileOrder("stream", "stream", "stream", "stream", "event_store"),
-		help:     "A stream of a broker, or a category of the event store, which is in memory in this release and passed by the program.",
+		help: "A stream of a broker, or a category of the event store; for a handler of the file `stream` is then the category, or `$all`. " +
+			"Handlers of the file are `stream` unless they or their section say otherwise.",
 	},
 	{
 		in: ofSubscription("server"), name: "messages_per_tick", kind: whole(1, many),
@@ -182,7 +183,8 @@ var subscriptionRows = []row{
 	{
 		in: ofSubscription("server.event_store_subscription"), name: "position_update_interval", kind: whole(1, million),
 		defaultValue: 10, profiles: inProfileOrder(10, 5, 50, 1, 10),
-		help: "Of event-store subscriptions, for a later release.",
+		sets: to(func(c *subscription.Config) *int { return &c.PositionInterval }),
+		help: "Of event-store subscriptions: after how many messages the position is saved. It is saved each second too, and at a stop.",
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_threshold", kind: whole(1, million),
@@ -281,8 +283,7 @@ var serverRows = []row{
 	{
 		in: in("server"), name: "default_subscription_type", kind: oneOf(string(TypeStream), string(TypeEventStore)),
 		defaultText: "`event_store`, as in Protean",
-		help: "What handlers in Go read. `event_store` works with a store in memory that the program passes; with Message-DB it is an error at start. " +
-			"Handlers of the file are always `stream`.",
+		help:        "What handlers in Go read. Handlers of the file read streams unless they say `subscription_type = \"event_store\"` themselves.",
 	},
 	{
 		in: in("server"), name: "default_subscription_profile", kind: elsewhere("a profile's name"),
@@ -379,9 +380,18 @@ var serverOfRows = slices.Concat([]row{
 	{in: in("caches.*"), name: "provider", kind: oneOf("memory", "redis"), defaultValue: "memory"},
 	{in: in("caches.*"), name: "URI", kind: elsewhere("URL")},
 	{in: in("caches.*"), name: "TTL", kind: seconds},
-	{in: in("event_store"), name: "provider", kind: oneOf("memory", "message_db"), defaultValue: "memory"},
-	{in: in("event_store"), name: "database_uri", kind: elsewhere("URL")},
-	{in: in("event_store"), name: "max_connections", kind: whole(1, many)},
+	{
+		in: in("event_store"), name: "provider", kind: oneOf("memory", "message_db"), defaultValue: "memory",
+		help: "`message_db` is Message-DB, in PostgreSQL. A store in memory is passed by the program that fills it.",
+	},
+	{
+		in: in("event_store"), name: "database_uri", kind: elsewhere("URL"), defaultText: "required for `message_db`",
+		help: "As SQLAlchemy takes it (`postgresql+psycopg2://…`) or libpq. It must lead to PostgreSQL itself: behind a pooler that shares sessions no process can own a subscription.",
+	},
+	{
+		in: in("event_store"), name: "max_connections", kind: whole(1, many), defaultText: "`100`",
+		help: "The cap of all connections but two: one for health checks and the collector, one for the ownership of subscriptions.",
+	},
 })
 
 // telemetryRows are the keys of [telemetry].

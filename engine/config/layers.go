@@ -62,7 +62,11 @@ func newLayers(root section, read map[string]values) layers {
 		l.subscriptions[name] = l.read(s, read[s.name])
 	}
 	for name, s := range root.at("observatory").at("handlers").named() {
-		l.handlers[name] = l.readDelivered(s, read[s.name])
+		own := l.readDelivered(s, read[s.name])
+		if own.set["start"] == "end" && own.set["subscription_type"] == string(TypeEventStore) {
+			s.warnStart()
+		}
+		l.handlers[name] = own
 	}
 	return l
 }
@@ -83,12 +87,18 @@ func layerOf(name string, v values) layer {
 func (l layers) read(s section, v values) layer {
 	own := l.readDelivered(s, v)
 	if own.set["start"] == "end" && l.typeByFile(own) == TypeEventStore {
-		s.warnNotBuilt("start", "an event_store subscription begins at the beginning of its category")
+		s.warnStart()
 	}
 	return own
 }
 
-// readDelivered is read for a handler of the file: its type is always stream.
+// warnStart warns of a start that an event store does not have.
+func (s section) warnStart() {
+	s.warnNotBuilt("start", "an event_store subscription begins at the beginning of its category")
+}
+
+// readDelivered is the part of read that a handler of the file has, whose type is
+// stream unless its section says otherwise.
 func (l layers) readDelivered(s section, v values) layer {
 	own := layerOf(s.name, v)
 	own.profile = l.profileNamed(s, "profile")

@@ -157,10 +157,10 @@ func (c *Config) HasSubscription(shortName string) bool {
 // fitType removes what the subscription's type cannot have. What is set for the
 // handler by name and cannot be is an error.
 func (c *Config) fitType(r handler.Registration, delivered bool, all decisions, asked ...layer) error {
-	if delivered || r.Kind == handler.KindSubscriber {
-		if t := typeOf(asked...); t == TypeEventStore {
-			return fmt.Errorf("%s: handler %s cannot be subscription_type = %q: it reads a stream", c.Path, r.Name, t)
-		}
+	switch t := typeOf(asked...); {
+	case r.Kind == handler.KindSubscriber && t == TypeEventStore:
+		return fmt.Errorf("%s: handler %s cannot be subscription_type = %q: it reads a stream", c.Path, r.Name, t)
+	case r.Kind == handler.KindSubscriber, delivered && t != TypeEventStore:
 		all.force("subscription_type", string(TypeStream), originStream)
 	}
 	if all["subscription_type"].value == string(TypeStream) {

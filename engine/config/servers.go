@@ -50,6 +50,18 @@ type Database struct {
 	PrePing bool
 }
 
+// EventStore is [event_store], as an adapter needs it.
+type EventStore struct {
+	Provider string // memory or message_db
+	// URIName is the URL for people, as a broker's; "" for memory.
+	URIName string
+	// URI returns the server's URL as Go clients take it. It is called for
+	// every new connection, and reads `${file:…}` again each time.
+	URI func() (string, error)
+	// MaxConnections caps the pool; 0 is the adapter's default.
+	MaxConnections int
+}
+
 // inMemory is the provider of a broker that is in the memory of the process.
 const inMemory = "inline"
 
@@ -162,14 +174,17 @@ func newCache(s section, v values) (provider string) {
 	return provider
 }
 
-func newEventStore(s section, v values) (provider string) {
-	provider = get[string](v, "provider")
-	if provider == "message_db" || s.isMistaken("provider") {
-		s.url("database_uri", "postgresql", "postgres")
+func newEventStore(s section, v values) EventStore {
+	e := EventStore{Provider: get[string](v, "provider"), MaxConnections: get[int](v, "max_connections")}
+	if e.Provider == "message_db" || s.isMistaken("provider") {
+		e.URI = s.url("database_uri", "postgresql", "postgres")
+		if quoted := s.shown("database_uri"); quoted != "" {
+			e.URIName, _ = strconv.Unquote(quoted)
+		}
 	} else {
-		s.warnUnusedURL("database_uri", provider)
+		s.warnUnusedURL("database_uri", e.Provider)
 	}
-	return provider
+	return e
 }
 
 // named are the tables inside a section, by their names.

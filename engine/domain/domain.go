@@ -37,14 +37,17 @@ func (d *Domain) Broker(name string) engine.Broker { return d.brokers[name] }
 // Database returns an open database by its name; nil if there is none.
 func (d *Domain) Database(name string) engine.Database { return d.databases[name] }
 
+// EventStore returns the open event store; nil if there is none.
+func (d *Domain) EventStore() engine.EventStore { return d.store }
+
 // Warnings name the databases, brokers, caches and the event store of the file
 // that this program has no adapter for: they are not opened, and readiness does
 // not ask for them. They name the broker of the file's handlers where it is in
 // memory. Open has logged them.
 func (d *Domain) Warnings() []config.Warning { return slices.Clone(d.warnings) }
 
-// Close closes what Open opened: deliveries, then brokers, then databases. It
-// is bounded by ctx, tries everything, and does nothing when repeated.
+// Close closes what Open opened: deliveries, then the event store, then brokers,
+// then databases. It is bounded by ctx, tries everything, and does nothing when repeated.
 func (d *Domain) Close(ctx context.Context) error { return d.closers.Close(ctx) }
 
 // Name is the domain's name: `[observatory] name`, else what stands before `::`

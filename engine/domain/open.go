@@ -30,6 +30,13 @@ type DatabaseSpec struct {
 	Logger *slog.Logger
 }
 
+// EventStoreSpec is what an adapter needs to open the event store.
+type EventStoreSpec struct {
+	config.EventStore
+	// Logger is where the adapter logs: never nil.
+	Logger *slog.Logger
+}
+
 // HandlerSpec is what is needed to deliver for a handler of the file.
 type HandlerSpec struct {
 	config.Handler
@@ -58,7 +65,7 @@ type Adapters struct {
 	// EventStores open the event store; it must not need a server to be up. The
 	// package adapters has none for `memory`: what such a store holds the program
 	// itself appends, so that it opens the store and passes it.
-	EventStores map[string]func() (engine.EventStore, error)
+	EventStores map[string]func(EventStoreSpec) (engine.EventStore, error)
 	// Deliver makes the function of a handler of the file, and what releases it
 	// (nil for nothing). Nil where the program has no use for such handlers.
 	Deliver func(HandlerSpec) (fn handler.Func, release func() error, err error)
@@ -103,11 +110,11 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 		return func() (engine.Broker, error) { return open(BrokerSpec{Broker: s, Logger: d.log}) }
 	})
 	var store error
-	if open, ok := a.EventStores[c.EventStore]; ok {
-		if d.store, store = open(); store == nil {
+	if open, ok := a.EventStores[c.EventStore.Provider]; ok {
+		if d.store, store = open(EventStoreSpec{EventStore: c.EventStore, Logger: d.log}); store == nil {
 			d.closers.Add("event store", d.store.Close)
 		} else {
-			store = fmt.Errorf("open event store: %w", store)
+			store = fmt.Errorf("%s: [event_store]: open event store: %w", c.Path, store)
 		}
 	}
 	err := errors.Join(databases, brokers, store)
@@ -205,12 +212,17 @@ func registration(h config.Handler, fn handler.Func) handler.Registration {
 // inMemory warns of handlers of the file whose broker is in memory: no other
 // program publishes there.
 func (d *Domain) inMemory() []config.Warning {
-	if len(d.config.Handlers) == 0 || d.config.Brokers[streamBroker].Provider != inline {
+	if d.config.Brokers[streamBroker].Provider != inline {
 		return nil
 	}
 	var handlers, others []string
 	for _, h := range d.config.Handlers {
-		handlers = append(handlers, h.Name)
+		if h.Type == config.TypeStream {
+			handlers = append(handlers, h.Name)
+		}
+	}
+	if len(handlers) == 0 {
+		return nil
 	}
 	for name, other := range d.config.Brokers {
 		if other.Provider != inline {
@@ -251,7 +263,7 @@ func (d *Domain) withoutAdapter() []config.Warning {
 		missing(config.Section("caches", name), provider)
 	}
 	if d.store == nil {
-		missing("event_store", d.config.EventStore)
+		missing("event_store", d.config.EventStore.Provider)
 	}
 	slices.SortFunc(all, func(a, b config.Warning) int { return cmp.Compare(a.Section, b.Section) })
 	return all

@@ -33,7 +33,10 @@ func (d *Domain) checks() health.Checks {
 			checks.Caches[name] = ready
 		}
 	}
-	if d.config.EventStore == memory {
+	switch {
+	case d.store != nil:
+		checks.EventStore = d.store
+	case d.config.EventStore.Provider == memory:
 		checks.EventStore = ready
 	}
 	return checks

@@ -19,11 +19,16 @@ type inspectableDatabase interface {
 	Source(domain, name string) collector.Source
 }
 
-// Sources are what a collector reads: the open brokers, with the
-// subscriptions of the handlers registered, and the open databases. They are
+// inspectableEventStore is an event store that a collector can read.
+type inspectableEventStore interface {
+	Source(watched []collector.Watch) collector.Source
+}
+
+// Sources are what a collector reads: the open brokers and the event store, with
+// the subscriptions of the handlers registered, and the open databases. They are
 // usable until the domain is closed.
 func (d *Domain) Sources() []collector.Source {
-	all, domain := d.BrokerSources(), d.Name()
+	all, domain := d.SubscriptionSources(), d.Name()
 	for _, name := range slices.Sorted(maps.Keys(d.databases)) {
 		if db, ok := d.databases[name].(inspectableDatabase); ok {
 			all = append(all, db.Source(domain, name))
@@ -32,31 +37,37 @@ func (d *Domain) Sources() []collector.Source {
 	return all
 }
 
-// BrokerSources are those of [Domain.Sources] that know of subscriptions.
-func (d *Domain) BrokerSources() []collector.Source {
+// SubscriptionSources are those of [Domain.Sources] that know of subscriptions.
+func (d *Domain) SubscriptionSources() []collector.Source {
 	var all []collector.Source
 	domain := d.Name()
-	watched := map[string][]collector.Watch{streamBroker: d.watched(domain)}
+	ofStreams, ofStore := d.watched(domain)
+	watched := map[string][]collector.Watch{streamBroker: ofStreams}
 	for _, name := range slices.Sorted(maps.Keys(d.brokers)) {
 		if b, ok := d.brokers[name].(inspectableBroker); ok {
 			all = append(all, b.Source(domain, name, watched[name]))
 		}
 	}
+	if store, ok := d.store.(inspectableEventStore); ok {
+		all = append(all, store.Source(ofStore))
+	}
 	return all
 }
 
-// watched are the subscriptions to streams that run. One that cannot is for
-// [Domain.Config] to report.
-func (d *Domain) watched(domain string) []collector.Watch {
-	var all []collector.Watch
+// watched are the subscriptions that run, to streams and to the event store. One
+// that cannot is for [Domain.Config] to report.
+func (d *Domain) watched(domain string) (ofStreams, ofStore []collector.Watch) {
 	subscriptions, _ := d.Subscriptions()
 	for _, s := range subscriptions {
-		if s.resolved.Type == config.TypeEventStore {
-			continue
-		}
-		all = append(all, collector.Watch{
+		w := collector.Watch{
 			Domain: domain, Handler: subscription.ShortName(s.Handler), Group: s.Group, Stream: s.Stream, Type: s.Type,
-		})
+		}
+		if s.Type == string(config.TypeEventStore) {
+			w.Subscriber = s.Handler
+			ofStore = append(ofStore, w)
+		} else {
+			ofStreams = append(ofStreams, w)
+		}
 	}
-	return all
+	return ofStreams, ofStore
 }

@@ -24,6 +24,16 @@ const (
 	inline       = "inline"
 )
 
+// storedCommands ends the group of the second subscription of commands, to those
+// that are in the event store: the labels of the two differ by it.
+const storedCommands = ":event_store"
+
+// keepsCommands reports whether other programs may have commands in the event
+// store: Python publishes them nowhere else.
+func (d *Domain) keepsCommands() bool {
+	return d.store != nil && d.config.EventStore.Provider != memory
+}
+
 // Subscription is one handler on one stream, with its settings.
 type Subscription struct {
 	// Handler is the full name that it runs under: for commands, that of their
@@ -45,7 +55,9 @@ type Subscription struct {
 }
 
 // Subscriptions returns a subscription for each handler and stream, one for all
-// commands of a category, in the order of registration. Those that can run are
+// commands of a category, in the order of registration. Commands that are read from
+// a stream are read from the event store too, where that is a server: Python
+// publishes its own there alone. Those that can run are
 // returned also with an error, which has every handler whose settings cannot
 // work, or that needs what is not open. No server is contacted.
 func (d *Domain) Subscriptions() ([]Subscription, error) {
@@ -70,6 +82,12 @@ func (d *Domain) Subscriptions() ([]Subscription, error) {
 				Settings: resolved.Settings, registration: r, resolved: resolved,
 			})
 		}
+		if r.Kind == handler.KindCommand && resolved.Type == config.TypeStream && d.keepsCommands() {
+			all = append(all, Subscription{
+				Handler: runningName(r), Group: groupOf(r) + storedCommands, Stream: streamsOf(r)[0], Type: string(config.TypeEventStore),
+				Settings: resolved.Settings, registration: r, resolved: resolved,
+			})
+		}
 	}
 	return all, errors.Join(errs...)
 }
@@ -80,7 +98,7 @@ func (d *Domain) runs(r handler.Registration, as config.Type) error {
 	case config.TypeEventStore:
 		if d.store == nil {
 			return fmt.Errorf(`%s: handler %s would read the event store, whose provider %q this program has no adapter for: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"; a program that has a store in memory passes it in Adapters.EventStores`,
-				d.config.Path, r.Name, d.config.EventStore, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
+				d.config.Path, r.Name, d.config.EventStore.Provider, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
 		}
 		return nil
 	default:
@@ -117,7 +135,8 @@ func (d *Domain) Config() (engine.Config, error) {
 		settings.Domain, settings.Handler, settings.Group, settings.Stream, settings.Format = name, s.Handler, s.Group, s.Stream, r.Format
 		settings.SkipChecksums = !d.config.Observatory.VerifyChecksums
 		run := engine.Subscription{Config: settings, Func: handler.Dispatch(kind, r.Routes)}
-		if s.resolved.Type == config.TypeEventStore {
+		if s.Type == string(config.TypeEventStore) {
+			run.DeadLetters = false // what is given up stays in the store, and is recorded as exhausted
 			run.Source = catchup.Over(d.store)
 		} else {
 			run.Source = consumergroup.Over(d.brokers[streamBroker])

@@ -2,7 +2,10 @@ package message
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
+	"time"
 )
 
 // Recorded is one message as an event store keeps it.
@@ -13,8 +16,29 @@ type Recorded struct {
 	// the store, from 1.
 	Position       int64
 	GlobalPosition int64
+	// ID is the message's own where the store knows it, else the row's.
 	ID, Type       string
 	Data, Metadata json.RawMessage
+	// Time is when it was written.
+	Time time.Time
+}
+
+// Record returns the message as it is to be appended to an event store: without
+// positions and time. Its headers must name a stream.
+func (e Envelope) Record() (Recorded, error) {
+	h := e.Metadata.Headers
+	if h.Stream == "" {
+		return Recorded{}, fmt.Errorf("message %q names no stream in its headers", h.ID)
+	}
+	text, err := e.Encode()
+	if err != nil {
+		return Recorded{}, fmt.Errorf("message %q: %w", h.ID, err)
+	}
+	var parts struct{ Data, Metadata json.RawMessage }
+	if err := json.Unmarshal(text, &parts); err != nil {
+		return Recorded{}, errors.New("message " + strconv.Quote(h.ID) + " is not encoded as an object")
+	}
+	return Recorded{Stream: h.Stream, ID: h.ID, Type: h.Type, Data: parts.Data, Metadata: parts.Metadata}, nil
 }
 
 // Delivery is the message as an entry that [FromDelivery] reads: one field with

@@ -14,7 +14,8 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-// eventStore is the type of subscriptions without a dead-letter queue.
+// eventStore is the type of subscriptions without a dead-letter queue, and the
+// source of their figures.
 const eventStore = "event_store"
 
 // Operator answers an operator's questions about one domain. Its methods may be
@@ -131,6 +132,10 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 			added[stream.Stream] = stream.EntriesAdded
 		}
 	}
+	// What a server does not have is known where brokers were read, not the event
+	// store alone.
+	ofBroker := func(p collector.Part) bool { return p.Source != eventStore }
+	whole := slices.ContainsFunc(snapshot.Parts, ofBroker) && len(list.Failed) == 0
 	for _, s := range configured {
 		var depth collector.Value
 		if s.Type != eventStore {
@@ -141,7 +146,7 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, LagSeconds: read.LagSeconds, Pending: read.Pending,
 			OldestUnfinishedSeconds: read.OldestUnfinishedSeconds, DeadLetters: depth,
 		}
-		if entries, exists := added[s.Stream]; len(snapshot.Parts) > 0 && len(list.Failed) == 0 && s.Type != eventStore {
+		if entries, exists := added[s.Stream]; whole && s.Type != eventStore {
 			switch {
 			case !exists:
 				listed.Missing = NoStream

@@ -52,6 +52,9 @@ type Config struct {
 	ClaimIdle time.Duration
 	// FromEnd starts a new group at the stream's end.
 	FromEnd bool
+	// PositionInterval is after how many messages the position in an event store is
+	// saved; default 10. It is saved each second too, and at a stop.
+	PositionInterval int
 	// SkipChecksums turns verification off.
 	SkipChecksums bool
 }
@@ -87,6 +90,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.ClaimIdle == 0 {
 		c.ClaimIdle = 60 * time.Second
+	}
+	if c.PositionInterval == 0 {
+		c.PositionInterval = 10
 	}
 	c.Retry = c.Retry.WithDefaults()
 	return c

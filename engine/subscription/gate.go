@@ -9,8 +9,11 @@ type GateReason string
 // at a time is tried, with backoff, until it does.
 const TargetDown GateReason = "target_down"
 
+// Standby says that another process runs the subscription.
+const Standby GateReason = "standby"
+
 // gateReasons are all reasons, in the order of their bits.
-var gateReasons = []GateReason{TargetDown}
+var gateReasons = []GateReason{TargetDown, Standby}
 
 // gate is open where no reason holds the subscription up. The dispatcher closes
 // and opens it; status, gauges and log read it from any goroutine.

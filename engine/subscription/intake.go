@@ -46,6 +46,17 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, wanted <-chan
 			t.load(r.share)
 		}
 		size.observe(tasks, err)
+		standby := errors.Is(err, ErrStandby)
+		switch {
+		case standby && !r.status.gate.is(Standby):
+			r.log.Info("another process runs the subscription; standing by")
+		case !standby && err == nil && r.status.gate.is(Standby):
+			r.log.Info("running the subscription in the place of another process")
+		}
+		if standby || err == nil {
+			r.status.gate.set(Standby, standby)
+			err = nil
+		}
 		if err == nil || len(tasks) > 0 {
 			r.status.joined.Store(true)
 		}

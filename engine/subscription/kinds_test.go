@@ -95,16 +95,32 @@ func (s *faultyStore) ReadAt(ctx context.Context, category string, positions []i
 	return s.Store.ReadAt(ctx, category, positions)
 }
 
-func (s *faultyStore) SavePosition(ctx context.Context, subscription, category string, c catchup.Change) error {
+func (s *faultyStore) Own(ctx context.Context, subscription, category string) (catchup.Ownership, error) {
 	if err := s.strike(); err != nil {
+		return nil, err
+	}
+	owned, err := s.Store.Own(ctx, subscription, category)
+	if err != nil {
+		return nil, err
+	}
+	return faultyOwnership{owned, s}, nil
+}
+
+type faultyOwnership struct {
+	catchup.Ownership
+	store *faultyStore
+}
+
+func (o faultyOwnership) Save(ctx context.Context, c catchup.Change) error {
+	if err := o.store.strike(); err != nil {
 		return err
 	}
-	s.mu.Lock()
+	o.store.mu.Lock()
 	for _, f := range c.Exhausted {
-		s.exhausted[f.MessageID]++
+		o.store.exhausted[f.MessageID]++
 	}
-	s.mu.Unlock()
-	return s.Store.SavePosition(ctx, subscription, category, c)
+	o.store.mu.Unlock()
+	return o.Ownership.Save(ctx, c)
 }
 
 func (k storeKind) open() subscription.Opener { return catchup.Over(k.store) }

@@ -10,6 +10,9 @@ import (
 // belongs to another consumer now.
 var ErrLost = errors.New("the message is not this consumer's any more")
 
+// ErrStandby is returned by Next while another process runs the subscription.
+var ErrStandby = errors.New("another process runs the subscription")
+
 // Opener makes the source of one subscription: what its kind is, is known here
 // and nowhere else.
 type Opener interface {
@@ -29,7 +32,7 @@ type Intake interface {
 	// hold and does not work on, then those that another process released, then
 	// new ones. One goroutine calls it. It waits up to a second where there are
 	// none. No task and no error means that a whole turn worked and found
-	// nothing; tasks may come with an error.
+	// nothing; tasks may come with an error. ErrStandby, after a wait, is no failure.
 	Next(ctx context.Context, max int) ([]*Task, error)
 	// Upkeep writes what Done took, renews what is in flight and saves
 	// positions, beside Next, until ctx ends. What another process has taken

@@ -140,9 +140,14 @@ func (t *Task) decode(c *Config) (err error) {
 	return nil
 }
 
-// isForeign reports whether the message's origin is another than the one that
-// the subscription is limited to.
+// isForeign reports whether the message is not the subscription's: its origin is
+// another than the one that the subscription is limited to, or an event store has
+// it that was handled where it was made, or is neither event nor command.
 func (t *Task) isForeign(c *Config) bool {
+	domain := &t.envelope.Metadata.Domain
+	if t.Delivery.Position > 0 && (!domain.Asynchronous || domain.Kind != message.KindEvent && domain.Kind != message.KindCommand) {
+		return true
+	}
 	return c.OriginStream != "" && message.Category(t.envelope.Metadata.Domain.OriginStream) != c.OriginStream
 }
 

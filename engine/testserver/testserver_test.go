@@ -47,6 +47,20 @@ func TestEachPostgresDatabaseIsItsOwn(t *testing.T) {
 	}
 }
 
+func TestMessageDBIsInstalledInADatabaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for range 2 {
+		conn, err := pgx.Connect(t.Context(), testserver.MessageDB(t).URL)
+		require.NoError(t, err)
+		defer conn.Close(context.Background())
+		_, err = conn.Exec(t.Context(), "SET search_path TO message_store, public")
+		require.NoError(t, err)
+		var position int64
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT write_message(gen_random_uuid()::varchar, 'shop::order-1', 'T', '{}')").Scan(&position))
+		require.Zero(t, position, "the first of its stream")
+	}
+}
+
 func TestOwnRedisStopsAndComesBackAtItsAddress(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")

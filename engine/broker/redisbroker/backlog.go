@@ -122,7 +122,7 @@ func (in *inspection) ask(ctx context.Context, pipe redis.Pipeliner, key groupKe
 		if g.behind.n > 0 {
 			after = g.behind.last
 		}
-		g.page = newRawCommand(ctx, 0, "XRANGE", key.stream, "("+after.String(), g.stream.last.String(), "COUNT", g.count)
+		g.page = newIDsCommand(ctx, "XRANGE", key.stream, "("+after.String(), g.stream.last.String(), "COUNT", g.count)
 		_ = pipe.Process(ctx, g.page)
 	}
 	if g.state.pending > 0 && g.summary == nil {

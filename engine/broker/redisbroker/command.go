@@ -29,10 +29,18 @@ type rawCommand struct {
 type replyBuffer struct {
 	bytes    []byte
 	expected int
+	idsOnly  bool // what is longer than an id becomes an empty text
+	line     int  // where the last line begins
 }
+
+// longestID is how long an entry's id may be.
+const longestID = 2*20 + 1
 
 // Write implements [io.Writer].
 func (b *replyBuffer) Write(p []byte) (int, error) {
+	if len(p) > 0 && p[0] != '\r' {
+		b.line = len(b.bytes)
+	}
 	b.bytes = append(b.bytes, p...)
 	return len(p), nil
 }
@@ -44,6 +52,10 @@ func (b *replyBuffer) ReadFrom(r io.Reader) (int64, error) {
 		return io.Copy(writerOnly{b}, r)
 	}
 	n := int(limited.N)
+	if b.idsOnly && n > longestID+len("\r\n") {
+		b.bytes = append(b.bytes[:b.line], "$0\r\n\r\n"...)
+		return io.Copy(io.Discard, limited)
+	}
 	if cap(b.bytes)-len(b.bytes) < n {
 		b.bytes = slices.Grow(b.bytes, max(n, b.expected-len(b.bytes)))
 	}
@@ -68,6 +80,14 @@ func newRawCommand(ctx context.Context, expected int, args ...any) rawCommand {
 	return c
 }
 
+// newIDsCommand is a raw command of whose reply only the ids of entries are kept,
+// and short texts.
+func newIDsCommand(ctx context.Context, args ...any) rawCommand {
+	c := newRawCommand(ctx, 0, args...)
+	c.reply.idsOnly = true
+	return c
+}
+
 // NoRetry is what go-redis asks before it repeats a command.
 func (command) NoRetry() bool { return true }
 
@@ -79,7 +99,10 @@ func (c command) Clone() redis.Cmder { return command{c.Cmd.Clone().(*redis.Cmd)
 
 // Clone implements [redis.Cmder].
 func (c rawCommand) Clone() redis.Cmder {
-	return newRawCommand(context.Background(), c.reply.expected, c.Args()...)
+	b := &replyBuffer{expected: c.reply.expected, idsOnly: c.reply.idsOnly}
+	clone := rawCommand{redis.NewRawWriteToCmd(context.Background(), b, c.Args()...), b}
+	clone.SetFirstKeyPos(firstKey(c.Args()))
+	return clone
 }
 
 // firstKey is the position of the stream's name, by which a cluster routes.

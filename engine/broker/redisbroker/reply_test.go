@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/testserver"
 )
 
 // wire writes a reply in the protocol: a string, an integer, nil or a list.
@@ -161,4 +163,27 @@ func BenchmarkParseRead(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestOfARangeTheIDsCanBeKeptAlone(t *testing.T) {
+	t.Parallel()
+	client := testserver.Redis(t).Client(t)
+	key := t.Name()
+	for i := range 3 {
+		require.NoError(t, client.XAdd(t.Context(), &redis.XAddArgs{
+			Stream: key, ID: fmt.Sprintf("%d-18446744073709551615", i+1), Values: []any{"data", strings.Repeat("x", 100_000), "n", i},
+		}).Err())
+	}
+	c := newIDsCommand(t.Context(), "XRANGE", key, "-", "+")
+	require.NoError(t, client.Process(t.Context(), c))
+	buf, err := reply(t.Context(), client, c)
+	require.NoError(t, err)
+	require.Less(t, len(buf), 1000)
+	entries, err := parseRange(key, buf)
+	require.NoError(t, err)
+	require.Len(t, entries, 3)
+	require.Equal(t, "3-18446744073709551615", entries[2].ID)
+	require.Equal(t, "n", entries[2].Fields[1].Name)
+	require.Equal(t, "2", string(entries[2].Fields[1].Value))
+	require.Empty(t, entries[2].Fields[0].Value)
 }

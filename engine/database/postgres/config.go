@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"net/url"
 	"strings"
@@ -27,6 +28,8 @@ type Config struct {
 	URI func() (string, error)
 	// Schema is where the framework's tables are (schema); default "public".
 	Schema string
+	// Settings are parameters of each session, such as search_path.
+	Settings map[string]string
 	// PoolSize is how many connections are kept (pool_size); default 5.
 	PoolSize int
 	// MaxOverflow is how many more open under load and are closed when given
@@ -115,7 +118,7 @@ func (c Config) connect(ctx context.Context) (*pgx.Conn, error) {
 	if refused, ok := errors.AsType[*pgconn.ConnectError](err); ok { // its own text begins with the user
 		err = fmt.Errorf("failed to connect: %w", refused.Unwrap())
 	}
-	return conn, secretsOf(session).Error(err)
+	return conn, c.secretsOf(session).Error(err)
 }
 
 // hide keeps what the address has of secrets out of an error of the server, which
@@ -125,15 +128,15 @@ func (c Config) hide(err error) error {
 	if err == nil || parseErr != nil {
 		return err
 	}
-	return secretsOf(session).Error(err)
+	return c.secretsOf(session).Error(err)
 }
 
 // secretsOf are the parts of an address that may be secret: what is taken for the
 // name or the value of a setting may be the rest of a password.
-func secretsOf(session *pgx.ConnConfig) secret.Secrets {
+func (c Config) secretsOf(session *pgx.ConnConfig) secret.Secrets {
 	all := secret.Secrets{Users: []string{session.User}, Values: []string{session.Password}}
 	for name, value := range session.RuntimeParams {
-		if name != "TimeZone" && name != "application_name" {
+		if _, ours := c.Settings[name]; !ours && name != "TimeZone" && name != "application_name" {
 			all.Values = append(all.Values, name, value)
 		}
 	}
@@ -157,6 +160,7 @@ func (c Config) session() (*pgx.ConnConfig, error) {
 		}
 	}
 	session.RuntimeParams["TimeZone"] = "UTC"
+	maps.Copy(session.RuntimeParams, c.Settings)
 	if session.RuntimeParams["application_name"] == "" {
 		session.RuntimeParams["application_name"] = "observatory"
 	}

@@ -53,6 +53,24 @@ func (d *Database) Acquire(ctx context.Context) (*Conn, error) {
 	return &Conn{Conn: s.conn, database: d, session: s}, nil
 }
 
+// Connect opens a connection that is no part of the pool, for what belongs to a
+// session: the caller closes it.
+func (d *Database) Connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := d.config.connect(ctx)
+	return conn, d.explain(err)
+}
+
+// Inspect calls fn with the connection that health checks use, one caller at a
+// time. A connection that broke while it was idle is replaced, and fn called
+// again.
+func (d *Database) Inspect(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
+	return d.explain(d.probe.do(ctx, fn))
+}
+
+// Hide keeps the user, and what else of the address may be secret, out of the text of
+// an error that came of a borrowed connection.
+func (d *Database) Hide(err error) error { return d.config.hide(err) }
+
 // Do runs fn in a transaction, which is committed when fn returns nil and
 // rolled back when it returns an error or panics.
 func (d *Database) Do(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {

@@ -3,14 +3,13 @@
 package memorystore
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/observatory-go/observatory/engine/eventstore"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/catchup"
 )
@@ -20,58 +19,77 @@ type Store struct {
 	mu         sync.Mutex
 	log        []message.Recorded // by global position, which counts from 1
 	categories map[string][]int64 // the global positions of each
-	streams    map[string]int64   // the length of each
-	states     map[subscriptionKey]catchup.State
+	streams    map[string][]int64 // the same of each stream
+	progress   map[subscriptionKey]*progress
 	appended   chan struct{} // closed by the next Append
 }
-
-type subscriptionKey struct{ subscription, category string }
 
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		categories: make(map[string][]int64), streams: make(map[string]int64),
-		states: make(map[subscriptionKey]catchup.State), appended: make(chan struct{}),
+		categories: make(map[string][]int64), streams: make(map[string][]int64),
+		progress: make(map[subscriptionKey]*progress), appended: make(chan struct{}),
 	}
 }
 
 // Close does nothing: the store is gone with the process.
 func (s *Store) Close(context.Context) error { return nil }
 
+// Ping returns nil: the store is there.
+func (s *Store) Ping(context.Context) error { return nil }
+
 // Append adds a message to the stream that its headers name, and returns its
-// global position.
+// position there, from 0. Where its metadata expect a version and the stream has
+// another the error is an *[eventstore.ExpectedVersionError].
 func (s *Store) Append(_ context.Context, e message.Envelope) (position int64, err error) {
-	stream := e.Metadata.Headers.Stream
-	if stream == "" {
-		return 0, fmt.Errorf("memory event store: message %q names no stream in its headers", e.Metadata.Headers.ID)
-	}
-	text, err := e.Encode()
+	r, err := e.Record()
 	if err != nil {
-		return 0, fmt.Errorf("memory event store: message %q: %w", e.Metadata.Headers.ID, err)
-	}
-	var parts struct{ Data, Metadata json.RawMessage }
-	if err := json.Unmarshal(text, &parts); err != nil {
-		return 0, fmt.Errorf("memory event store: message %q: %w", e.Metadata.Headers.ID, err)
+		return 0, fmt.Errorf("memory event store: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := message.Recorded{
-		Stream: stream, Position: s.streams[stream], GlobalPosition: int64(len(s.log)) + 1,
-		ID: e.Metadata.Headers.ID, Type: e.Metadata.Headers.Type, Data: parts.Data, Metadata: parts.Metadata,
+	stream := s.streams[r.Stream]
+	r.Position, r.GlobalPosition, r.Time = int64(len(stream)), int64(len(s.log))+1, time.Now().UTC()
+	if expected := e.Metadata.Domain.ExpectedVersion; expected != nil && *expected != r.Position-1 {
+		return 0, &eventstore.ExpectedVersionError{Stream: r.Stream, Expected: *expected, Actual: r.Position - 1}
 	}
 	s.log = append(s.log, r)
-	s.streams[stream]++
-	category := message.Category(stream)
+	s.streams[r.Stream] = append(stream, r.GlobalPosition)
+	category := message.Category(r.Stream)
 	s.categories[category] = append(s.categories[category], r.GlobalPosition)
 	close(s.appended)
 	s.appended = make(chan struct{})
-	return r.GlobalPosition, nil
+	return r.Position, nil
+}
+
+// ReadStream returns up to max messages of a stream, from a position on.
+func (s *Store) ReadStream(ctx context.Context, stream string, from int64, max int) ([]message.Recorded, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	positions := s.streams[stream]
+	first := min(from, int64(len(positions)))
+	return s.at(positions[first:min(first+int64(max), int64(len(positions)))]), ctx.Err()
+}
+
+// LastMessage returns the last message of a stream, and whether there is one.
+func (s *Store) LastMessage(ctx context.Context, stream string) (message.Recorded, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	positions := s.streams[stream]
+	if len(positions) == 0 {
+		return message.Recorded{}, false, ctx.Err()
+	}
+	return s.log[positions[len(positions)-1]-1], true, ctx.Err()
 }
 
 // ReadCategory implements [catchup.Log].
 func (s *Store) ReadCategory(ctx context.Context, category string, after int64, max int) ([]message.Recorded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if category == catchup.All {
+		rest := s.log[min(after, int64(len(s.log))):]
+		return slices.Clone(rest[:min(max, len(rest))]), ctx.Err()
+	}
 	positions := s.categories[category]
 	from, _ := slices.BinarySearch(positions, after+1)
 	return s.at(positions[from:min(from+max, len(positions))]), ctx.Err()
@@ -82,9 +100,13 @@ func (s *Store) ReadAt(ctx context.Context, category string, positions []int64) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := slices.DeleteFunc(slices.Clone(positions), func(p int64) bool {
+		if category == catchup.All {
+			return p < 1 || p > int64(len(s.log))
+		}
 		_, found := slices.BinarySearch(s.categories[category], p)
 		return !found
 	})
+	slices.Sort(known)
 	return s.at(known), ctx.Err()
 }
 
@@ -97,57 +119,33 @@ func (s *Store) at(positions []int64) []message.Recorded {
 }
 
 // Wait implements [catchup.Log].
-func (s *Store) Wait(ctx context.Context, category string, after int64, d time.Duration) error {
+func (s *Store) Wait(ctx context.Context, category string, after int64, d time.Duration) (bool, error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		positions, appended := s.categories[category], s.appended
+		last, appended := s.last(category), s.appended
 		s.mu.Unlock()
-		if n := len(positions); n > 0 && positions[n-1] > after {
-			return nil
+		if last > after {
+			return true, nil
 		}
 		select {
 		case <-appended:
 		case <-timer.C:
-			return nil
+			return false, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }
 
-// LoadPosition implements [catchup.Positions].
-func (s *Store) LoadPosition(ctx context.Context, subscription, category string) (catchup.State, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state := s.states[subscriptionKey{subscription, category}]
-	state.Failed = slices.Clone(state.Failed)
-	return state, ctx.Err()
-}
-
-// SavePosition implements [catchup.Positions].
-func (s *Store) SavePosition(ctx context.Context, subscription, category string, c catchup.Change) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memory event store: save position: %w", err)
+// last is the global position of a category's last message; 0 where it has none.
+func (s *Store) last(category string) int64 {
+	if category == catchup.All {
+		return int64(len(s.log))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := subscriptionKey{subscription, category}
-	state := s.states[key]
-	state.Position = max(state.Position, c.Position)
-	failed := make(map[int64]catchup.Failed, len(state.Failed)+len(c.Failed))
-	for _, f := range slices.Concat(state.Failed, c.Failed) {
-		failed[f.Position] = f
+	if positions := s.categories[category]; len(positions) > 0 {
+		return positions[len(positions)-1]
 	}
-	for _, f := range slices.Concat(c.Resolved, c.Exhausted) {
-		delete(failed, f.Position)
-	}
-	state.Failed = make([]catchup.Failed, 0, len(failed))
-	for _, f := range failed {
-		state.Failed = append(state.Failed, f)
-	}
-	slices.SortFunc(state.Failed, func(a, b catchup.Failed) int { return cmp.Compare(a.Position, b.Position) })
-	s.states[key] = state
-	return nil
+	return 0
 }

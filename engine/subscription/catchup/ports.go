@@ -2,10 +2,37 @@ package catchup
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
 )
+
+// All is the category of a subscription to every message of the store.
+const All = "$all"
+
+// ErrOwned is returned by Own where another process is the owner.
+var ErrOwned = errors.New("another process owns the subscription")
+
+// ErrFenced is returned by Save to an owner that is one no more: another process
+// has written since, or may have.
+var ErrFenced = errors.New("another process owns the subscription now")
+
+// AheadError says that a subscription's position is beyond what the store holds:
+// it was restored to an earlier state, or is another store. Going on would skip
+// what is written next.
+type AheadError struct {
+	Position, Head int64
+	// WayOut is what an operator can do.
+	WayOut string
+}
+
+// Error names the two positions and the way out.
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("position %d is beyond the event store's head, which was %d: the store was restored, or is another one; "+
+		"reading on would skip messages: %s", e.Position, e.Head, e.WayOut)
+}
 
 // Store is what an event store offers to a subscription.
 type Store interface {
@@ -13,34 +40,58 @@ type Store interface {
 	Positions
 }
 
-// Log reads a category's messages in the order of their global positions.
+// Log reads a category's messages, or for [All] those of the store, in the order
+// of their global positions.
 type Log interface {
 	// ReadCategory returns up to max messages whose global position is above
-	// after.
+	// after. A message that appears later has a position above all that were
+	// returned.
 	ReadCategory(ctx context.Context, category string, after int64, max int) ([]message.Recorded, error)
 	// ReadAt returns the messages at these global positions, in their order;
 	// those that do not exist are left out.
 	ReadAt(ctx context.Context, category string, positions []int64) ([]message.Recorded, error)
-	// Wait returns when the category has a message above after, or d has passed.
-	Wait(ctx context.Context, category string, after int64, d time.Duration) error
+	// Wait returns true when the category has a message above after, and false
+	// when d has passed.
+	Wait(ctx context.Context, category string, after int64, d time.Duration) (bool, error)
 }
 
 // Positions keep how far a subscription is. The subscription is named by its
 // handler's full name.
 type Positions interface {
-	// LoadPosition returns what SavePosition wrote; of a subscription that never
-	// saved, position 0 and no failed ones.
+	// Own makes the caller the owner of a subscription: no other writes its
+	// position until Release, or until this process or its connection ends. The
+	// error is ErrOwned where another process is the owner, and an *AheadError
+	// where the position cannot be true.
+	Own(ctx context.Context, subscription, category string) (Ownership, error)
+	// LoadPosition returns how far a subscription is, without owning it; of one that
+	// never saved, position 0 and no failed ones.
 	LoadPosition(ctx context.Context, subscription, category string) (State, error)
-	// SavePosition writes a change: all of it or nothing.
-	SavePosition(ctx context.Context, subscription, category string, c Change) error
+}
+
+// Ownership is held by the one process that runs a subscription. Its methods
+// are called one at a time, but for Ended.
+type Ownership interface {
+	// State is how far the subscription was when it was owned.
+	State() State
+	// Save writes a change: all of it or nothing. ErrFenced ends the ownership;
+	// after any other error the change may have been written, and may be written
+	// again.
+	Save(ctx context.Context, c Change) error
+	// Ended is closed when the ownership is known to have ended.
+	Ended() <-chan struct{}
+	// Release ends the ownership.
+	Release(ctx context.Context) error
 }
 
 // State is how far a subscription is.
 type State struct {
 	// Position is the global position up to which nothing is read any more.
 	Position int64
-	// Failed are the positions up to it that are not settled.
+	// Failed are the positions that are not settled, in their order.
 	Failed []Failed
+	// Interrupted says that the last owner did not stop in order: one of the
+	// messages it held may be what ended it.
+	Interrupted bool
 }
 
 // Failed is a message that is not settled.
@@ -48,8 +99,10 @@ type Failed struct {
 	Position int64
 	// Attempts is how often a handler was called for it.
 	Attempts int
-	// MessageID, MessageType and Stream name the message.
+	// MessageID, MessageType and Stream name the message, StreamPosition is where
+	// it stands in its stream.
 	MessageID, MessageType, Stream string
+	StreamPosition                 int64
 }
 
 // Change is what a subscription writes down.
@@ -60,9 +113,11 @@ type Change struct {
 	Failed []Failed
 	// Resolved were handled, and Exhausted given up: neither is failed any more.
 	Resolved, Exhausted []Failed
+	// Stopped says that the owner holds nothing any more.
+	Stopped bool
 }
 
 // isEmpty reports whether there is nothing to write.
 func (c Change) isEmpty() bool {
-	return c.Position == 0 && len(c.Failed)+len(c.Resolved)+len(c.Exhausted) == 0
+	return c.Position == 0 && !c.Stopped && len(c.Failed)+len(c.Resolved)+len(c.Exhausted) == 0
 }

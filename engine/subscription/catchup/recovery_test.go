@@ -20,10 +20,9 @@ var cfg = subscription.Config{Handler: "h", Stream: "shop::order"}.WithDefaults(
 func storeWith(t *testing.T) *memorystore.Store {
 	t.Helper()
 	s := memorystore.New()
-	var e message.Envelope
-	e.Data = []byte("{}")
-	e.Metadata.Headers.ID, e.Metadata.Headers.Type, e.Metadata.Headers.Stream = "m1", "T", "shop::order-1"
-	_, err := s.Append(t.Context(), e)
+	e, err := message.New(message.KindEvent, message.Headers{ID: "m1", Type: "T", Stream: "shop::order-1"}, []byte("{}"))
+	require.NoError(t, err)
+	_, err = s.Append(t.Context(), e)
 	require.NoError(t, err)
 	return s
 }
@@ -40,7 +39,7 @@ func TestAnAttemptIsOnRecordBeforeItIsMade(t *testing.T) {
 	tasks[0].Attempts = 1 // the first call failed
 	_, err = first.Attempt(t.Context(), tasks)
 	require.NoError(t, err)
-	// the second call ends the process
+	s.Expire(cfg.Handler, cfg.Stream) // the second call ends the process
 	again, err := open(s).Next(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, 2, again[0].Attempts)
@@ -56,6 +55,7 @@ func TestAFailedMessageAboveThePositionIsReadOnce(t *testing.T) {
 	_, err = first.Attempt(t.Context(), tasks) // a retry within the first second
 	require.NoError(t, err)
 
+	s.Expire(cfg.Handler, cfg.Stream)
 	second := open(s)
 	a, err := second.Next(t.Context(), 10)
 	require.NoError(t, err)
@@ -69,14 +69,30 @@ func TestAFailedMessageAboveThePositionIsReadOnce(t *testing.T) {
 	require.NotPanics(t, func() { second.Done(b) })
 }
 
-type lostReply struct {
+// faulty is a store whose writes fail, before or after they are made.
+type faulty struct {
 	*memorystore.Store
+	fail int
 	lose bool
 }
 
-func (l *lostReply) SavePosition(ctx context.Context, a, b string, c catchup.Change) error {
-	err := l.Store.SavePosition(ctx, a, b, c)
-	if l.lose {
+func (f *faulty) Own(ctx context.Context, subscription, category string) (catchup.Ownership, error) {
+	owned, err := f.Store.Own(ctx, subscription, category)
+	return faultyOwnership{owned, f}, err
+}
+
+type faultyOwnership struct {
+	catchup.Ownership
+	faulty *faulty
+}
+
+func (o faultyOwnership) Save(ctx context.Context, c catchup.Change) error {
+	if o.faulty.fail > 0 {
+		o.faulty.fail--
+		return errors.New("connection reset")
+	}
+	err := o.Ownership.Save(ctx, c)
+	if o.faulty.lose {
 		return errors.New("reply lost")
 	}
 	return err
@@ -84,7 +100,7 @@ func (l *lostReply) SavePosition(ctx context.Context, a, b string, c catchup.Cha
 
 // A write whose reply was lost may have been made.
 func TestALostReplyRepeatsNoHandledMessage(t *testing.T) {
-	s := &lostReply{Store: storeWith(t), lose: true}
+	s := &faulty{Store: storeWith(t), lose: true}
 	src := open(s)
 	tasks, err := src.Next(t.Context(), 10)
 	require.NoError(t, err)
@@ -100,26 +116,13 @@ func TestALostReplyRepeatsNoHandledMessage(t *testing.T) {
 }
 
 func TestClosingTriesAgain(t *testing.T) {
-	s := &flakyOnce{Store: storeWith(t)}
+	s := &faulty{Store: storeWith(t)}
 	src := open(s)
 	tasks, err := src.Next(t.Context(), 10)
 	require.NoError(t, err)
 	src.Done(tasks)
 	s.fail = 1
 	require.NoError(t, src.Close(t.Context()))
-}
-
-type flakyOnce struct {
-	*memorystore.Store
-	fail int
-}
-
-func (l *flakyOnce) SavePosition(ctx context.Context, a, b string, c catchup.Change) error {
-	if l.fail > 0 {
-		l.fail--
-		return errors.New("connection reset")
-	}
-	return l.Store.SavePosition(ctx, a, b, c)
 }
 
 func TestAProcessStartsAgainAfterACrashWithinARetry(t *testing.T) {
@@ -130,6 +133,7 @@ func TestAProcessStartsAgainAfterACrashWithinARetry(t *testing.T) {
 	tasks[0].Attempts = 1
 	_, err = first.Attempt(t.Context(), tasks)
 	require.NoError(t, err)
+	s.Expire(cfg.Handler, cfg.Stream)
 	c := cfg
 	called := make(chan struct{}, 1)
 	c.SkipChecksums, c.Retry.MaxAttempts = true, 5

@@ -2,6 +2,7 @@ package catchup
 
 import (
 	"context"
+	"errors"
 
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -12,9 +13,13 @@ func (s *source) Done(tasks []*subscription.Task) {
 	defer s.mu.Unlock()
 	for _, t := range tasks {
 		m := s.inflight[t.Delivery.Position]
+		if m == nil || m.task != t {
+			continue // of an ownership that ended
+		}
 		m.settled = true
 		if m.written {
-			s.resolved = append(s.resolved, m.failed)
+			m.failed.Attempts = t.Attempts + 1
+			s.resolved = append(s.resolved, m.failure())
 		}
 		delete(s.inflight, t.Delivery.Position)
 	}
@@ -23,7 +28,7 @@ func (s *source) Done(tasks []*subscription.Task) {
 
 // Attempt implements [subscription.Settlement].
 func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost []*subscription.Task, err error) {
-	return nil, s.write(ctx, tasks,
+	return s.record(ctx, tasks,
 		func(c *Change, f Failed) {
 			f.Attempts++ // the coming one
 			c.Failed = append(c.Failed, f)
@@ -34,7 +39,7 @@ func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost 
 // GiveUp implements [subscription.Settlement]: an event store is append-only, so
 // the message stays where it is, and its position is written down as exhausted.
 func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) (lost []*subscription.Task, err error) {
-	return nil, s.write(ctx, tasks,
+	return s.record(ctx, tasks,
 		func(c *Change, f Failed) { c.Exhausted = append(c.Exhausted, f) },
 		func(m *taskState) {
 			m.settled = true
@@ -42,29 +47,45 @@ func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) (lost [
 		})
 }
 
-// write saves what is known of tasks, and then moves the position on.
-func (s *source) write(ctx context.Context, tasks []*subscription.Task, add func(*Change, Failed), then func(*taskState)) error {
+// record saves what is known of tasks, and then moves the position on. Those of
+// an ownership that ended are lost.
+func (s *source) record(ctx context.Context, tasks []*subscription.Task, add func(*Change, Failed), then func(*taskState)) (lost []*subscription.Task, err error) {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	var c Change
-	states := make([]*taskState, len(tasks))
+	states := make([]*taskState, 0, len(tasks))
 	s.mu.Lock()
-	for i, t := range tasks {
+	for _, t := range tasks {
 		m := s.inflight[t.Delivery.Position]
+		if m == nil || m.task != t {
+			lost = append(lost, t)
+			continue
+		}
 		m.failed.Attempts = t.Attempts
-		add(&c, m.failed)
+		add(&c, m.failure())
 		m.written = true
-		states[i] = m
+		states = append(states, m)
 	}
-	s.mu.Unlock()
-	if err := s.store.SavePosition(ctx, s.name, s.category, c); err != nil {
-		return err
+	if len(states) == 0 {
+		s.mu.Unlock()
+		return lost, nil
+	}
+	err = s.write(ctx, c, nil)
+	if errors.Is(err, ErrFenced) {
+		return tasks, nil
+	}
+	if err != nil {
+		return lost, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range states {
-		then(m)
+		if s.inflight[m.failed.Position] == m {
+			then(m)
+		} else { // the ownership ended meanwhile
+			lost = append(lost, m.task)
+		}
 	}
 	s.advance()
-	return nil
+	return lost, nil
 }

@@ -2,6 +2,8 @@ package catchup
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -12,8 +14,20 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
-// longestWait bounds one wait for messages, so that stopping is prompt.
-const longestWait = time.Second
+const (
+	// longestWait bounds one wait for messages, so that stopping is prompt.
+	longestWait = time.Second
+	// ownEvery is how often a process on standby asks whether the subscription is
+	// without an owner.
+	ownEvery = time.Second
+	// unsavedTicks times MessagesPerTick is how many messages may be handed out
+	// above the saved position, and two reads more: what a process that dies had
+	// in hand is among them.
+	unsavedTicks = 10
+	// skippedUnsaved is how many messages that need no handling are passed before
+	// the position is saved for their sake alone. Saving writes one such message.
+	skippedUnsaved = 1000
+)
 
 // Over returns what opens the sources of subscriptions to categories of a store.
 // The store is closed by who opened it.
@@ -23,89 +37,191 @@ type opener struct{ store Store }
 
 // Open implements [subscription.Opener].
 func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
+	c = c.WithDefaults()
 	return &source{
-		store: o.store, log: log, name: c.Handler, category: c.Stream,
-		wait: min(c.BlockingTimeout, longestWait), inflight: make(map[int64]*taskState),
+		store: o.store, log: log, name: c.Handler, category: c.Stream, perTick: c.MessagesPerTick, interval: c.PositionInterval,
+		wait: min(c.BlockingTimeout, longestWait), saveSoon: make(chan struct{}, 1),
 	}
 }
 
 // source implements [subscription.Source].
 type source struct {
-	store          Store
-	log            *slog.Logger
-	name, category string
-	wait           time.Duration
+	store             Store
+	log               *slog.Logger
+	name, category    string
+	perTick, interval int
+	wait              time.Duration
+	saveSoon          chan struct{} // has one token where Upkeep shall not wait for its next turn
 
 	// These belong to the goroutine that calls Next.
-	loaded   bool
 	recovery []Failed // failed positions of an earlier run, to be read again
 	read     int64    // the position read last
+	idle     bool     // there was nothing above it when last waited for
 	// ahead are failed positions above the saved one, left by a process that did
 	// not stop in order: they come with the recovery, and not again when they are
 	// read.
 	ahead map[int64]bool
+	// suspects is how many of the next messages may be what ended the last owner:
+	// each is taken by itself, and its attempt is on record before its call.
+	suspects int
 
 	// saving is held while a change is put together and written, so that changes
 	// reach the store in the order in which they came about.
 	saving sync.Mutex
 
 	mu       sync.Mutex
+	owner    Ownership // nil while the process is none
 	inflight map[int64]*taskState
 	order    []*taskState // new messages in the order of their positions: the settled ones at its head move the position
 	position int64        // all up to here is settled or failed
 	saved    int64        // the position that the store has
+	passed   int          // messages that the position moved over since it was saved
+	handled  int          // those of them that a handler had
 	resolved []Failed
+	lost     []*subscription.Task // of an ownership that ended
 }
 
 // taskState is a task and what the store has of it.
 type taskState struct {
-	task    *subscription.Task
+	task    *subscription.Task // nil of a message that needs no handling
 	failed  Failed
 	since   time.Time
 	settled bool
+	// metadata name the message, where the store knows its row alone.
+	metadata json.RawMessage
 	// recorded says that the store has a failed position for it, and written that
 	// it may have one: a reply was lost.
 	recorded, written bool
 }
 
+// failure is what is written down of the task: as Protean, with the id of the
+// message, not that of the store's row.
+func (m *taskState) failure() Failed {
+	if m.metadata == nil {
+		return m.failed
+	}
+	var metadata struct{ Headers struct{ ID string } }
+	if json.Unmarshal(m.metadata, &metadata) == nil && metadata.Headers.ID != "" {
+		m.failed.MessageID = metadata.Headers.ID
+	}
+	m.metadata = nil
+	return m.failed
+}
+
 // Next implements [subscription.Intake].
-func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error) {
-	if !s.loaded {
-		state, err := s.store.LoadPosition(ctx, s.name, s.category)
+func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, error) {
+	owner, err := s.own(ctx)
+	if err != nil {
+		return nil, err
+	}
+	suspect := s.suspects > 0
+	if suspect {
+		limit = 1
+	}
+	if len(s.recovery) > 0 {
+		return s.readFailed(ctx, owner, limit)
+	}
+	if s.unsaved() >= unsavedTicks*s.perTick {
+		if err := s.save(ctx, 0); err != nil {
+			return nil, err
+		}
+	}
+	if s.idle {
+		found, err := s.store.Wait(ctx, s.category, s.read, s.wait)
+		if err != nil || !found {
+			return nil, err
+		}
+	}
+	for {
+		got, err := s.store.ReadCategory(ctx, s.category, s.read, limit)
 		if err != nil {
 			return nil, err
 		}
-		s.loaded, s.recovery, s.read = true, state.Failed, state.Position
-		s.ahead = make(map[int64]bool)
-		for _, f := range state.Failed {
-			if f.Position > state.Position {
-				s.ahead[f.Position] = true
-			}
+		if s.idle = len(got) == 0; s.idle {
+			return nil, nil
 		}
-		s.mu.Lock()
-		s.position, s.saved = state.Position, state.Position
-		s.mu.Unlock()
-	}
-	if len(s.recovery) > 0 {
-		return s.readFailed(ctx, max)
-	}
-	got, err := s.store.ReadCategory(ctx, s.category, s.read, max)
-	if err == nil && len(got) == 0 {
-		if err = s.store.Wait(ctx, s.category, s.read, s.wait); err == nil {
-			got, err = s.store.ReadCategory(ctx, s.category, s.read, max)
+		s.read = got[len(got)-1].GlobalPosition
+		s.suspects = max(s.suspects-len(got), 0)
+		got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
+		if tasks := s.enter(owner, got, nil, suspect); len(tasks) > 0 || suspect != (s.suspects > 0) {
+			return tasks, nil
+		}
+		select {
+		case <-owner.Ended():
+			return nil, nil
+		default: // none of those was a message to be handled
 		}
 	}
-	if err != nil || len(got) == 0 {
+}
+
+// own returns the ownership, and asks for it where there is none.
+func (s *source) own(ctx context.Context) (Ownership, error) {
+	s.mu.Lock()
+	owner := s.owner
+	s.mu.Unlock()
+	if owner != nil {
+		select {
+		case <-owner.Ended():
+			s.disown(owner)
+		default:
+			return owner, nil
+		}
+	}
+	owner, err := s.store.Own(ctx, s.name, s.category)
+	if errors.Is(err, ErrOwned) {
+		retry.Sleep(ctx, ownEvery)
+		return nil, subscription.ErrStandby
+	}
+	if err != nil {
 		return nil, err
 	}
-	s.read = got[len(got)-1].GlobalPosition
-	got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
-	return s.enter(got, nil), nil
+	state := owner.State()
+	s.recovery, s.read, s.idle, s.suspects = state.Failed, state.Position, false, 0
+	if state.Interrupted {
+		s.suspects = (unsavedTicks + 2) * s.perTick
+	}
+	s.ahead = make(map[int64]bool)
+	for _, f := range state.Failed {
+		if f.Position > state.Position {
+			s.ahead[f.Position] = true
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner, s.inflight, s.order, s.resolved = owner, make(map[int64]*taskState), nil, nil
+	s.position, s.saved, s.passed, s.handled = state.Position, state.Position, 0, 0
+	return owner, nil
+}
+
+// disown gives up what belongs to an ownership that ended. Upkeep reports the
+// tasks as lost.
+func (s *source) disown(owner Ownership) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner != owner {
+		return // another goroutine has
+	}
+	s.owner = nil
+	for _, m := range s.inflight {
+		m.task.MarkLost()
+		s.lost = append(s.lost, m.task)
+	}
+	clear(s.inflight)
+	s.order, s.resolved = nil, nil
+	s.log.Warn("another process owns the subscription now, or the connection that held it is gone; what was in flight is left to the next owner")
+	s.signal()
+}
+
+// unsaved is how many messages were handed out above the saved position.
+func (s *source) unsaved() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.order) + s.passed
 }
 
 // readFailed reads messages again that an earlier run left unsettled.
-func (s *source) readFailed(ctx context.Context, max int) ([]*subscription.Task, error) {
-	page := s.recovery[:min(max, len(s.recovery))]
+func (s *source) readFailed(ctx context.Context, owner Ownership, limit int) ([]*subscription.Task, error) {
+	page := s.recovery[:min(limit, len(s.recovery))]
 	positions := make([]int64, len(page))
 	failed := make(map[int64]Failed, len(page))
 	for i, f := range page {
@@ -117,7 +233,7 @@ func (s *source) readFailed(ctx context.Context, max int) ([]*subscription.Task,
 		return nil, err
 	}
 	s.recovery = s.recovery[len(page):]
-	tasks := s.enter(got, failed)
+	tasks := s.enter(owner, got, failed, false)
 	for _, r := range got {
 		delete(failed, r.GlobalPosition)
 	}
@@ -131,45 +247,65 @@ func (s *source) readFailed(ctx context.Context, max int) ([]*subscription.Task,
 }
 
 // enter makes tasks of what was read. Of what was failed before, the store has
-// the attempts on record.
-func (s *source) enter(got []message.Recorded, failed map[int64]Failed) []*subscription.Task {
+// the attempts on record; of a suspect it shall have the first one too. What needs
+// no handling is passed.
+func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64]Failed, suspect bool) []*subscription.Task {
 	now := time.Now()
-	tasks := make([]*subscription.Task, len(got))
+	tasks := make([]*subscription.Task, 0, len(got))
 	states := make([]taskState, len(got))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.owner != owner {
+		return nil // it ended meanwhile
+	}
 	for i, r := range got {
 		f, again := failed[r.GlobalPosition]
 		if !again {
 			f = Failed{
 				Position: r.GlobalPosition, MessageID: r.ID, MessageType: r.Type,
-				Stream: r.Stream,
+				Stream: r.Stream, StreamPosition: r.Position,
 			}
 		}
-		t := &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
-		t.Delivery.Stream = s.category
+		m := &states[i]
+		*m = taskState{failed: f, metadata: r.Metadata, since: now, recorded: again, written: again}
 		if !again {
-			t.Recorded = 1
+			s.order = append(s.order, m)
 		}
-		states[i] = taskState{task: t, failed: f, since: now, recorded: again, written: again}
-		s.inflight[r.GlobalPosition] = &states[i]
-		if !again {
-			s.order = append(s.order, &states[i])
+		if isBookkeeping(r) {
+			m.settled = true
+			if again {
+				s.resolved = append(s.resolved, f)
+			}
+			continue
 		}
-		tasks[i] = t
+		m.task = &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
+		m.task.Delivery.Stream = s.category
+		if !again && !suspect {
+			m.task.Recorded = 1
+		}
+		s.inflight[r.GlobalPosition] = m
+		tasks = append(tasks, m.task)
 	}
+	s.advance()
 	return tasks
+}
+
+// isBookkeeping reports whether a message is none of an application: how far
+// subscriptions are, and the snapshots of aggregates, which carry no metadata.
+func isBookkeeping(r message.Recorded) bool {
+	switch message.Category(r.Stream) {
+	case "position", "failed", "recovery":
+		return true
+	}
+	return r.Type == "SNAPSHOT" && len(r.Metadata) == 0
 }
 
 // Close implements [subscription.Intake]: it writes down the position, and each
 // unsettled message as failed, to be read again by the next run.
 func (s *source) Close(ctx context.Context) error {
-	if !s.loaded {
-		return nil
-	}
 	s.mu.Lock()
+	owner := s.owner
 	for _, m := range s.inflight {
-		m.since = time.Time{}
 		m.failed.Attempts = m.task.Attempts
 		if m.task.UnderWay {
 			m.failed.Attempts++
@@ -177,11 +313,34 @@ func (s *source) Close(ctx context.Context) error {
 		m.recorded = false
 	}
 	s.mu.Unlock()
+	if owner == nil {
+		return nil
+	}
 	var backoff retry.Backoff
 	for {
-		err := s.save(ctx)
-		if err == nil || !retry.Sleep(ctx, backoff.Next()) {
-			return err
+		err := s.stop(ctx)
+		if err == nil || errors.Is(err, ErrFenced) {
+			return owner.Release(ctx)
+		}
+		if !retry.Sleep(ctx, backoff.Next()) {
+			return errors.Join(err, owner.Release(ctx))
 		}
 	}
+}
+
+// Reload implements [subscription.Reloader].
+func (s *source) Reload(ctx context.Context, tasks []*subscription.Task) error {
+	byPosition := make(map[int64]*subscription.Task, len(tasks))
+	positions := make([]int64, len(tasks))
+	for i, t := range tasks {
+		byPosition[t.Delivery.Position], positions[i] = t, t.Delivery.Position
+	}
+	got, err := s.store.ReadAt(ctx, s.category, positions)
+	if err != nil {
+		return err
+	}
+	for _, r := range got {
+		byPosition[r.GlobalPosition].Delivery.Fields = r.Delivery().Fields
+	}
+	return nil
 }

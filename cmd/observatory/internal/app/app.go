@@ -223,6 +223,9 @@ func (a *App) printAddresses(health string) {
 		a.printLine(label, "%s: %s, %s", name, b.Provider, where)
 		label = ""
 	}
+	if store := a.config.EventStore; store.URIName != "" {
+		a.printLine("event store", "%s, %s", store.Provider, store.URIName)
+	}
 	if len(a.run.Subscriptions) == 0 {
 		a.printLine("handlers", "none: nothing is consumed; add [observatory.handlers.<name>] to the file")
 	}

@@ -21,8 +21,8 @@ type Operator struct {
 	// Configuration is the one that was taken.
 	Configuration Configuration
 	// InMemory is true where the broker is in the memory of the process that
-	// serves the configuration. There is no server to read: all figures are
-	// unknown.
+	// serves the configuration, and no handler reads an event store. There is no
+	// server to read: all figures are unknown.
 	InMemory bool
 
 	closers lifecycle.Closers
@@ -40,12 +40,20 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened := &Operator{Configuration: taken, InMemory: taken.Brokers["default"].Provider == inMemory}
+	ofStore := func(h config.Handler) bool { return h.Type == config.TypeEventStore }
+	opened := &Operator{
+		Configuration: taken,
+		InMemory:      taken.Brokers["default"].Provider == inMemory && !slices.ContainsFunc(taken.Handlers, ofStore),
+	}
 	opened.closers.Add("domain", d.Close)
 	var figures operate.Figures
 	if !opened.InMemory {
 		// Databases hold nothing of a stream's subscription.
-		c := collector.New(collector.Config{Sources: d.BrokerSources(), Logger: quiet})
+		sources := slices.DeleteFunc(d.SubscriptionSources(), func(s collector.Source) bool {
+			name, isBroker := strings.CutPrefix(s.Name(), "broker:")
+			return isBroker && taken.Brokers[name].Provider == inMemory
+		})
+		c := collector.New(collector.Config{Sources: sources, Logger: quiet})
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}

@@ -97,11 +97,15 @@ func checkConfiguration(o app.Options, strict bool) (*report, error) {
 		r.Domain, r.Environment, r.Overlaid = taken.Path, taken.Environment, taken.Overlaid
 		r.addWarnings(taken.Warnings)
 		if len(taken.Handlers) == 0 {
-			r.Diagnostics = append(r.Diagnostics, diagnostic{
-				Code: "NO_HANDLERS", Element: "observatory.handlers", Level: levelInfo,
-				Message: "the file has no handlers: observatory serve consumes nothing; add [observatory.handlers.<name>], or register handlers in a Go program",
-			})
-			r.Counts.Infos++
+			r.addInfo("NO_HANDLERS", "observatory.handlers",
+				"the file has no handlers: observatory serve consumes nothing; add [observatory.handlers.<name>], or register handlers in a Go program")
+		}
+		for _, h := range taken.Handlers {
+			if h.Type == config.TypeEventStore {
+				r.addInfo("ONE_OWNER", config.Section("observatory.handlers", h.Name),
+					"handler "+h.Name+" reads the event store: one process runs it, the others stand by; a Python engine takes no lock, "+
+						"so beside one that has a handler of this name both handle everything")
+			}
 		}
 		var d *domain.Domain
 		if d, err = taken.Open(context.Background(), slog.New(slog.DiscardHandler)); err == nil {
@@ -132,6 +136,11 @@ func (r *report) addWarnings(warnings []config.Warning) {
 		r.Diagnostics = append(r.Diagnostics, diagnostic{Code: w.Code, Element: element, Level: levelWarning, Message: w.String()})
 		r.Counts.Warnings++
 	}
+}
+
+func (r *report) addInfo(code, element, message string) {
+	r.Diagnostics = append(r.Diagnostics, diagnostic{Code: code, Element: element, Level: levelInfo, Message: message})
+	r.Counts.Infos++
 }
 
 func (r *report) addErrors(err error) {

@@ -41,12 +41,18 @@ func serveShop(t *testing.T, server *testserver.RedisProcess, handler ...string)
 // what is written.
 func serveShopTo(t *testing.T, server *testserver.RedisProcess, stdout, stderr *os.File, handler ...string) *process {
 	t.Helper()
-	p := &process{t: t, metrics: testserver.FreeAddress(t), health: testserver.FreeAddress(t), ended: make(chan struct{})}
-	lines := append([]string{
+	return serveFile(t, stdout, stderr, append([]string{
 		`[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", server.URL),
 		`[observatory]`, `name = "shop"`, `shutdown_timeout_seconds = 30`,
 		`[observatory.handlers.Mailer]`, fmt.Sprintf("stream = %q", stream),
-	}, handler...)
+	}, handler...)...)
+}
+
+// serveFile runs the program with a file of these lines, whose domain is shop, and
+// returns when its one subscription has joined.
+func serveFile(t *testing.T, stdout, stderr *os.File, lines ...string) *process {
+	t.Helper()
+	p := &process{t: t, metrics: testserver.FreeAddress(t), health: testserver.FreeAddress(t), ended: make(chan struct{})}
 	p.prepare("serve", "--config", shoptest.Configure(t, lines...), "--web.listen-address", p.metrics, "--health.listen-address", p.health)
 	p.cmd.Env = append(p.cmd.Env, "PROTEAN_ENV=test")
 	if stdout != nil {

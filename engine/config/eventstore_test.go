@@ -1,0 +1,72 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/observatory-go/observatory/engine/handler"
+)
+
+const messageDB = `
+[event_store]
+provider = "message_db"
+database_uri = "postgresql+psycopg2://me:s3cret@h/d"
+max_connections = 7
+`
+
+func TestAHandlerOfTheFileMayReadTheEventStore(t *testing.T) {
+	t.Parallel()
+	c := parse(t, messageDB+`
+[server.subscriptions.Report]
+position_update_interval = 50
+subscription_type = "event_store"
+[observatory.handlers.Report]
+stream = "$all"
+deliver = "log:"
+[observatory.handlers.Mailer]
+stream = "shop::order"
+deliver = "log:"
+[observatory.handlers.Audit]
+stream = "shop::order"
+deliver = "log:"
+start = "end"
+subscription_type = "event_store"
+`)
+	require.Equal(t, "message_db", c.EventStore.Provider)
+	require.Equal(t, 7, c.EventStore.MaxConnections)
+	require.Equal(t, "postgresql+psycopg2://***@h/d", c.EventStore.URIName)
+	uri, err := c.EventStore.URI()
+	require.NoError(t, err)
+	require.Equal(t, "postgres://me:s3cret@h/d", uri)
+
+	types := map[string]Type{}
+	for _, h := range c.Handlers {
+		resolved, err := c.Resolve(handler.Events(h.Name, h.Stream))
+		require.NoError(t, err)
+		require.Equal(t, h.Type, resolved.Type)
+		types[h.Name] = h.Type
+	}
+	require.Equal(t, map[string]Type{"Report": TypeEventStore, "Mailer": TypeStream, "Audit": TypeEventStore}, types)
+	resolved, err := c.Resolve(handler.Events("Report", "$all"))
+	require.NoError(t, err)
+	require.Equal(t, 50, resolved.Config().PositionInterval)
+	require.False(t, resolved.Config().DeadLetters)
+	require.Len(t, c.Warnings, 1)
+	require.Equal(t, "start", c.Warnings[0].Key)
+}
+
+func TestAHandlerOnTheEventStoreHasNeitherGroupNorAnotherFormat(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		`domain.toml: [observatory.handlers.A] format = "fields": expected "envelope": an event store keeps messages in that form alone`,
+		`domain.toml: [observatory.handlers.A] group = "g": expected none: an event_store subscription has no consumer group, and its position is kept by the handler's name`,
+	}, mistakes(t, messageDB+`
+[observatory.handlers.A]
+stream = "shop::order"
+deliver = "log:"
+subscription_type = "event_store"
+format = "fields"
+group = "g"
+`))
+}

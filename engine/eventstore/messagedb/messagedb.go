@@ -1,0 +1,124 @@
+// Package messagedb is the adapter for Message-DB, the event store in PostgreSQL
+// that Protean uses: reading categories and streams, appending with an expected
+// version, and the positions of subscriptions as Protean writes them.
+package messagedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/observatory-go/observatory/engine/database"
+	"github.com/observatory-go/observatory/engine/database/postgres"
+	"github.com/observatory-go/observatory/engine/eventstore"
+)
+
+// Config is one Message-DB. The keys in parentheses are those of [event_store].
+type Config struct {
+	// URI returns the address, as libpq reads it (database_uri). It is called for
+	// every new connection, and may be called side by side. Required. It must lead
+	// to PostgreSQL itself: behind a pooler that shares sessions nothing owns a
+	// subscription.
+	URI func() (string, error)
+	// MaxConnections is how many connections are open at most (max_connections);
+	// default 100. Two more are kept: for health checks and the collector, and for
+	// the ownership of subscriptions.
+	MaxConnections int
+	// Logger is where the store logs; default slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultMaxConnections = 100
+	// kept is how many idle connections stay open.
+	kept = 5
+	name = "event store"
+	// silence is how long an operation may take: a connection that is cut without a
+	// word would otherwise hold up a subscription for minutes.
+	silence = 10 * time.Second
+)
+
+// Store is one Message-DB. Its methods may be called side by side.
+type Store struct {
+	db     *postgres.Database
+	log    *slog.Logger
+	locks  *locks
+	poller *poller
+
+	gapMu    sync.Mutex
+	gap      int64     // the missing position that was waited for last
+	gapSince time.Time // zero where the log has it
+}
+
+// New returns a store. It connects to nothing yet; the caller closes it.
+func New(c Config) (*Store, error) {
+	if c.MaxConnections == 0 {
+		c.MaxConnections = defaultMaxConnections
+	}
+	if c.MaxConnections < 1 {
+		return nil, fmt.Errorf("event store: max_connections must be positive, got %d", c.MaxConnections)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	size := min(kept, c.MaxConnections)
+	db, err := postgres.New(postgres.Config{
+		Name: name, URI: c.URI, PoolSize: size, MaxOverflow: new(c.MaxConnections - size),
+		// Functions of the schema call each other, and name its table, without it.
+		Settings: map[string]string{"search_path": "message_store, public"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: db, log: c.Logger.With("component", name)}
+	s.locks = newLocks(db.Connect)
+	s.poller = newPoller(s.findNew)
+	return s, nil
+}
+
+// Ping asks for the version of Message-DB, over the connection of health checks.
+func (s *Store) Ping(ctx context.Context) error {
+	err := s.db.Inspect(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var version string
+		return conn.QueryRow(ctx, "SELECT message_store_version()").Scan(&version)
+	})
+	return explain(err)
+}
+
+// Close ends all ownerships and closes the connections, waiting for borrowed ones
+// until ctx ends. Repeating it is harmless.
+func (s *Store) Close(ctx context.Context) error {
+	s.poller.close()
+	s.locks.close()
+	return s.db.Close(ctx)
+}
+
+// do calls fn with a connection of the pool, for no longer than a server may be
+// silent.
+func (s *Store) do(ctx context.Context, fn func(ctx context.Context, conn *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	conn, err := s.db.Acquire(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer conn.Release()
+	return explain(s.db.Hide(fn(ctx, conn.Conn)))
+}
+
+// explain adds what to do where the database has no Message-DB.
+func explain(err error) error {
+	if errors.Is(err, database.ErrClosed) {
+		return eventstore.ErrClosed
+	}
+	switch codeOf(err) {
+	case undefinedFunction, undefinedTable, invalidSchema:
+		return fmt.Errorf("event store: Message-DB is not installed in the database that database_uri names: %w", err)
+	}
+	return err
+}
