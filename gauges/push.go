@@ -25,6 +25,7 @@ func pushReader(ctx context.Context, config TelemetryConfig) (sdkmetric.Reader, 
 	if protocol := pushProtocol(); protocol != "grpc" {
 		config.Logger.Warn("metrics are pushed by grpc, whatever OTEL_EXPORTER_OTLP_PROTOCOL says", "protocol", protocol)
 	}
+	warnEnvironment(config.Logger)
 	endpoint, err := endpointOptions(config.Endpoint)
 	if err != nil {
 		return nil, err

@@ -129,8 +129,8 @@ func describe(ctx context.Context, config TelemetryConfig) *resource.Resource {
 	}
 	described, err := resource.New(ctx,
 		resource.WithTelemetrySDK(), resource.WithAttributes(pairs...), resource.WithFromEnv())
-	if err != nil {
-		config.Logger.Warn("a part of the telemetry resource is left out", "error", err)
+	if err != nil { // whose text repeats the variable's
+		config.Logger.Warn("a part of the telemetry resource is left out", "variable", "OTEL_RESOURCE_ATTRIBUTES", "value", "***")
 	}
 	return described
 }

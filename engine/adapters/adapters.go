@@ -57,12 +57,15 @@ func openMessageDB(s domain.EventStoreSpec) (engine.EventStore, error) {
 	return messagedb.New(messagedb.Config{URI: s.URI, MaxConnections: s.MaxConnections, Logger: s.Logger})
 }
 
+// standardOutput is shared by the handlers of all domains: their lines do not mix.
+var standardOutput = deliver.NewLines(os.Stdout)
+
 // deliverTo posts to the target, or writes to standard output.
 func deliverTo(s domain.HandlerSpec) (handler.Func, func() error, error) {
 	source := deliver.Source(s.SourceURI, s.Domain)
 	leftOut := func(e deliver.LeftOut) { s.LeftOut(e.Name, string(e.Reason)) }
 	if s.Target == config.TargetLog {
-		return deliver.NewLog(os.Stdout, source, leftOut).Handle, nil, nil
+		return deliver.NewLog(standardOutput, source, leftOut).Handle, nil, nil
 	}
 	target, err := deliver.NewHTTP(deliver.HTTPConfig{
 		URL: s.Target, Name: s.TargetName, Source: source, Headers: s.Headers, LeftOut: leftOut,

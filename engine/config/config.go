@@ -8,7 +8,13 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // Config is a domain's configuration: merged, expanded, typed and checked. It
@@ -102,6 +108,7 @@ func newConfig(path, environment string, root section) *Config {
 		c.Caches[name] = newCache(s, read[s.name])
 	}
 	c.layers = newLayers(root, read)
+	c.checkPorts(root)
 	handlers := root.at("observatory").at("handlers")
 	type groupOnStream struct{ group, stream string }
 	groups := map[groupOnStream]string{}
@@ -122,10 +129,52 @@ func newConfig(path, environment string, root section) *Config {
 	if !c.layers.streamByDefault() && get[bool](read[""], "enable_outbox") {
 		root.bad("enable_outbox", `expected false, or [server] default_subscription_type = "stream": event_store subscriptions do not read what an outbox publishes`)
 	}
+	c.warnSubscriptionsWithoutHandler(root.at("server").at("subscriptions"))
 	warnPython(root, read)
 	warnNotBuilt(root, read)
 	warnPools(root, read, environment)
 	return c
+}
+
+// checkPorts reports that /metrics and the probes are to be served on one port of
+// one address.
+func (c *Config) checkPorts(root section) {
+	host, port, err := net.SplitHostPort(c.Observatory.ListenAddress)
+	if err != nil || !c.Health.Enabled || c.Health.Port == 0 || port != strconv.Itoa(c.Health.Port) {
+		return
+	}
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
+	}
+	if host == c.Health.Host || everywhere(host) || everywhere(c.Health.Host) {
+		root.at("observatory").bad("listen_address", "expected another port than that of [server.health], which is %d on %s", c.Health.Port, cmp.Or(c.Health.Host, "every interface"))
+	}
+}
+
+// warnSubscriptionsWithoutHandler warns of sections whose names are almost that of a
+// handler of the file: they hold for another, if there is one in Go.
+func (c *Config) warnSubscriptionsWithoutHandler(s section) {
+	var names []string
+	known := map[string]bool{}
+	for _, h := range c.Handlers {
+		name := subscription.ShortName(h.Name)
+		names, known[name] = append(names, name), true
+	}
+	for _, name := range s.keys() {
+		if known[name] {
+			continue
+		}
+		near := nearest(name, names)
+		for _, other := range names[:min(len(names), maxNearNames)] {
+			if near == "" && len(name) == len(other)+1 && strings.HasPrefix(strings.ToLower(name), strings.ToLower(other)) {
+				near = other
+			}
+		}
+		if near != "" {
+			s.warn(CodeNoEffect, s.path(name), "", "is not that of a handler of the file"+didYouMean(near))
+		}
+	}
 }
 
 // shutdownTimeout is ours, else the key that Protean has for it.

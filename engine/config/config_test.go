@@ -45,9 +45,9 @@ pool_size = 1
 
 func TestAPoolWithoutLimitIsRefusedAndNotTakenForTheDefault(t *testing.T) {
 	t.Parallel()
-	for value, shown := range map[string]string{"0": "0", `"${POOL|0}"`: `"0"`} {
+	for value, shown := range map[string]string{"0": "0", `"${POOL|0}"`: `"${POOL}"`} {
 		require.Equal(t, []string{
-			`domain.toml: [databases.default] pool_size = ` + shown + `: expected a whole number from 1 to 2147483647; ` +
+			`domain.toml: [databases.default] pool_size = ` + shown + `: expected a whole number from 1 to 10000; ` +
 				`SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
 		}, mistakes(t, "[databases.default]\nprovider = \"postgresql\"\ndatabase_uri = \"postgresql://h/d\"\npool_size = "+value))
 	}
@@ -150,10 +150,25 @@ func TestAStopWaitsAsLongAsProteansKeySays(t *testing.T) {
 	require.Equal(t, []string{`domain.toml: [server] drain_timeout = "soon": expected a number`}, mistakes(t, "[server]\ndrain_timeout = \"soon\""))
 }
 
+func TestHeadersThatARequestCannotHaveAreMistakes(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"content-length": "say how a request is written", "Transfer-Encoding": "say how a request is written", "Trailer": "say how a request is written",
+		"traceparent": "belong to the event", "TraceState": "belong to the event", "Ce-Id": "belong to the event",
+	} {
+		found := mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders."+name+" = \"x\"")
+		require.Len(t, found, 1, name)
+		require.Contains(t, found[0], want)
+	}
+	c := parse(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"log:\"\nheaders.X = \"x\"")
+	require.Len(t, c.Warnings, 1)
+	require.Equal(t, `[observatory.handlers.A] headers: is not used: deliver = "log:" sends no request`, c.Warnings[0].String())
+}
+
 func TestAnEmptyGroupIsAMistakeAndAnEmptyOriginStreamIsNone(t *testing.T) {
 	t.Parallel()
 	const section = "[observatory.handlers.H]\nstream = \"s\"\ndeliver = \"log:\"\n"
-	require.Equal(t, []string{`domain.toml: [observatory.handlers.H] group = "": expected a text that is not empty`}, mistakes(t, section+`group = "${NONE|}"`))
+	require.Equal(t, []string{`domain.toml: [observatory.handlers.H] group = "${NONE}": expected a text that is not empty`}, mistakes(t, section+`group = "${NONE|}"`))
 	c := parse(t, section+`origin_stream = "${NONE|}"`)
 	resolved, err := c.Resolve(handler.Events("H", "s"))
 	require.NoError(t, err)
@@ -165,7 +180,7 @@ func TestAHeaderThatBelongsToTheEventIsRefused(t *testing.T) {
 	for _, name := range []string{"Content-Type", "content-type", "ce-id", "CE-Source", "Ce-anything"} {
 		require.Equal(t, []string{
 			`domain.toml: [observatory.handlers.A.headers] ` + name + ` = ***: expected no such header: ` +
-				`Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name`,
+				`Content-Type, ce-*, traceparent and tracestate belong to the event that is delivered; remove it, or give it another name`,
 		}, mistakes(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders."+name+" = \"x\""))
 	}
 	require.Empty(t, parse(t, "[observatory.handlers.A]\nstream = \"s\"\ndeliver = \"http://h/\"\nheaders = {cell = \"x\", X-Content-Type = \"x\"}").Warnings)

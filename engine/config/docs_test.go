@@ -1,7 +1,10 @@
 package config
 
 import (
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,10 +41,15 @@ func TestEveryExampleOfTheDocsLoadsWithoutAWarning(t *testing.T) {
 	for _, name := range []string{"token", "redis", "postgres", "message-db"} {
 		require.NoError(t, os.WriteFile(filepath.Join(secrets, name), []byte("s3cret"), 0o600))
 	}
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	authorities := filepath.Join(secrets, "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(authorities, certificate, 0o600))
 	found := shownFiles(t)
 	require.Greater(t, len(found), 10)
 	for _, e := range found {
-		text := strings.ReplaceAll(e.text, "/run/secrets", secrets)
+		text := strings.NewReplacer("/run/secrets", secrets, "/etc/ssl/redis-ca.pem", authorities).Replace(e.text)
 		for _, environment := range []string{"", "production"} {
 			c, err := Parse("domain.toml", []byte(text), environ(map[string]string{"PROTEAN_ENV": environment}))
 			require.NoError(t, err, e.where)

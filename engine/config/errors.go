@@ -106,6 +106,9 @@ const (
 	// CodePercentEncoded: what a reference of a URL holds looks percent-encoded,
 	// and is taken as it stands.
 	CodePercentEncoded = "PERCENT_ENCODED"
+	// CodeNoEffect: a value that is not used beside what else the file says, or that
+	// is taken otherwise than it may have been meant.
+	CodeNoEffect = "NO_EFFECT"
 	// CodeNotBuilt: accepted, and without effect in this release, or in a program
 	// that has no adapter for it.
 	CodeNotBuilt = "NOT_BUILT"
@@ -129,7 +132,8 @@ type problems struct {
 	overlaid    bool
 	errs        []*Error
 	warnings    []Warning
-	reported    map[any]bool // of both
+	reported    map[any]bool       // of both
+	mistaken    map[[2]string]bool // section and key of each mistake
 }
 
 // markReported keeps that a problem is reported, and returns whether it was not
@@ -148,6 +152,10 @@ func (p *problems) add(e Error) {
 	e.File = p.file
 	if p.markReported(e) {
 		p.errs = append(p.errs, &e)
+		if p.mistaken == nil {
+			p.mistaken = map[[2]string]bool{}
+		}
+		p.mistaken[[2]string{e.Section, e.Key}] = true
 	}
 }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,11 +45,12 @@ metrics = "yes"
 	require.Equal(t, []string{
 		`domain.toml: enable_outbox = true: expected false, or [server] default_subscription_type = "stream": event_store subscriptions do not read what an outbox publishes`,
 		`domain.toml: source_uri = 5: expected a text`,
+		`domain.toml: [brokers.default] URI: is missing: expected the server's URL, such as redis://127.0.0.1:6379/0`,
 		`domain.toml: [brokers.default] provider = "reddis": expected one of redis, redis_pubsub, inline; did you mean "redis"?`,
 		`domain.toml: [brokers.other] URI: is missing: expected the server's URL, such as redis://127.0.0.1:6379/0`,
 		`domain.toml: [caches] default = 3: expected a table`,
 		`domain.toml: [databases.default] database_uri = "mysql://***@db/shop": expected a URL of postgresql, such as postgresql://user@127.0.0.1:5432/database`,
-		`domain.toml: [databases.default] pool_size = "many": expected a whole number from 1 to 2147483647`,
+		`domain.toml: [databases.default] pool_size = "many": expected a whole number from 1 to 10000`,
 		`domain.toml: [observatory] listen_address = "9000": expected an address such as 127.0.0.1:9000`,
 		`domain.toml: [observatory] max_inflight_bytes = "1000": expected a whole number from 1048576 to 1125899906842624`,
 		`domain.toml: [observatory] metrics = "yes": expected true or false`,
@@ -57,8 +60,8 @@ metrics = "yes"
 		`domain.toml: [server.priority_lanes] backfill_suffix = " ": expected a text that is not blank`,
 		`domain.toml: [server.profiles.steady] colour: expected a key of a subscription`,
 		`domain.toml: [server.profiles.steady] max_retrys: expected a key of a subscription; did you mean "max_retries"?`,
-		`domain.toml: [server.subscriptions.OrderProjector] blocking_timeout_ms = 0: expected a number of milliseconds, from more than 0 to 31622400000`,
-		`domain.toml: [server.subscriptions.OrderProjector] messages_per_tick = 2.5: expected a whole number from 1 to 2147483647`,
+		`domain.toml: [server.subscriptions.OrderProjector] blocking_timeout_ms = 0: expected a number of milliseconds, from 1 to 31622400000`,
+		`domain.toml: [server.subscriptions.OrderProjector] messages_per_tick = 2.5: expected a whole number from 1 to 10000`,
 		`domain.toml: [server.subscriptions.OrderProjector] retry_jitter = 2: expected a number from 0 to 1`,
 	}, mistakes(t, file))
 }
@@ -70,7 +73,7 @@ func TestAnErrorCanBeTakenApart(t *testing.T) {
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, Error{
 		File: "domain.toml", Section: "server", Key: "messages_per_tick", Value: "0",
-		Expected: "expected a whole number from 1 to 2147483647",
+		Expected: "expected a whole number from 1 to 10000",
 	}, *e)
 }
 
@@ -105,7 +108,7 @@ brokers.default = {passwrod = "hunter2"}
 databases.default = {password = "hunter2"}
 observatory.handlers.H = {stream = "s", deliver = "log:", headers.X = "hunter2", token = "hunter2"}
 `)
-	require.Len(t, c.Warnings, 5)
+	require.Len(t, c.Warnings, 6)
 	for _, w := range c.Warnings {
 		require.NotContains(t, w.String(), "hunter2")
 	}
@@ -140,6 +143,43 @@ func TestNoSecretReachesAnError(t *testing.T) {
 			require.Contains(t, err.Error(), "domain.toml")
 		})
 	}
+}
+
+// What a reference holds, or its default, may be a secret that was meant for
+// another key; what stands where a URL or its parameters belong may be the rest of
+// a password.
+func TestAValueThatIsNoneOfItsKeyIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	secretFile := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secretFile, []byte("hunter2"), 0o600))
+	uri := func(text string) string { return `brokers.default = {provider = "redis", URI = "` + text + `"}` }
+	database := func(text string) string {
+		return `databases.default = {provider = "postgresql", database_uri = "` + text + `"}`
+	}
+	files := []string{
+		uri("hunter2://x"), uri("x://hunter2"), uri("redis+hunter2://h"), uri("redis+sentinel://h?sentinel_username=hunter2"),
+		uri("redis://h?password=a&db=hunter2"), uri("redis://h?max_connections=hunter2"), uri("redis://h?hunter2=1"), uri("redis://h?a=1&timeout=hunter2"),
+		database("postgresql://h/d?sslmode=hunter2"), database("postgresql://h/d?port=0&host=hunter2"), database("postgresql://h/d?port=0&options=hunter2"),
+		`brokers.default.provider = "hunter2"`, `databases.default.provider = "hunter2"`, `event_store.provider = "hunter2"`,
+		`observatory.name = "${NONE|hunter2"`, `server.drain_timeout = "${NONE|x}hunter2}"`, `observatory.name = "a@${NONE|hunter2}${}"`,
+		`telemetry.endpoint = "hunter2://x"`, `observatory.handlers.H = {stream = "s", deliver = "hunter2://x"}`,
+	}
+	for _, reference := range []string{"${SECRET}", "${NONE|hunter2}", "${NONE|${SECRET}}", "${file:" + secretFile + "}"} {
+		for _, key := range []string{
+			"server.messages_per_tick", "server.drain_timeout", "server.default_subscription_type", "server.default_subscription_profile", "server.health.port",
+			"server.health.enabled", "observatory.listen_address", "logging.level", "logging.format", "telemetry.exporter", "telemetry.endpoint", "databases.default.provider",
+		} {
+			files = append(files, key+` = "`+reference+`"`)
+		}
+		files = append(files, uri(reference), uri(reference+"://x"), database(reference), `brokers.default = {provider = "redis", URI = "redis://h", max_connections = "`+reference+`"}`)
+	}
+	for _, file := range files {
+		_, err := Parse("domain.toml", []byte(file), environ(map[string]string{"SECRET": "hunter2"}))
+		require.Error(t, err, file)
+		require.NotContains(t, err.Error(), "hunter2", file)
+	}
+	c := parse(t, uri("redis+sentinel://h/m?sentinel_username=hunter2&db=3"))
+	require.Equal(t, "redis+sentinel://h/m?***&db=3", c.Brokers["default"].URIName)
 }
 
 func TestASyntaxErrorNamesTheLine(t *testing.T) {

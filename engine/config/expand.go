@@ -3,9 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 )
@@ -61,6 +59,7 @@ func (x expander) text(text string) (string, error) {
 	var errs []error
 	for text != "" {
 		before, name, after, found := cutReference(text)
+		errs = append(errs, x.checkText(before))
 		b.WriteString(before)
 		if !found {
 			break
@@ -75,6 +74,20 @@ func (x expander) text(text string) (string, error) {
 	}
 	return b.String(), errors.Join(errs...)
 }
+
+// checkText says whether a text of the file, which holds no reference, was meant to
+// hold one. What a variable holds may be any text.
+func (x expander) checkText(text string) error {
+	switch {
+	case len(x.within) > 0 || !strings.Contains(text, "${"):
+		return nil
+	case strings.Contains(text, "${}"):
+		return errNameless
+	}
+	return errors.New("a ${ has no closing brace: expected ${NAME}, ${NAME|default} or ${file:/path}")
+}
+
+var errNameless = errors.New("a ${…} names nothing: expected ${NAME}, ${NAME|default} or ${file:/path}")
 
 // reference returns the value of what stands between the braces.
 func (x expander) reference(inner string) (string, error) {
@@ -97,11 +110,14 @@ func (x expander) fill(text string) (string, error) {
 // and the expander to fill them in with.
 func (x expander) find(inner string) (text string, in expander, err error) {
 	name, fallback, hasDefault := strings.Cut(inner, "|")
+	if name == "" {
+		return "", x, errNameless
+	}
 	if slices.Contains(x.within, name) {
 		return "", x, fmt.Errorf("variable %s refers to itself", name)
 	}
 	if path, ok := strings.CutPrefix(name, filePrefix); ok {
-		content, err := readSome(path)
+		content, err := readFile(path, maxExpansion)
 		switch {
 		case err == nil:
 			x.literal = true
@@ -118,17 +134,10 @@ func (x expander) find(inner string) (text string, in expander, err error) {
 	if hasDefault {
 		return fallback, x, nil
 	}
-	return "", x, fmt.Errorf("environment variable %s is not set, and has no default (${%s|default})", name, name)
-}
-
-// readSome reads a file that is not expected to be long.
-func readSome(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	if n := len(x.within); n > 0 { // the name may be a part of a secret
+		return "", x, fmt.Errorf("what variable %s holds names another that is not set: it must not hold ${ unless that is meant; a ${file:…} may hold anything", x.within[n-1])
 	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxExpansion))
+	return "", x, fmt.Errorf("environment variable %s is not set, and has no default (${%s|default})", name, name)
 }
 
 // cutReference finds the first `${…}`. Braces inside are paired, so that a

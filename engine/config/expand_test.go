@@ -18,7 +18,7 @@ func TestVariablesAreFilledIn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, []byte("s3cret${HOST}\n"), 0o600))
 	env := lookupIn(map[string]string{
-		"HOST": "db", "PORT": "5432", "EMPTY": "", "URL": "${HOST}:${PORT}", "DEFAULTED": "${NONE|x}",
+		"HOST": "db", "PORT": "5432", "EMPTY": "", "URL": "${HOST}:${PORT}", "DEFAULTED": "${NONE|x}", "TEXT": "a${b ${",
 	})
 	for text, want := range map[string]string{
 		"plain":                  "plain",
@@ -34,9 +34,7 @@ func TestVariablesAreFilledIn(t *testing.T) {
 		"${NONE|${HOST}}":        "db", // and so may a default
 		`${NONE|{"hosts": [1]}}`: `{"hosts": [1]}`,
 		`${HOST|{"hosts": [1]}}`: `db`,
-		"${}":                    "${}",
-		"${}${HOST}":             "${}db",
-		"${HOST":                 "${HOST",
+		"${TEXT}":                "a${b ${", // what a variable holds may be any text
 		"$HOST {HOST}":           "$HOST {HOST}",
 		"${NONE|{}":              "{",
 		"${file:" + path + "}":   "s3cret${HOST}", // a secret may be any text
@@ -50,13 +48,20 @@ func TestVariablesAreFilledIn(t *testing.T) {
 
 func TestVariablesThatCannotBeFilledInAreErrors(t *testing.T) {
 	t.Parallel()
-	vars := map[string]string{"A": "${A}", "B": "x${C}", "C": "${B}", "D0": ""}
+	vars := map[string]string{"A": "${A}", "B": "x${C}", "C": "${B}", "D0": "", "E": "x${hunter2}y"}
 	for i := range 40 {
 		this, next := "D"+strings.Repeat("0", i+2), "D"+strings.Repeat("0", i+1)
 		vars[this] = "${" + next + "}${" + next + "}"
 	}
 	for text, want := range map[string]string{
+		"${}":                                 "names nothing",
+		"${}${D0}":                            "names nothing",
+		"${|127.0.0.1}":                       "names nothing",
+		"${D0":                                "has no closing brace",
+		"${D0}/${D0|x":                        "has no closing brace",
+		"${NONE|${}}":                         "names nothing",
 		"${NONE}":                             "environment variable NONE is not set",
+		"${E}":                                "what variable E holds names another that is not set",
 		"${A}":                                "variable A refers to itself",
 		"${B}":                                "variable B refers to itself",
 		"${file:/none}":                       "file of ${file:/none} cannot be read",

@@ -46,9 +46,9 @@ func configures(path string) bool {
 	if filepath.Base(path) != pyproject {
 		return true
 	}
+	text, err := readFile(path, maxConfiguration)
 	var file map[string]any
-	_, err = toml.DecodeFile(path, &file)
-	return err == nil && protean(file) != nil
+	return err == nil && toml.Unmarshal(text, &file) == nil && protean(file) != nil
 }
 
 // protean is the table tool.protean of a pyproject.toml; nil if it has none.

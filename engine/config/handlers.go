@@ -2,9 +2,11 @@ package config
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/observatory-go/observatory/engine/deadletter"
@@ -60,6 +62,12 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 		Headers: s.at("headers").headers(), HeaderNames: s.at("headers").keys(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
 	}
 	h.Target, h.TargetName = s.target("deliver")
+	if h.Target == TargetLog && s.has("headers") {
+		s.warn(CodeNoEffect, s.name, "headers", `is not used: deliver = "log:" sends no request`)
+	}
+	if _, rereads := s.tree["deliver"].(*expanded); rereads && h.Target != "" {
+		h.Headers = s.credentialsAnew("deliver", h)
+	}
 	if name == "" || strings.ContainsAny(name, " \t\r\n") {
 		s.add(Error{Section: s.name, Expected: "expected a name without spaces: it is the consumer group"})
 	}
@@ -115,7 +123,7 @@ func (s section) target(key string) (target, name string) {
 		return "", ""
 	}
 	a, err := u.address()
-	if err != nil || a.scheme != "http" && a.scheme != "https" || a.host == "" || strings.Contains(a.host, ",") {
+	if err != nil || a.scheme != "http" && a.scheme != "https" || a.host == "" || strings.HasPrefix(a.host, ":") || strings.Contains(a.host, ",") {
 		reason := "expected " + wanted
 		if err != nil && strings.HasPrefix(a.scheme, "http") {
 			reason = err.Error() + ", such as http://127.0.0.1:8000/events"
@@ -133,6 +141,29 @@ func (s section) target(key string) (target, name string) {
 	return target, a.scheme + "://" + a.host + u.replace(path, func(r urlReference) string { return r.name })
 }
 
+// credentialsAnew adds to the headers of a handler the user-info of its target, read
+// anew for each request as they are. A configured Authorization wins.
+func (s section) credentialsAnew(key string, h Handler) func() (map[string]string, error) {
+	if slices.ContainsFunc(h.HeaderNames, func(name string) bool { return strings.EqualFold(name, "Authorization") }) {
+		return h.Headers
+	}
+	return func() (map[string]string, error) {
+		all, err := h.Headers()
+		if err != nil {
+			return nil, err
+		}
+		u, err := s.urlText(key)
+		if err != nil {
+			return nil, fmt.Errorf("%s: [%s] %s: %w", s.file, s.name, key, err)
+		}
+		if a, _ := u.address(); a.user != nil {
+			password, _ := a.user.Password()
+			all["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(a.user.Username()+":"+password))
+		}
+		return all, nil
+	}
+}
+
 // headers reads the names and values of HTTP headers.
 func (s section) headers() func() (map[string]string, error) {
 	read := map[string]func() (string, error){}
@@ -144,7 +175,9 @@ func (s section) headers() func() (map[string]string, error) {
 			// What is no name may be a whole header.
 			s.add(Error{Section: s.name, Expected: "a key of it is not the name of an HTTP header, such as Authorization"})
 		case ofEvent(name):
-			s.bad(name, "expected no such header: Content-Type and ce-* belong to the event that is delivered; remove it, or give it another name")
+			s.bad(name, "expected no such header: Content-Type, ce-*, traceparent and tracestate belong to the event that is delivered; remove it, or give it another name")
+		case ofRequest(name):
+			s.bad(name, "expected no such header: Content-Length, Transfer-Encoding and Trailer say how a request is written; remove it")
 		case strings.ContainsFunc(value, isControl):
 			s.bad(name, "expected a value of one line, without control characters")
 		default:
@@ -167,7 +200,12 @@ func (s section) headers() func() (map[string]string, error) {
 // ofEvent reports whether a header is one that carries the CloudEvent itself.
 func ofEvent(name string) bool {
 	name = strings.ToLower(name)
-	return name == "content-type" || strings.HasPrefix(name, "ce-")
+	return name == "content-type" || name == "traceparent" || name == "tracestate" || strings.HasPrefix(name, "ce-")
+}
+
+// ofRequest reports whether a header says how the request itself is written.
+func ofRequest(name string) bool {
+	return slices.Contains([]string{"content-length", "transfer-encoding", "trailer"}, strings.ToLower(name))
 }
 
 // isControl reports whether a header's value cannot hold a character.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +97,7 @@ var subscriptionRows = []row{
 			"Handlers of the file are `stream` unless they or their section say otherwise.",
 	},
 	{
-		in: ofSubscription("server"), name: "messages_per_tick", kind: whole(1),
+		in: ofSubscription("server"), name: "messages_per_tick", kind: whole(1, many),
 		profiles: inProfileOrder(100, 10, 500, 1, 100),
 		sets:     to(func(c *subscription.Config) *int { return &c.MessagesPerTick }),
 		help:     "Entries that one read takes. At most ten times as many may be unsettled before reading stops.",
@@ -116,7 +115,7 @@ var subscriptionRows = []row{
 		help:     "How long a read waits for entries. Waits are cut into pieces of one second, so that stopping is prompt.",
 	},
 	{
-		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "max_retries", kind: whole(0),
+		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "max_retries", kind: whole(0, million),
 		defaultValue: 3, profiles: inProfileOrder(3, 2, 5, 1, 3),
 		sets: to(func(c *subscription.Config) *int { return &c.Retry.MaxAttempts }),
 		help: "Attempts **in all**: 0 and 1 both mean one.",
@@ -128,7 +127,7 @@ var subscriptionRows = []row{
 		help: "The wait before the second attempt.",
 	},
 	{
-		in: ofSubscription(), name: "retry_backoff_multiplier", kind: number("number, ≥ 1", 1, math.MaxInt32),
+		in: ofSubscription(), name: "retry_backoff_multiplier", kind: number("number, 1 to 1000", 1, 1000),
 		sets: to(func(c *subscription.Config) *float64 { return &c.Retry.Multiplier }),
 		help: "Times this for each later attempt.",
 	},
@@ -156,7 +155,7 @@ var subscriptionRows = []row{
 			"`\"object\"` there is no aggregate: `stream` keeps no order there, name a field for one.",
 	},
 	{
-		in: ofSubscription(), name: "concurrency", kind: whole(1),
+		in: ofSubscription(), name: "concurrency", kind: whole(1, many),
 		sets: to(func(c *subscription.Config) *int { return &c.Concurrency }),
 		help: "Handlers side by side, under the same rule of order.",
 	},
@@ -182,13 +181,13 @@ var subscriptionRows = []row{
 		help: "Keeps only messages whose origin stream is of this category; others are acknowledged and counted as `skipped`.",
 	},
 	{
-		in: ofSubscription("server.event_store_subscription"), name: "position_update_interval", kind: whole(1),
+		in: ofSubscription("server.event_store_subscription"), name: "position_update_interval", kind: whole(1, million),
 		defaultValue: 10, profiles: inProfileOrder(10, 5, 50, 1, 10),
 		sets: to(func(c *subscription.Config) *int { return &c.PositionInterval }),
 		help: "Of event-store subscriptions: after how many messages the position is saved. It is saved each second too, and at a stop.",
 	},
 	{
-		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_threshold", kind: whole(1),
+		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_threshold", kind: whole(1, million),
 		noEffect: "there is no circuit breaker",
 	},
 	{
@@ -196,15 +195,15 @@ var subscriptionRows = []row{
 		defaultValue: 60 * time.Second,
 	},
 	{
-		in: ofSubscription("server.stream_subscription"), name: "retention_maxlen", kind: whole(1),
+		in: ofSubscription("server.stream_subscription"), name: "retention_maxlen", kind: whole(1, most32),
 		noEffect: "streams are not trimmed",
 	},
 	{
-		in: ofSubscription(), name: "dlq_retention_hours", kind: whole(1),
+		in: ofSubscription(), name: "dlq_retention_hours", kind: whole(1, million),
 		noEffect: "dead-letter queues are not trimmed",
 	},
 	{
-		in: ofSubscription(), name: "dlq_alert_threshold", kind: whole(1),
+		in: ofSubscription(), name: "dlq_alert_threshold", kind: whole(1, most32),
 		noEffect: "dead-letter queues are not watched; their depth is a metric",
 	},
 }
@@ -222,7 +221,7 @@ var observatoryRows = []row{
 	},
 	{
 		in: in("observatory"), name: "listen_address", kind: hostPort, defaultValue: "127.0.0.1:9000",
-		help: "Where `/metrics` is served. `--web.listen-address` wins.",
+		help: "Where `/metrics` is served; not on the port of `[server.health]`. `--web.listen-address` wins.",
 	},
 	{
 		in: in("observatory"), name: "metrics", kind: boolean, defaultValue: true,
@@ -234,7 +233,7 @@ var observatoryRows = []row{
 		help:        "How long handlers under way get at a stop. 0 means 10.",
 	},
 	{
-		in: in("observatory"), name: "max_inflight_bytes", kind: bytes(1 << 20), defaultValue: int64(subscription.DefaultMaxInflightBytes),
+		in: in("observatory"), name: "max_inflight_bytes", kind: bytes(1<<20, 1<<50), defaultValue: int64(subscription.DefaultMaxInflightBytes),
 		help: "How many bytes of messages all subscriptions together may have read and not settled. Reading waits above it.",
 	},
 	{
@@ -245,7 +244,7 @@ var observatoryRows = []row{
 		in: in("observatory"), name: "handlers", kind: elsewhere("tables"),
 		help: "See the next section.",
 	},
-	{in: in("observatory"), name: "trace_retention_days", kind: whole(0), noEffect: "no trace events are written"},
+	{in: in("observatory"), name: "trace_retention_days", kind: whole(0, million), noEffect: "no trace events are written"},
 }
 
 // handlerRows are the keys of [observatory.handlers.<name>] that are no
@@ -265,7 +264,8 @@ var handlerRows = []row{
 	},
 	{
 		in: in(inHandlers), name: "headers", kind: elsewhere("table of texts"),
-		help: "HTTP headers of each request. `Content-Type` and `ce-*` belong to the event: an error.",
+		help: "HTTP headers of each request. Errors are those that belong to the event (`Content-Type`, `ce-*`, `traceparent`, `tracestate`) and " +
+			"those that say how a request is written (`Content-Length`, `Transfer-Encoding`, `Trailer`).",
 	},
 	{
 		in: in(inHandlers), name: "group", kind: filledText("text"), defaultText: "the handler's name",
@@ -298,8 +298,8 @@ var serverRows = []row{
 		help: "Serves `/livez`, `/healthz` and `/readyz`.",
 	},
 	{
-		in: in("server.health"), name: "host", kind: text, defaultValue: "0.0.0.0",
-		help: "The address to listen on.",
+		in: in("server.health"), name: "host", kind: host, defaultValue: "0.0.0.0",
+		help: "The host or IP address to listen on, without a port.",
 	},
 	{
 		in: in("server.health"), name: "port", kind: port, defaultValue: 8080,
@@ -311,7 +311,7 @@ var serverRows = []row{
 // poolRows may be parameters of a Redis URL as well; there the URL wins.
 var poolRows = []row{
 	{
-		in: []string{"brokers.*", "caches.*"}, name: "max_connections", kind: whole(1), defaultText: "`100`",
+		in: []string{"brokers.*", "caches.*"}, name: "max_connections", kind: whole(1, many), defaultText: "`100`",
 		help: "The cap of all connections but one: half for reads that wait, half for everything else. One more is kept for health checks and the collector.",
 	},
 	{
@@ -361,7 +361,7 @@ var serverOfRows = slices.Concat([]row{
 			"Fewer than 5 is the warning `LOW_POOL_SIZE`, unless `PROTEAN_ENV` is `development` or `testing`.",
 	},
 	{
-		in: in("databases.*"), name: "max_overflow", kind: whole(-1), defaultValue: 10,
+		in: in("databases.*"), name: "max_overflow", kind: whole(-1, many), defaultValue: 10,
 		help: "How many more open under load; -1 is no limit.",
 	},
 	{
@@ -389,7 +389,7 @@ var serverOfRows = slices.Concat([]row{
 		help: "As SQLAlchemy takes it (`postgresql+psycopg2://…`) or libpq. It must lead to PostgreSQL itself: behind a pooler that shares sessions no process can own a subscription.",
 	},
 	{
-		in: in("event_store"), name: "max_connections", kind: whole(1), defaultText: "`100`",
+		in: in("event_store"), name: "max_connections", kind: whole(1, many), defaultText: "`100`",
 		help: "The cap of all connections but two: one for health checks and the collector, one for the ownership of subscriptions.",
 	},
 })
@@ -459,15 +459,15 @@ var topLevelRows = append([]row{
 // checked all the same, so that the release that reads them finds them right;
 // those that only Python can use are left to Python.
 var notReadRows = slices.Concat([]row{
-	{in: in("server.event_store_subscription"), name: "max_retries", kind: whole(0), noEffect: "set it for the subscription itself or in its profile"},
+	{in: in("server.event_store_subscription"), name: "max_retries", kind: whole(0, million), noEffect: "set it for the subscription itself or in its profile"},
 	{in: in("server.event_store_subscription"), name: "retry_delay_seconds", kind: seconds, noEffect: "set it for the subscription itself or in its profile"},
 	{in: in("server.event_store_subscription"), name: "enable_recovery", kind: boolean},
 	{in: in("server.event_store_subscription"), name: "recovery_interval_seconds", kind: seconds},
 	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: seconds},
 
 	{in: in("server.dlq"), name: "enabled", kind: boolean, noEffect: "dead-letter queues are neither trimmed nor watched; their depth is a metric"},
-	{in: in("server.dlq"), name: "retention_hours", kind: whole(1)},
-	{in: in("server.dlq"), name: "alert_threshold", kind: whole(1)},
+	{in: in("server.dlq"), name: "retention_hours", kind: whole(1, million)},
+	{in: in("server.dlq"), name: "alert_threshold", kind: whole(1, most32)},
 	{in: in("server.dlq"), name: "alert_callback", kind: text},
 	{in: in("server.dlq"), name: "check_interval_seconds", kind: positiveSeconds},
 
@@ -476,7 +476,7 @@ var notReadRows = slices.Concat([]row{
 	{in: in("server.priority_lanes"), name: "backfill_suffix", kind: notBlank},
 
 	{in: in("server.version_retry"), name: "enabled", kind: boolean},
-	{in: in("server.version_retry"), name: "max_retries", kind: whole(0)},
+	{in: in("server.version_retry"), name: "max_retries", kind: whole(0, million)},
 	{in: in("server.version_retry"), name: "base_delay_seconds", kind: seconds},
 	{in: in("server.version_retry"), name: "max_delay_seconds", kind: seconds},
 
@@ -484,19 +484,19 @@ var notReadRows = slices.Concat([]row{
 
 	{in: in("outbox"), name: "broker", kind: text},
 	{in: in("outbox"), name: "external_brokers", kind: texts},
-	{in: in("outbox"), name: "messages_per_tick", kind: whole(1)},
+	{in: in("outbox"), name: "messages_per_tick", kind: whole(1, many)},
 	{in: in("outbox"), name: "tick_interval", kind: seconds},
 	{in: in("outbox"), name: "max_tick_interval", kind: seconds},
-	{in: in("outbox.retry"), name: "max_attempts", kind: whole(0)},
+	{in: in("outbox.retry"), name: "max_attempts", kind: whole(0, million)},
 	{in: in("outbox.retry"), name: "base_delay_seconds", kind: seconds},
 	{in: in("outbox.retry"), name: "max_backoff_seconds", kind: seconds},
 	{in: in("outbox.retry"), name: "backoff_multiplier", kind: anyNumber},
 	{in: in("outbox.retry"), name: "jitter", kind: boolean},
 	{in: in("outbox.retry"), name: "jitter_factor", kind: number("0 to 1", 0, 1)},
-	{in: in("outbox.cleanup"), name: "published_retention_hours", kind: whole(0)},
-	{in: in("outbox.cleanup"), name: "abandoned_retention_hours", kind: whole(0)},
-	{in: in("outbox.cleanup"), name: "cleanup_interval_ticks", kind: whole(1)},
-	{in: in("outbox.cleanup"), name: "batch_size", kind: whole(1)},
+	{in: in("outbox.cleanup"), name: "published_retention_hours", kind: whole(0, million)},
+	{in: in("outbox.cleanup"), name: "abandoned_retention_hours", kind: whole(0, million)},
+	{in: in("outbox.cleanup"), name: "cleanup_interval_ticks", kind: whole(1, million)},
+	{in: in("outbox.cleanup"), name: "batch_size", kind: whole(1, million)},
 },
 	unreadIn("server.transient_retry", "max_retries", "backoff", "base_delay_seconds", "max_delay_seconds", "exceptions"),
 	unreadIn("server.partitioning", "lease_ttl_ms", "heartbeat_interval_seconds", "poll_interval_seconds", "reap_idle_ms"),

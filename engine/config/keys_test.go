@@ -95,13 +95,47 @@ func TestATableThatIsAlmostOneThatMattersIsAMistake(t *testing.T) {
 		"[production.broker.default]\nprovider = \"redis\"":            `domain.toml: [production.broker]: is not the name of a table; did you mean "brokers"?`,
 		"[observatory.handler.H]\nstream = \"s\"":                      `domain.toml: [observatory.handler]: is not the name of a table; did you mean "handlers"?`,
 		"[server.subscription.H]\nmax_retries = 5":                     `domain.toml: [server.subscription]: is not the name of a table; did you mean "subscriptions"?`,
-		"[brokers.defualt]\nprovider = \"redis\"\nURI = \"redis://h\"": `domain.toml: [brokers.defualt]: there is no server called default; did you mean "default"?`,
-		"[production.brokers.Default]\nprovider = \"inline\"":          `domain.toml: [brokers.Default]: there is no server called default; did you mean "default"?`,
+		"[brokers.defualt]\nprovider = \"redis\"\nURI = \"redis://h\"": `domain.toml: [brokers.defualt]: there is no [brokers.default], which is the one that is used: give this table that name`,
+		"[production.brokers.Default]\nprovider = \"inline\"":          `domain.toml: [brokers.Default]: there is no [brokers.default], which is the one that is used: give this table that name`,
 	} {
 		require.Equal(t, []string{want}, mistakes(t, file, map[string]string{"PROTEAN_ENV": "production"}), file)
 	}
 	parse(t, "[brokers.default]\nprovider = \"inline\"\n[brokers.defaults]\nprovider = \"inline\"\n[brokers.partner]\nprovider = \"inline\"")
 	parse(t, "[brokers.defaults]\nprovider = \"inline\"\n[production.brokers.default]\nprovider = \"inline\"", map[string]string{"PROTEAN_ENV": "production"})
+}
+
+// Without it the handlers of such a table would not run, and no word be said.
+func TestATableInTheWrongPlaceIsToldWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"[handlers.OrderMailer]\nstream = \"s\"":            `domain.toml: [handlers]: is not read here: expected it as [observatory.handlers]`,
+		"[server.handlers.OrderMailer]\nstream = \"s\"":     `domain.toml: [server.handlers]: is not read here: expected it as [observatory.handlers]`,
+		"[observatory.subscriptions.A]\nmax_retries = 5":    `domain.toml: [observatory.subscriptions]: is not read here: expected it as [server.subscriptions]`,
+		"[production.health]\nport = 1":                     `domain.toml: [production.health]: is not read here: expected it as [server.health]`,
+		"[stream_subscription]\nblocking_timeout_ms = 1000": `domain.toml: [stream_subscription]: is not read here: expected it as [server.stream_subscription]`,
+	} {
+		require.Equal(t, []string{want}, mistakes(t, file, map[string]string{"PROTEAN_ENV": "production"}), file)
+	}
+	parse(t, "[health]\nserver.port = 1", map[string]string{"PROTEAN_ENV": "health"})
+}
+
+func TestASectionThatIsAlmostThatOfAHandlerIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	const handlers = "[observatory.handlers]\nA = {stream = \"s\", deliver = \"log:\"}\n\"shop.OrderMailer\" = {stream = \"t\", deliver = \"log:\"}\n"
+	for section, want := range map[string]string{
+		"Aa":          `[server.subscriptions.Aa]: is not that of a handler of the file; did you mean "A"?`,
+		"OrderMailr":  `[server.subscriptions.OrderMailr]: is not that of a handler of the file; did you mean "OrderMailer"?`,
+		"OrderMailer": "",
+		"Unrelated":   "", // of a handler in Go
+	} {
+		c := parse(t, handlers+"[server.subscriptions."+section+"]\nmax_retries = 5")
+		if want == "" {
+			require.Empty(t, c.Warnings, section)
+			continue
+		}
+		require.Len(t, c.Warnings, 1, section)
+		require.Equal(t, want, c.Warnings[0].String())
+	}
 }
 
 func TestAKeyOfASubscriptionInTheWrongSectionIsToldWhereItBelongs(t *testing.T) {

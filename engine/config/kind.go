@@ -1,14 +1,17 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // kind is how the value of a key is read: its type, and its range. A value may
@@ -104,12 +107,25 @@ var (
 
 	hostPort = kind{"`host:port`", func(s section, key string) any {
 		v, ok := s.text(key)
-		if !ok {
+		switch {
+		case !ok:
+			return nil
+		case CheckAddress(v) != nil:
+			s.bad(key, "%s", CheckAddress(v))
 			return nil
 		}
-		_, port, err := net.SplitHostPort(v)
-		if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 0 || n > 65535 {
-			s.bad(key, "expected an address such as 127.0.0.1:9000")
+		return v
+	}, showPlain}
+
+	// host is a name or an IP address, without a port; an IPv6 address is not in
+	// brackets.
+	host = kind{"host", func(s section, key string) any {
+		v, ok := s.text(key)
+		switch {
+		case !ok:
+			return nil
+		case v != "" && !isHost(v), v != "" && isNumber(v) && net.ParseIP(v) == nil:
+			s.bad(key, "expected a host or an IP address, such as 0.0.0.0, and the port as its own key")
 			return nil
 		}
 		return v
@@ -123,6 +139,33 @@ var (
 		return nil
 	}, showPlain}
 )
+
+// CheckAddress says what is wrong with an address to listen on, host:port; the
+// host may be empty, and port 0 takes a free one. Nil if nothing is.
+func CheckAddress(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil || n > 65535 || host != "" && (!isHost(host) || isNumber(host) && net.ParseIP(host) == nil) {
+		return errors.New("expected an address such as 127.0.0.1:9000")
+	}
+	return nil
+}
+
+// isHost reports whether a text is an IP address or has the form of a name.
+func isHost(text string) bool {
+	if _, err := netip.ParseAddr(text); err == nil {
+		return true
+	}
+	other := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r) && r < 0x80
+	}
+	return text != "" && utf8.ValidString(text) && !strings.ContainsFunc(text, other) && strings.Trim(text, "-") == text
+}
+
+// isNumber reports whether a host ends like an IP address.
+func isNumber(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return strings.Trim(last, "0123456789") == ""
+}
 
 // filledText is a text that is not empty.
 func filledText(want string) kind {
@@ -145,20 +188,28 @@ func elsewhere(want string) kind {
 	return kind{want, func(section, string) any { return nil }, showPlain}
 }
 
-// whole is a whole number of at least least: an int.
-func whole(least int) kind {
-	return kind{fmt.Sprintf("whole number, ≥ %d", least), func(s section, key string) any {
-		if v, ok := s.whole(key, int64(least), math.MaxInt32); ok {
+// The greatest values of whole numbers: of what is opened, started or held so many
+// times, and of what is only counted.
+const (
+	many    = 10_000
+	million = 1_000_000
+	most32  = math.MaxInt32
+)
+
+// whole is a whole number of a range: an int.
+func whole(least, most int) kind {
+	return kind{fmt.Sprintf("whole number, %d to %d", least, most), func(s section, key string) any {
+		if v, ok := s.whole(key, int64(least), int64(most)); ok {
 			return int(v)
 		}
 		return nil
 	}, showPlain}
 }
 
-// bytes is a size of at least least bytes: an int64.
-func bytes(least int64) kind {
-	return kind{fmt.Sprintf("bytes, ≥ %d", least), func(s section, key string) any {
-		if v, ok := s.whole(key, least, 1<<50); ok {
+// bytes is a size of a range: an int64.
+func bytes(least, most int64) kind {
+	return kind{fmt.Sprintf("bytes, %d to %d", least, most), func(s section, key string) any {
+		if v, ok := s.whole(key, least, most); ok {
 			return v
 		}
 		return nil
@@ -202,27 +253,36 @@ var (
 	positiveMillis  = duration("milliseconds", time.Millisecond, true)
 )
 
-const longest = 366 * 24 * time.Hour
+// The shortest and the longest duration. What is shorter is no time that a timer
+// keeps, and would become 0, which means something else.
+const (
+	shortest = time.Millisecond
+	longest  = 366 * 24 * time.Hour
+)
 
+// duration is a time in a unit, from the shortest to the longest, or 0 unless it
+// must be positive.
 func duration(name string, unit time.Duration, positive bool) kind {
-	want, least := name+", ≥ 0", "0"
-	if positive {
-		want, least = name+", > 0", "more than 0"
+	inUnits := func(d time.Duration) string {
+		return strconv.FormatFloat(float64(d)/float64(unit), 'f', -1, 64)
 	}
-	most := float64(longest / unit)
+	want := fmt.Sprintf("%s, 0 or ≥ %s", name, inUnits(shortest))
+	expected := fmt.Sprintf("expected a number of %s, 0 or from %s to %s", name, inUnits(shortest), inUnits(longest))
+	if positive {
+		want, expected = fmt.Sprintf("%s, ≥ %s", name, inUnits(shortest)), strings.Replace(expected, "0 or from", "from", 1)
+	}
 	return kind{want, func(s section, key string) any {
 		v, ok := s.float(key)
 		if !ok {
 			return nil
 		}
-		if inRange := v >= 0 && v <= most; !inRange || positive && v == 0 {
-			s.bad(key, "expected a number of %s, from %s to %.0f", name, least, most)
+		isNone := v == 0 && !positive
+		if atLeast, atMost := float64(shortest)/float64(unit), float64(longest)/float64(unit); !isNone && !(v >= atLeast && v <= atMost) {
+			s.bad(key, "%s", expected)
 			return nil
 		}
 		return time.Duration(math.Round(v * float64(unit)))
-	}, func(value any) string {
-		return strconv.FormatFloat(float64(value.(time.Duration))/float64(unit), 'f', -1, 64)
-	}}
+	}, func(value any) string { return inUnits(value.(time.Duration)) }}
 }
 
 // text reads a text, and says whether there is one.

@@ -23,11 +23,14 @@ func Environ(find func(name string) (value string, set bool)) LoadOption {
 
 type reading struct{ env lookup }
 
+// maxConfiguration is how many bytes a configuration file may have.
+const maxConfiguration = 64 << 20
+
 // Load reads a configuration file. All its mistakes come back at once, with its
 // warnings, in an [*InvalidError]; there is no Config then. Of a file that is no
 // TOML there is one [*Error].
 func Load(path string, options ...LoadOption) (*Config, error) {
-	text, err := os.ReadFile(path)
+	text, err := readFile(path, maxConfiguration)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}

@@ -30,7 +30,7 @@ func show(key string, value any) string {
 	case *expanded:
 		return v.show(key)
 	case string:
-		if _, _, _, found := cutReference(v); found {
+		if strings.Contains(v, "${") {
 			return showReferences(key, v)
 		}
 		return showText(key, v)
@@ -42,29 +42,63 @@ func show(key string, value any) string {
 	return fmt.Sprint(value)
 }
 
-// show prefers the text that arrived, unless it came from a file: what is kept
-// out of the environment is a secret.
+// show is the text with the names of its references: what they hold, or their
+// defaults, may be a secret that was meant for another key. Of a URL it is what
+// they hold, so that what is wrong with it can be seen.
 func (e *expanded) show(key string) string {
-	switch {
-	case e.failed || strings.Contains(e.raw, "${"+filePrefix) && !slices.Contains(urlKeys, key):
+	if !slices.Contains(urlKeys, key) || e.failed {
 		return showReferences(key, e.raw)
-	case slices.Contains(urlKeys, key), strings.Contains(e.text, "://"):
-		u, _ := e.url()
-		return strconv.Quote(u.masked())
 	}
-	return showText(key, e.text)
+	u, _ := e.url()
+	return strconv.Quote(u.masked())
 }
 
 // urlKeys are the keys whose value is a URL. What stands there and is none may
 // be a secret that was meant for another place.
 var urlKeys = []string{"URI", "database_uri", "deliver", "redis_url", "alert_callback", "endpoint"}
 
-// plainParameters are the parameters of a server's URL that hold no secret.
-var plainParameters = slices.Concat([]string{
-	"db", "max_connections", "socket_timeout", "socket_connect_timeout", "retry_on_timeout",
-	"sslmode", "ssl", "host", "port", "connect_timeout", "timeout", "application_name", "target_session_attrs",
-	"sslrootcert", "sslcert", "driver", "Encrypt", "encrypt", "TrustServerCertificate", "sentinel_username", "mode",
-}, redisTLS, redisPython)
+// urlSchemes are the schemes of URLs that are shown. What stands before another
+// "://" may be a part of a secret.
+var urlSchemes = []string{
+	"http", "https", "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
+	"postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg", "postgresql+asyncpg", "postgresql+pg8000",
+	"mssql", "mssql+pyodbc", "mssql+pymssql", "mssql+aioodbc", "sqlserver", "sqlite", "sqlite+aiosqlite", "sqlite+pysqlite",
+	"amqp", "ftp", "kafka", "mongodb", "mysql", "mysql+pymysql", "nats", "tcp",
+}
+
+// plainParameters are the parameters of a server's URL whose values show, each
+// if it is one that the parameter may have: what stands there otherwise may be
+// the rest of a password that had to be encoded.
+var plainParameters = func() map[string]func(value string) bool {
+	among := func(values ...string) func(string) bool {
+		return func(value string) bool { return slices.Contains(values, strings.ToLower(value)) }
+	}
+	all := map[string]func(string) bool{
+		"ssl":           among(append([]string{"true", "false", "on", "off"}, postgresValues["sslmode"]...)...),
+		"ssl_cert_reqs": among("none", "optional", "required", "cert_none", "cert_optional", "cert_required"),
+		"encrypt":       among("yes", "no", "true", "false", "disable", "strict"), "mode": among("ro", "rw", "rwc", "memory"),
+	}
+	for name, values := range postgresValues {
+		all[name] = among(values...)
+	}
+	for _, name := range []string{"db", "max_connections", "socket_timeout", "socket_connect_timeout", "port", "connect_timeout", "timeout", "protocol"} {
+		all[name] = shortNumber.MatchString
+	}
+	for _, name := range []string{"retry_on_timeout", "ssl_check_hostname", "decode_responses", "trustservercertificate"} {
+		all[name] = among(append(pythonFalse, pythonTrue...)...)
+	}
+	return all
+}()
+
+// shortNumber is a number that is too short for a password.
+var shortNumber = regexp.MustCompile(`^[0-9]{1,5}(\.[0-9]{1,3})?$`)
+
+// showsParameter reports whether one `name=value` of a URL can be shown.
+func showsParameter(text string) bool {
+	name, value, _ := strings.Cut(text, "=")
+	valid := plainParameters[strings.ToLower(name)]
+	return valid != nil && valid(value)
+}
 
 func showText(key, text string) string {
 	switch {
@@ -82,6 +116,9 @@ func showReferences(key, text string) string {
 	var u urlText
 	for text != "" {
 		before, inner, after, found := cutReference(text)
+		if open := strings.Index(before, "${"); open >= 0 && !strings.HasPrefix(before[open:], "${}") { // it has no end
+			return strconv.Quote(masked)
+		}
 		u.text += before
 		if !found {
 			break
@@ -94,6 +131,9 @@ func showReferences(key, text string) string {
 	if strings.ContainsFunc(u.text, func(r rune) bool { return !isMark(r) }) &&
 		(slices.Contains(urlKeys, key) || strings.Contains(u.text, "://")) {
 		return strconv.Quote(u.masked())
+	}
+	if strings.ContainsAny(u.text, "@}") { // a brace may have ended a default too early
+		return strconv.Quote(masked)
 	}
 	return strconv.Quote(maskText(u.replace(u.text, func(r urlReference) string { return r.name })))
 }

@@ -87,6 +87,10 @@ func warnOtherEnvironment(root section, environment string) {
 func warnMisspelt(s section, environment string) {
 	known := places[""].names
 	for _, key := range s.keys() {
+		if place := s.misplaced(key); place != "" && key != environment {
+			s.add(Error{Section: s.path(key), Expected: "is not read here: expected it as [" + place + "]"})
+			continue
+		}
 		near := nearest(key, known)
 		if near == "" || key == environment || slices.Contains(known, key) || distance(key, near) > 2 {
 			continue
@@ -97,6 +101,20 @@ func warnMisspelt(s section, environment string) {
 		}
 		s.warn(CodeUnknownKey, s.path(key), "", fmt.Sprintf("unknown key; did you mean %q?", near))
 	}
+}
+
+// misplaced is where a table belongs that has the name of one of the tables inside
+// [observatory] or [server], and stands elsewhere; "" for another.
+func (s section) misplaced(key string) string {
+	if _, isTable := s.tree[key].(map[string]any); !isTable {
+		return ""
+	}
+	for _, above := range []string{"observatory", "server"} {
+		if inside := above + "." + key; places[inside] != nil {
+			return inside
+		}
+	}
+	return ""
 }
 
 // vitalTables say what runs, and on which servers: a file whose table is
@@ -111,7 +129,10 @@ func refuseMisspeltDefault(s section) {
 	}
 	for _, key := range s.keys() {
 		if _, isTable := s.tree[key].(map[string]any); isTable && nearest(key, []string{"default"}) != "" {
-			s.add(Error{Section: s.path(key), Expected: "there is no server called default", Nearest: "default"})
+			s.add(Error{
+				Section:  s.path(key),
+				Expected: fmt.Sprintf("there is no [%s], which is the one that is used: give this table that name", s.path("default")),
+			})
 		}
 	}
 }
@@ -192,7 +213,7 @@ func expandValue(s section, key string, value any, env lookup) any {
 }
 
 func expandText(s section, key, text string, env lookup) any {
-	if _, _, _, found := cutReference(text); !found {
+	if !strings.Contains(text, "${") {
 		return text
 	}
 	filled, err := expand(text, env)

@@ -58,7 +58,7 @@ func TestOptionsOfAProgramAreCheckedLikeTheFile(t *testing.T) {
 		Profile: "fsat", Type: "streams", Settings: map[string]any{"max_retrys": 3, "concurrency": 0, "retry_jitter": "0.5"},
 	}))
 	require.Equal(t, []string{
-		`shop/domain.toml: [options of shop.H] concurrency = 0: expected a whole number from 1 to 2147483647`,
+		`shop/domain.toml: [options of shop.H] concurrency = 0: expected a whole number from 1 to 10000`,
 		`shop/domain.toml: [options of shop.H] max_retrys: expected a key of a subscription; did you mean "max_retries"?`,
 		`shop/domain.toml: [options of shop.H] profile = "fsat": expected one of batch, debug, fast, production, projection; did you mean "fast"?`,
 		`shop/domain.toml: [options of shop.H] subscription_type = "streams": expected one of stream, event_store; did you mean "stream"?`,

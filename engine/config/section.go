@@ -113,6 +113,10 @@ func (s section) unknown(p *place, key string) {
 	if p.pattern == "" { // names of environments stand there: see [warnMisspelt]
 		return
 	}
+	if place := s.misplaced(key); place != "" && slices.Contains([]string{"server", "observatory"}, p.pattern) {
+		s.add(Error{Section: s.path(key), Expected: "is not read here: expected it as [" + place + "]"})
+		return
+	}
 	text := "unknown key"
 	if p.pattern == "databases.*" {
 		text += ", passed to SQLAlchemy only"
@@ -163,10 +167,11 @@ func (s section) badName(key, got string, names []string) {
 	if e, ok := s.tree[key].(*expanded); ok && e.failed {
 		return
 	}
-	s.add(Error{
-		Section: s.name, Key: key, Value: s.shown(key),
-		Expected: "expected one of " + enumerate(names), Nearest: nearest(got, names),
-	})
+	near, shown := nearest(got, names), s.shown(key)
+	if near == "" && key == "provider" { // what belongs beside it may stand there
+		shown = masked
+	}
+	s.add(Error{Section: s.name, Key: key, Value: shown, Expected: "expected one of " + enumerate(names), Nearest: near})
 }
 
 // enumerate lists names, of many the first.
@@ -184,9 +189,12 @@ func (s section) missing(key, expected string) {
 }
 
 // shown is the value of a key for people. HTTP headers are all taken for
-// secrets.
+// secrets, and so is a parameter of a URL that is none of its values.
 func (s section) shown(key string) string {
 	if strings.HasSuffix(s.name, ".headers") && s.has(key) {
+		return masked
+	}
+	if value, isText := s.tree[key].(string); isText && strings.HasSuffix(s.name, ".URI") && !showsParameter(key+"="+value) {
 		return masked
 	}
 	return show(key, s.tree[key])

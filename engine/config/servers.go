@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,18 +65,22 @@ type EventStore struct {
 // inMemory is the provider of a broker that is in the memory of the process.
 const inMemory = "inline"
 
-// warnUnusedURL warns of a URL beside a provider that is in memory, unless the
-// provider is a mistake.
+// isMistaken reports whether a mistake of a key was reported.
+func (s section) isMistaken(key string) bool {
+	return s.mistaken[[2]string{s.name, key}]
+}
+
+// warnUnusedURL warns of a URL beside a provider that is in memory, unless one of
+// them is a mistake.
 func (s section) warnUnusedURL(key, provider string) {
-	mistaken := func(e *Error) bool { return e.Section == s.name && (e.Key == key || e.Key == "provider") }
-	if s.has(key) && !slices.ContainsFunc(s.errs, mistaken) {
+	if s.has(key) && !s.isMistaken(key) && !s.isMistaken("provider") {
 		s.warn(CodeInMemory, s.name, key, fmt.Sprintf("is not used: provider = %q keeps all in memory", provider))
 	}
 }
 
 func newBroker(name string, s section, v values) Broker {
 	b := Broker{Name: name, Provider: get[string](v, "provider")}
-	if b.Provider == inMemory {
+	if b.Provider == inMemory && !s.isMistaken("provider") {
 		s.warnUnusedURL("URI", b.Provider)
 	} else {
 		b.URI = s.url("URI", "redis", "rediss", "unix")
@@ -124,14 +129,18 @@ func newDatabase(name string, s section, v values) Database {
 	if v.given["schema"] == nil {
 		d.Schema = map[string]string{"postgresql": "public", "mssql": "dbo"}[d.Provider]
 	}
-	switch d.Provider {
-	case "memory":
+	switch {
+	case s.isMistaken("provider"):
+		if !s.has("database_uri") { // all but memory need one
+			s.url("database_uri", "postgresql")
+		}
+	case d.Provider == "memory":
 		s.warnUnusedURL("database_uri", d.Provider)
-	case "postgresql":
+	case d.Provider == "postgresql":
 		d.URI = s.url("database_uri", "postgresql", "postgres")
-	case "mssql", "sqlite":
+	case d.Provider == "mssql", d.Provider == "sqlite":
 		d.URI = s.url("database_uri", d.Provider, "sqlserver")
-	case "elasticsearch":
+	case d.Provider == "elasticsearch":
 		d.URI = s.reread("database_uri")
 	}
 	return d
@@ -139,12 +148,12 @@ func newDatabase(name string, s section, v values) Database {
 
 // poolSize is how many connections stay open. SQLAlchemy's 0 is no default of
 // ours, and would be taken for one.
-var poolSize = kind{whole(1).want, func(s section, key string) any {
+var poolSize = kind{whole(1, many).want, func(s section, key string) any {
 	if n, ok := wholeNumber(plain(s.tree[key])); ok && n == 0 {
-		s.bad(key, "expected a whole number from 1 to 2147483647; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here")
+		s.bad(key, "expected a whole number from 1 to %d; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here", many)
 		return nil
 	}
-	return whole(1).read(s, key)
+	return whole(1, many).read(s, key)
 }, showPlain}
 
 // recycle is an age; SQLAlchemy's -1 is no limit.
@@ -157,7 +166,7 @@ var recycle = kind{"seconds", func(s section, key string) any {
 
 func newCache(s section, v values) (provider string) {
 	provider = get[string](v, "provider")
-	if provider == "redis" {
+	if provider == "redis" || s.isMistaken("provider") {
 		s.url("URI", "redis", "rediss", "unix")
 	} else {
 		s.warnUnusedURL("URI", provider)
@@ -167,7 +176,7 @@ func newCache(s section, v values) (provider string) {
 
 func newEventStore(s section, v values) EventStore {
 	e := EventStore{Provider: get[string](v, "provider"), MaxConnections: get[int](v, "max_connections")}
-	if e.Provider == "message_db" {
+	if e.Provider == "message_db" || s.isMistaken("provider") {
 		e.URI = s.url("database_uri", "postgresql", "postgres")
 		if quoted := s.shown("database_uri"); quoted != "" {
 			e.URIName, _ = strconv.Unquote(quoted)
@@ -205,8 +214,14 @@ func (s section) url(key string, schemes ...string) func() (string, error) {
 		s.bad(key, "%s", u.explain(fmt.Errorf("expected a URL of %s, such as %s", schemes[0], examples[schemes[0]])))
 	default:
 		_, err := translate(u)
+		if a, malformed := u.address(); malformed == nil {
+			err = errors.Join(err, a.checkFiles())
+		}
 		for _, err := range unjoin(err) {
 			s.bad(key, "%s", err)
+		}
+		if err == nil {
+			s.warnSurprises(key, u)
 		}
 		s.warnEncoded(key, u)
 	}
@@ -229,6 +244,22 @@ func (s section) urlText(key string) (urlText, error) {
 	}
 	text, _ := s.tree[key].(string)
 	return urlText{text: text}, nil
+}
+
+// warnSurprises warns of what a URL says that is taken otherwise than it may have
+// been meant.
+func (s section) warnSurprises(key string, u urlText) {
+	a, err := u.address()
+	if err != nil {
+		return
+	}
+	surprises := a.postgresSurprises
+	if slices.Contains([]string{"redis", "rediss", "unix"}, dialectOf(a.scheme)) {
+		surprises = a.surprises
+	}
+	for _, text := range surprises() {
+		s.warn(CodeNoEffect, s.name, key, text)
+	}
 }
 
 // warnEncoded warns of what was percent-encoded before it was put into a file or

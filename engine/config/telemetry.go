@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 )
@@ -60,7 +61,9 @@ var endpoint = kind{"`http://host:port`, `https://host:port` or `host:port`", fu
 			return a.withQuery(a.raw)
 		}
 	} else if text := u.fill(u.text, literally); err == nil && checkHosts(text) == nil {
-		return text
+		if _, port, err := net.SplitHostPort(text); err == nil && port != "" {
+			return text
+		}
 	}
 	s.bad(key, "%s", u.explain(errors.New("expected http://host:4317, https://host:4317 or host:4317")))
 	return nil

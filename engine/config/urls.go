@@ -1,13 +1,16 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // translate turns a URL as SQLAlchemy and redis-py take it into the one that
@@ -87,39 +90,91 @@ func translatePostgres(a address) (string, error) {
 	a.scheme = "postgres"
 	a.rename("ssl", "sslmode")             // asyncpg
 	a.rename("timeout", "connect_timeout") // asyncpg
-	a.drop(                                // libpq's and the drivers' own: pgx would send them to the server
-		"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-		"gssencmode", "sslcompression", "fallback_application_name", "client_encoding", "async_fallback",
-		"command_timeout", "prepared_statement_cache_size", "statement_cache_size", "prepare_threshold",
-		"executemany_mode", "use_native_hstore",
-	)
+	a.drop(postgresPython...)
 	a.joinHosts()
 	return a.String(), a.checkPostgres()
 }
 
-// The values of parameters that pgx would refuse at the first connection.
-var postgresValues = map[string][]string{
-	"sslmode":              {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
-	"target_session_attrs": {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"},
+// postgresPython are libpq's and the drivers' own parameters, which pgx would send
+// to the server.
+var postgresPython = []string{
+	"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+	"gssencmode", "sslcompression", "fallback_application_name", "client_encoding", "async_fallback",
+	"command_timeout", "prepared_statement_cache_size", "statement_cache_size", "prepare_threshold",
+	"executemany_mode", "use_native_hstore", "gssdelegation", "ssl_min_protocol_version", "ssl_max_protocol_version",
+	"sslcrl", "sslcrldir", "gsslib", "requirepeer", "load_balance_hosts",
 }
 
+// postgresValues are the parameters that have one of a few values. pgx refuses
+// another at the first connection, if at all.
+var postgresValues = map[string][]string{
+	"sslmode":                 {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
+	"target_session_attrs":    {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"},
+	"default_query_exec_mode": {"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"},
+	"channel_binding":         {"disable", "prefer", "require"},
+	"sslnegotiation":          {"postgres", "direct"},
+	"sslsni":                  {"0", "1"},
+	"sslcertmode":             {"disable", "allow", "require"},
+	"min_protocol_version":    {"3.0", "3.2", "latest"},
+	"max_protocol_version":    {"3.0", "3.2", "latest"},
+}
+
+// postgresNumbers are those that have a whole number, and the greatest one.
+var postgresNumbers = map[string]int64{
+	"connect_timeout":            int64(longest / time.Second),
+	"statement_cache_capacity":   1_000_000,
+	"description_cache_capacity": 1_000_000,
+}
+
+// postgresTexts are those that have any text, and settings of a session that are
+// often given. What is not known is sent to the server as such a setting.
+var postgresTexts = []string{
+	"user", "password", "host", "port", "dbname", "database", "passfile", "service", "servicefile", "application_name", "options",
+	"sslcert", "sslkey", "sslrootcert", "sslpassword", "krbsrvname", "krbspn", "require_auth",
+	"search_path", "role", "timezone", "datestyle", "intervalstyle", "statement_timeout", "lock_timeout",
+	"idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout", "work_mem", "default_transaction_isolation",
+	"default_transaction_read_only", "synchronous_commit", "jit", "extra_float_digits", "client_min_messages",
+}
+
+// checkPostgres says which value the Go client would refuse at the first
+// connection. Parameters are named, never their values.
 func (a address) checkPostgres() error {
 	var errs []error
+	bad := func(name, expected string) {
+		errs = append(errs, fmt.Errorf("expected as its parameter %s %s", name, expected))
+	}
 	for _, name := range slices.Sorted(maps.Keys(postgresValues)) {
-		valid := postgresValues[name]
-		if a.query.Has(name) && !slices.Contains(valid, a.query.Get(name)) {
-			errs = append(errs, fmt.Errorf("expected as its parameter %s one of %s", name, strings.Join(valid, ", ")))
+		if valid := postgresValues[name]; a.query.Has(name) && !slices.Contains(valid, a.query.Get(name)) {
+			bad(name, "one of "+strings.Join(valid, ", "))
 		}
 	}
-	if text := a.query.Get("connect_timeout"); text != "" && strings.Trim(text, "0123456789") != "" {
-		errs = append(errs, errors.New("expected as its parameter connect_timeout a whole number of seconds"))
-	}
-	for port := range strings.SplitSeq(a.query.Get("port"), ",") {
-		if port != "" && checkPort(port) != nil {
-			errs = append(errs, errors.New("expected as its parameter port a port from 1 to 65535"))
+	for _, name := range slices.Sorted(maps.Keys(postgresNumbers)) {
+		text, most := a.query.Get(name), postgresNumbers[name]
+		if n, err := strconv.ParseInt(text, 10, 64); text != "" && (err != nil || n < 0 || n > most) {
+			bad(name, fmt.Sprintf("a whole number from 0 to %d", most))
 		}
+	}
+	if hosts, ports := strings.Split(cmp.Or(a.query.Get("host"), a.host), ","), strings.Split(a.query.Get("port"), ","); len(ports) > 1 && len(ports) != len(hosts) {
+		bad("port", "one port, or as many as hosts")
+	} else if slices.ContainsFunc(ports, func(port string) bool { return port != "" && checkPort(port) != nil }) {
+		bad("port", "a port from 1 to 65535")
 	}
 	return errors.Join(errs...)
+}
+
+// postgresSurprises says whether the server is sent a setting that it may not have.
+func (a address) postgresSurprises() []string {
+	if dialect := dialectOf(a.scheme); dialect != "postgres" && dialect != "postgresql" {
+		return nil
+	}
+	known := slices.Concat(postgresTexts, postgresPython, []string{"ssl", "timeout"}, slices.Collect(maps.Keys(postgresValues)), slices.Collect(maps.Keys(postgresNumbers)))
+	slices.Sort(known)
+	for _, name := range slices.Sorted(maps.Keys(a.query)) {
+		if !slices.Contains(known, strings.ToLower(name)) && !strings.Contains(name, ".") { // its name may be a part of a password
+			return []string{"has a parameter that is not known: it is sent to the server as a setting of the session, and refused if the server has none of that name" + didYouMean(nearest(name, known))}
+		}
+	}
+	return nil
 }
 
 // joinHosts writes several `host=name:port` parameters as libpq does.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -40,6 +41,7 @@ func translateRedis(a address) (string, error) {
 	if a.query.Has("password") || a.query.Has("username") {
 		a.user = url.UserPassword(a.query.Get("username"), a.query.Get("password"))
 	}
+	wrong := errors.Join(a.checkOnce(), a.checkBooleans("retry_on_timeout", "ssl_check_hostname"))
 	a.drop("username", "password")
 	a.drop(poolKeys()...)
 	a.drop(redisPython...)
@@ -49,7 +51,20 @@ func translateRedis(a address) (string, error) {
 	if a.query.Has("ssl_check_hostname") {
 		a.query.Set("ssl_check_hostname", pythonBool(a.query.Get("ssl_check_hostname")))
 	}
-	return a.String(), a.checkRedis()
+	return a.String(), errors.Join(wrong, a.checkRedis())
+}
+
+// checkOnce says which parameter has several values: one of them would be taken.
+// A name is repeated only where it is known, since it may be a part of a password.
+func (a address) checkOnce() error {
+	known := slices.Concat([]string{"db", "username", "password"}, poolKeys(), redisTLS, sentinelCredentials, redisPython)
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(a.query)) {
+		if len(a.query[name]) > 1 && slices.Contains(known, name) {
+			errs = append(errs, fmt.Errorf("it has its parameter %s twice: expected it once", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkRedis says what is wrong with the address of a server, of Sentinels or of
@@ -58,13 +73,17 @@ func (a address) checkRedis() error {
 	scheme, topology, _ := strings.Cut(a.scheme, "+")
 	known := []string{"db"}
 	switch {
+	case a.scheme == "unix" && (a.host != "" && !strings.HasPrefix(a.host, "/") || strings.Trim(a.host+a.path, "/") == ""):
+		return errors.New("expected the path of a socket behind unix://, which begins with a slash: unix:///run/redis.sock")
 	case a.scheme != "unix" && a.host == "" && a.path == "":
 		return errors.New("the host is missing: expected such as redis://127.0.0.1:6379/0")
 	case topology == "" && strings.Contains(a.host, ","):
 		return fmt.Errorf("it names several hosts, which a %s URL cannot: expected redis+sentinel://host,host/master/0 or redis+cluster://host,host", a.scheme)
 	case topology == "":
 	case scheme == "unix", topology != "sentinel" && topology != "cluster":
-		return fmt.Errorf("its scheme %q is not known: expected redis, rediss, unix, redis+sentinel, rediss+sentinel, redis+cluster or rediss+cluster", a.scheme)
+		return errors.New("its scheme is not known: expected redis, rediss, unix, redis+sentinel, rediss+sentinel, redis+cluster or rediss+cluster")
+	case slices.Contains(strings.Split(a.host, ","), ""):
+		return errors.New("one of its hosts is empty: expected host or host:port between the commas")
 	case topology == "sentinel":
 		known = append(known, sentinelCredentials...)
 		if master, _, _ := strings.Cut(strings.Trim(a.path, "/"), "/"); master == "" {
@@ -86,21 +105,39 @@ func (a address) checkRedis() error {
 			errs = append(errs, errors.New("a parameter of it is not known to a "+a.scheme+" URL: expected one of "+strings.Join(known, ", ")+didYouMean(nearest(name, known))))
 		}
 	}
-	return errors.Join(append(errs, a.checkRedisValues(topology))...)
+	return errors.Join(append(errs, a.checkRedisValues())...)
+}
+
+// surprises says what of the address of a Redis is taken otherwise than it may have
+// been meant.
+func (a address) surprises() []string {
+	var all []string
+	if a.scheme != "unix" && (a.host == "" || strings.HasPrefix(a.host, ":")) {
+		all = append(all, "names no host: localhost is taken")
+	}
+	if parameter, path := a.query.Get("db"), a.databaseInPath(); path != "" && parameter != "" && path != parameter {
+		all = append(all, "names two databases: the one of its parameter db is taken")
+	}
+	return all
+}
+
+// databaseInPath is the database behind the hosts; "" where there is none.
+func (a address) databaseInPath() string {
+	database := strings.Trim(a.path, "/")
+	switch {
+	case strings.HasSuffix(a.scheme, "+sentinel"):
+		_, database, _ = strings.Cut(database, "/")
+	case strings.HasPrefix(a.scheme, "unix"):
+		return ""
+	}
+	return database
 }
 
 // checkRedisValues says which value the Go client would refuse at the first
 // connection.
-func (a address) checkRedisValues(topology string) error {
-	database := strings.Trim(a.path, "/")
-	if topology == "sentinel" {
-		_, database, _ = strings.Cut(database, "/")
-	}
-	if strings.HasPrefix(a.scheme, "unix") {
-		database = ""
-	}
+func (a address) checkRedisValues() error {
 	var errs []error
-	for _, text := range []string{database, a.query.Get("db")} {
+	for _, text := range []string{a.databaseInPath(), a.query.Get("db")} {
 		if strings.Trim(text, "0123456789") != "" || len(text) > 9 {
 			errs = append(errs, errors.New("expected as its database a whole number"))
 		}
@@ -111,11 +148,25 @@ func (a address) checkRedisValues(topology string) error {
 	return errors.Join(errs...)
 }
 
-// pythonBool reads what redis-py takes for a boolean in a URL.
+// The booleans of a URL, as redis-py has them; it takes any other word for true,
+// which is refused here.
+var (
+	pythonFalse = []string{"", "0", "f", "false", "n", "no"}
+	pythonTrue  = []string{"1", "t", "true", "y", "yes"}
+)
+
+// pythonBool is a boolean of a URL in our words.
 func pythonBool(text string) string {
-	switch strings.ToLower(text) {
-	case "", "0", "f", "false", "n", "no":
-		return "false"
+	return strconv.FormatBool(!slices.Contains(pythonFalse, strings.ToLower(text)))
+}
+
+// checkBooleans says which of the parameters is no boolean.
+func (a address) checkBooleans(names ...string) error {
+	var errs []error
+	for _, name := range names {
+		if text := strings.ToLower(a.query.Get(name)); !slices.Contains(pythonFalse, text) && !slices.Contains(pythonTrue, text) {
+			errs = append(errs, fmt.Errorf("expected as its parameter %s true or false", name))
+		}
 	}
-	return "true"
+	return errors.Join(errs...)
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -78,8 +80,8 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"redis://h?sockettimeout=1":    `; did you mean "socket_timeout"?`,
 
 		"redis://a,b":                                    "expected redis+sentinel://host,host/master/0 or redis+cluster://host,host",
-		"redis+foo://h":                                  `scheme "redis+foo" is not known: expected redis,`,
-		"unix+cluster:///run/redis.sock":                 `scheme "unix+cluster" is not known`,
+		"redis+foo://h":                                  `its scheme is not known: expected redis,`,
+		"unix+cluster:///run/redis.sock":                 "its scheme is not known: expected redis,",
 		"redis+sentinel://a,b":                           "the name of the master is missing",
 		"redis+sentinel://a/m?ssl_cert_reqs=x":           "a parameter of it is not known to a redis+sentinel URL",
 		"redis://h?sentinel_password=q":                  "a parameter of it is not known to a redis URL",
@@ -88,6 +90,8 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"redis://h:notaport":                             "a port from 1 to 65535",
 		"redis+cluster://h:1,h:notaport":                 "a port from 1 to 65535",
 		"redis://::1":                                    "an IPv6 address in brackets",
+		"redis://a=b":                                    "expected host or host:port",
+		"redis://[::1":                                   "expected host or host:port",
 		"redis://":                                       "the host is missing",
 		"redis://h/zero":                                 "expected as its database a whole number",
 		"redis://h/0?db=-1":                              "expected as its database a whole number",
@@ -104,11 +108,27 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"postgresql://h:65536/d":                         "a port from 1 to 65535",
 		"postgresql://h/d?sslmode=sometimes":             "expected as its parameter sslmode one of disable, allow,",
 		"postgresql+asyncpg://h/d?ssl=sometimes":         "expected as its parameter sslmode one of disable, allow,",
-		"postgresql://h/d?connect_timeout=soon":          "a whole number of seconds",
+		"postgresql://h/d?connect_timeout=soon":          "its parameter connect_timeout a whole number from 0 to 31622400",
 		"postgresql://h/d?port=70000":                    "expected as its parameter port",
 		"postgresql://u@/d?host=a:notaport":              "expected as its parameter port",
 		"postgresql://h/d?target_session_attrs=whatever": "target_session_attrs one of any,",
 		"mssql+pyodbc://sa@h:notaport/d":                 "a port from 1 to 65535",
+		"redis+cluster://h,,h":                           "one of its hosts is empty",
+		"redis://h:/0":                                   "a port from 1 to 65535",
+		"unix://":                                        "the path of a socket behind unix://",
+		"unix:///":                                       "the path of a socket behind unix://",
+		"unix://tmp/x.sock":                              "which begins with a slash",
+		"redis://h?db=1&db=2":                            "it has its parameter db twice",
+		"redis://h?retry_on_timeout=maybe":               "its parameter retry_on_timeout true or false",
+		"rediss://h?ssl_check_hostname=maybe":            "its parameter ssl_check_hostname true or false",
+		"postgresql://h/d?min_protocol_version=x":        "its parameter min_protocol_version one of 3.0,",
+		"postgresql://h/d?default_query_exec_mode=x":     "its parameter default_query_exec_mode one of cache_statement,",
+		"postgresql://h/d?statement_cache_capacity=x":    "its parameter statement_cache_capacity a whole number",
+		"postgresql://h/d?channel_binding=x":             "its parameter channel_binding one of disable,",
+		"postgresql://h/d?sslnegotiation=x":              "its parameter sslnegotiation one of postgres,",
+		"postgresql://h/d?sslsni=x":                      "its parameter sslsni one of 0, 1",
+		"postgresql://h/d?port=1,2,3":                    "its parameter port one port, or as many as hosts",
+		"postgresql://h/d?connect_timeout=99999999999":   "its parameter connect_timeout a whole number",
 		"redis+cluster://a?db=1":                         "a parameter of it is not known to a redis+cluster URL",
 	} {
 		_, err := translate(urlText{text: python})
@@ -131,8 +151,66 @@ socket_connect_timeout = 1
 	require.True(t, b.RetryOnTimeout)
 
 	require.Equal(t,
-		[]string{`domain.toml: [brokers.default.URI] max_connections = "x": expected a whole number from 1 to 2147483647`},
+		[]string{`domain.toml: [brokers.default.URI] max_connections = ***: expected a whole number from 1 to 10000`},
 		mistakes(t, "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://h?max_connections=x\""))
+}
+
+func TestAllMistakesOfAURLAreReportedAtOnceByTheirParameters(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		`domain.toml: [databases.default] database_uri = "postgresql://h/d?***&***&port=0": expected as its parameter channel_binding one of disable, prefer, require`,
+		`domain.toml: [databases.default] database_uri = "postgresql://h/d?***&***&port=0": expected as its parameter sslmode one of disable, allow, prefer, require, verify-ca, verify-full`,
+		`domain.toml: [databases.default] database_uri = "postgresql://h/d?***&***&port=0": expected as its parameter port a port from 1 to 65535`,
+	}, mistakes(t, `databases.default = {provider = "postgresql", database_uri = "postgresql://h/d?sslmode=x&channel_binding=y&port=0"}`))
+}
+
+func TestAFileThatAURLNamesMustBeUsable(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	text := filepath.Join(folder, "text")
+	require.NoError(t, os.WriteFile(text, []byte("no certificate"), 0o600))
+	broker := func(parameters string) string {
+		return "brokers.default = {provider = \"redis\", URI = \"rediss://h?" + parameters + "\"}"
+	}
+	database := func(parameters string) string {
+		return "databases.default = {provider = \"postgresql\", database_uri = \"postgresql://h/d?" + parameters + "\"}"
+	}
+	for file, want := range map[string]string{
+		broker("ssl_ca_certs=/nope"):                      "its parameter ssl_ca_certs a file with the certificates of authorities: no such file",
+		broker("ssl_ca_certs=" + text):                    "ssl_ca_certs a file with the certificates of authorities: it holds no PEM certificate",
+		broker("ssl_ca_certs=" + folder):                  "its parameter ssl_ca_certs a file with the certificates of authorities: is a folder",
+		broker("ssl_certfile=/nope"):                      "its parameter ssl_certfile a file with a certificate",
+		broker("ssl_certfile=" + text):                    "its parameter ssl_certfile a file with a certificate",
+		broker("ssl_keyfile=" + text):                     "its parameter ssl_certfile a file beside ssl_keyfile",
+		database("sslmode=verify-full&sslrootcert=/nope"): "its parameter sslrootcert a file with the certificates of authorities: no such file",
+		database("sslcert=/nope&sslkey=" + text):          "its parameter sslcert a file that can be read: no such file",
+		database("sslkey=" + text):                        "its parameter sslcert a file beside sslkey: there is none",
+		database("service=x&servicefile=" + text):         "its parameter service one of the file of services",
+	} {
+		found := mistakes(t, file)
+		require.Len(t, found, 1, file)
+		require.Contains(t, found[0], want)
+	}
+	found := mistakes(t, "observatory.listen_address = \"x\"\n"+broker("ssl_ca_certs=/nope")+"\nbrokers.two = {provider = \"redis\", URI = \"redis+cluster://h,,h\"}")
+	require.Len(t, found, 3, "beside the other mistakes of the file: %s", found)
+}
+
+func TestWhatAURLSaysTwiceOrLeavesOutIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		`brokers.default = {provider = "redis", URI = "redis://h/3?db=4"}`: "[brokers.default] URI: names two databases: the one of its parameter db is taken",
+		`brokers.default = {provider = "redis", URI = "redis:///0"}`:       "[brokers.default] URI: names no host: localhost is taken",
+		`brokers.default = {provider = "redis", URI = "redis://:6379/0"}`:  "[brokers.default] URI: names no host: localhost is taken",
+		`databases.default = {provider = "postgresql", database_uri = "postgresql://h/d?pool_max_conns=x"}`: "[databases.default] database_uri: has a parameter that is not known: " +
+			"it is sent to the server as a setting of the session, and refused if the server has none of that name",
+		`databases.default = {provider = "postgresql", database_uri = "postgresql://h/d?sslmod=require"}`: `; did you mean "sslmode"?`,
+	} {
+		c := parse(t, file)
+		require.Len(t, c.Warnings, 1, file)
+		require.Equal(t, CodeNoEffect, c.Warnings[0].Code)
+		require.Contains(t, c.Warnings[0].String(), want)
+	}
+	require.Empty(t, parse(t, `databases.default = {provider = "postgresql", database_uri = "postgresql+asyncpg://h/d?ssl=require&timeout=3&search_path=x&shop.tenant=1&keepalives=1"}`).Warnings)
 }
 
 func FuzzTranslate(f *testing.F) {

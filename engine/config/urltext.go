@@ -206,12 +206,12 @@ func checkHosts(hosts string) error {
 		if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
 			name, port = host[:colon], host[colon+1:]
 		}
-		bracketed := strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]")
-		if strings.ContainsAny(host, `/?#@%<>"\^{}|`+"`") || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f }) ||
-			!bracketed && strings.ContainsAny(name, "[]:") {
+		inner, bracketed := strings.CutPrefix(name, "[")
+		inner, closed := strings.CutSuffix(inner, "]")
+		if strings.ContainsAny(port, "/?#@") || bracketed != closed || strings.Contains(inner, ":") != bracketed || inner != "" && !isHost(inner) {
 			return errors.New("expected host or host:port behind the scheme and the user-info, an IPv6 address in brackets; a ${…} there holds no more than these")
 		}
-		if port == "" {
+		if port == "" && name == host {
 			continue
 		}
 		if err := checkPort(port); err != nil {
@@ -240,10 +240,11 @@ func (u urlText) encoded() []string {
 }
 
 // masked is the URL for people: user-info, and parameters that are not known to
-// hold no secret, do not show. All of it is hidden where it may be malformed.
+// hold no secret, do not show. All of it is hidden where it may be malformed, or
+// its scheme is not one of a server.
 func (u urlText) masked() string {
 	scheme, authority, tail, ok := u.cut()
-	if !ok {
+	if !ok || !slices.Contains(urlSchemes, strings.ToLower(scheme)) {
 		return masked
 	}
 	readable := func(part string) string {
@@ -272,8 +273,8 @@ func (u urlText) masked() string {
 	}
 	parameters := strings.Split(query, "&")
 	for i, p := range parameters {
-		if name, _, _ := strings.Cut(p, "="); slices.Contains(plainParameters, name) {
-			parameters[i] = readable(p)
+		if showsParameter(p) {
+			parameters[i] = p
 		} else {
 			parameters[i] = masked
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -167,4 +168,36 @@ func TestARotatedURLThatIsMalformedIsNotRepeated(t *testing.T) {
 		require.ErrorContains(t, err, "shop/domain.toml: [brokers.default] URI: ", malformed)
 		require.NotContains(t, err.Error(), "hunter2", malformed)
 	}
+}
+
+// The user-info of a target is read anew for each request, as headers are.
+func TestARotatedPasswordOfATargetIsFound(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	write("first")
+	c := parse(t, `
+[observatory.handlers]
+A = {stream = "a", deliver = "http://me:${file:`+path+`}@h/", headers = {X-Key = "k"}}
+B = {stream = "b", deliver = "http://me:${file:`+path+`}@h/", headers = {authorization = "Bearer t"}}
+C = {stream = "c", deliver = "http://me:fixed@h/"}
+`)
+	sent := func(handler int) map[string]string {
+		headers, err := c.Handlers[handler].Headers()
+		require.NoError(t, err)
+		return headers
+	}
+	authorization := func(password string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte("me:"+password))
+	}
+	require.Equal(t, map[string]string{"X-Key": "k", "Authorization": authorization("first")}, sent(0))
+	write("sec:ond")
+	require.Equal(t, map[string]string{"X-Key": "k", "Authorization": authorization("sec:ond")}, sent(0))
+	require.Equal(t, map[string]string{"authorization": "Bearer t"}, sent(1), "a configured one wins")
+	require.Empty(t, sent(2), "the target itself has it")
+	require.Equal(t, []string{"X-Key"}, c.Handlers[0].HeaderNames)
+
+	require.NoError(t, os.Remove(path))
+	_, err := c.Handlers[0].Headers()
+	require.ErrorContains(t, err, "[observatory.handlers.A] deliver: file of ${file:")
 }

@@ -3,6 +3,7 @@ package deliver
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,8 @@ type Reason string
 
 // The reasons.
 const (
-	// ReasonName: nothing of its name is a letter or a digit.
+	// ReasonName: nothing of its name is a letter or a digit, or it is longer than 64
+	// of them.
 	ReasonName Reason = "name"
 	// ReasonTaken: its name is one of the standard's, one of ours, or that of an
 	// extension before it.
@@ -22,7 +24,7 @@ const (
 	// ReasonNested: its value is an object or an array.
 	ReasonNested Reason = "nested"
 	// ReasonText: its value holds what no attribute may: control characters,
-	// or invalid UTF-8.
+	// or invalid UTF-8; or it is a tracestate that is none.
 	ReasonText Reason = "text"
 )
 
@@ -112,12 +114,15 @@ func enriched(all []extension, leftOut []LeftOut, object json.RawMessage, traced
 		switch {
 		case strings.HasPrefix(key, "_"), string(value) == "null", name == "tracestate" && !traced:
 			continue
-		case name == "":
+		case name == "", len(name) > maxName:
 			reason = ReasonName
 		case reserved[name], taken[name]:
 			reason = ReasonTaken
 		default:
 			e, reason = valueOf(value)
+			if name == "tracestate" && reason == "" && !isTraceState(e.text) {
+				reason = ReasonText
+			}
 		}
 		if reason != "" {
 			leftOut = append(leftOut, LeftOut{key, reason})
@@ -129,6 +134,35 @@ func enriched(all []extension, leftOut []LeftOut, object json.RawMessage, traced
 	}
 	return all, leftOut
 }
+
+// maxName is how long an extension's name may be. The standard recommends 20 letters;
+// some that are in use have more, and a server refuses a request whose headers are
+// too long.
+const maxName = 64
+
+// isTraceState reports whether a text is a list of the W3C's form: name=value, joined
+// by commas, at most 32 of them and 512 characters, no name twice.
+func isTraceState(text string) bool {
+	members := strings.Split(text, ",")
+	if len(members) > 32 || len(text) > 512 {
+		return false
+	}
+	names := map[string]bool{}
+	for _, member := range members {
+		member = strings.Trim(member, " \t")
+		if member == "" { // allowed
+			continue
+		}
+		name, _, _ := strings.Cut(member, "=")
+		if !traceStateMember.MatchString(member) || names[name] {
+			return false
+		}
+		names[name] = true
+	}
+	return len(names) > 0
+}
+
+var traceStateMember = regexp.MustCompile(`^[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$`)
 
 // attributeName brings a key to what the standard allows: lower-case letters and
 // digits.

@@ -4,37 +4,38 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
 
-// Log writes each message to a writer as one line: a CloudEvent in the
-// standard's JSON format. It is safe for concurrent use; lines do not mix.
+// Log writes each message as one line: a CloudEvent in the standard's JSON format.
+// It is safe for concurrent use.
 type Log struct {
 	source  string
 	leftOut func(LeftOut)
-	mu      sync.Mutex
-	w       io.Writer
+	lines   *Lines
 }
 
-// NewLog returns a Log on w, which it does not close. The source is that of the
-// events: see [Source]. leftOut is called for each extension attribute that an
-// event could not have; nil ignores them.
-func NewLog(w io.Writer, source string, leftOut func(LeftOut)) *Log {
+// NewLog returns a Log that writes to lines. The source is that of the events: see
+// [Source]. leftOut is called for each extension attribute that an event could not
+// have; nil ignores them.
+func NewLog(lines *Lines, source string, leftOut func(LeftOut)) *Log {
 	if leftOut == nil {
 		leftOut = func(LeftOut) {}
 	}
-	return &Log{w: w, source: source, leftOut: leftOut}
+	return &Log{lines: lines, source: source, leftOut: leftOut}
 }
 
-// Handle writes the message. A writer that fails is [handler.Unavailable]: it
-// would fail for any message.
-func (l *Log) Handle(_ context.Context, m *message.Envelope) error {
+// Handle writes the message. A writer that fails is [handler.Unreachable]: it would
+// fail for any message; and so is one that does not take the line before the
+// deadline of ctx, in which case the line may still be written later. When ctx is
+// cancelled its error is returned.
+func (l *Log) Handle(ctx context.Context, m *message.Envelope) error {
 	ev, leftOut := newEvent(l.source, m, nil)
 	if err := ev.check(utf8.ValidString); err != nil { // a line of JSON can hold all else
 		return handler.RejectUncalled(fmt.Errorf("message cannot be a CloudEvent: %w", err))
@@ -46,12 +47,60 @@ func (l *Log) Handle(_ context.Context, m *message.Envelope) error {
 	for _, extension := range leftOut {
 		l.leftOut(extension)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := l.w.Write(line); err != nil {
-		return handler.Unavailable(fmt.Errorf("write message to the log: %w", err))
+	err = l.lines.write(ctx, line)
+	if err == nil || errors.Is(context.Cause(ctx), context.Canceled) {
+		return err
 	}
-	return nil
+	return handler.Unreachable(fmt.Errorf("write message to the log: %w", err))
+}
+
+// Lines are whole lines on a writer, for any number of Logs. A writer that hangs, as
+// a pipe does that is not read, holds up no caller beyond its context. After a line
+// that was written in part, its rest comes first.
+type Lines struct {
+	to   io.Writer
+	turn chan struct{} // holds one token while a line is written
+	rest []byte        // of a line that was written in part; whose turn it is has it
+}
+
+// NewLines returns Lines on a writer, which it does not close.
+func NewLines(to io.Writer) *Lines {
+	return &Lines{to: to, turn: make(chan struct{}, 1)}
+}
+
+// write returns when the line is written, the writer has failed, or ctx ends. In
+// that case the writer still has the line, and others wait for their turn.
+func (l *Lines) write(ctx context.Context, line []byte) error {
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return errNotTaken(ctx)
+	}
+	written := make(chan error, 1)
+	go func() {
+		defer func() { <-l.turn }()
+		text := append(l.rest, line...)
+		n, err := l.to.Write(text)
+		switch {
+		case err == nil, n == len(l.rest): // nothing of the line
+			l.rest = nil
+		case n < len(l.rest):
+			l.rest = l.rest[n:]
+		default:
+			l.rest = text[n:]
+		}
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return errNotTaken(ctx)
+	}
+}
+
+func errNotTaken(ctx context.Context) error {
+	return fmt.Errorf("it took no line in time: %w", context.Cause(ctx))
 }
 
 // line is the event in the standard's JSON format, as one line. The payload's

@@ -222,8 +222,10 @@ func percentEncode(s string) string {
 func (r *request) configure(name, value string) error {
 	canonical := textproto.CanonicalMIMEHeaderKey(name)
 	switch {
-	case canonical == "Content-Type", strings.HasPrefix(canonical, "Ce-"):
+	case slices.Contains([]string{"Content-Type", "Traceparent", "Tracestate"}, canonical), strings.HasPrefix(canonical, "Ce-"):
 		return fmt.Errorf("header %q belongs to the event and cannot be configured", name)
+	case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Trailer"}, canonical):
+		return fmt.Errorf("header %q says how a request is written and cannot be configured", name)
 	case !isToken(name):
 		return fmt.Errorf("configured header %q is not a header's name", name)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
@@ -232,7 +234,6 @@ func (r *request) configure(name, value string) error {
 	switch canonical {
 	case "Host":
 		r.host = value
-	case "Content-Length", "Transfer-Encoding", "Trailer": // they say how this request is written
 	case "Idempotency-Key", "X-Idempotency-Key":
 		// By its canonical name net/http would take it as leave to repeat the
 		// request by itself, behind the count of attempts.

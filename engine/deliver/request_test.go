@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -174,6 +176,49 @@ func TestOnlyAValidTraceContextIsForwarded(t *testing.T) {
 	require.Equal(t, "vendor=1", r.Get("Ce-Tracestate"))
 }
 
+func TestATraceStateThatIsNoneIsLeftOut(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	var left []LeftOut
+	h := to(t, srv.URL, func(c *HTTPConfig) { c.LeftOut = func(e LeftOut) { left = append(left, e) } })
+	member := strings.Repeat("v", 200)
+	for _, state := range []string{
+		"garbage,,=x", "a", "a=1,a=2", "A=1", "=1", "a=", "a=b=c", "a=\u00e9", " ", "a=1;b=2=3", "a=" + member + ",b=" + member + ",c=" + member,
+		strings.TrimSuffix(strings.Repeat("a=1,", 33), ","),
+	} {
+		m := order()
+		m.Metadata.Extensions, _ = json.Marshal(map[string]string{"tracestate": state})
+		require.NoError(t, h.Handle(t.Context(), m))
+		r := <-got
+		require.NotContains(t, r.Header, "Tracestate", state)
+		require.NotContains(t, r.Header, "Ce-Tracestate", state)
+		require.Equal(t, []LeftOut{{"tracestate", ReasonText}}, left, state)
+		left = nil
+	}
+	for _, state := range []string{"a=1", "rojo=00f067aa0ba902b7, congo=t61rcWkgMzE", "fw529a3039@dt=FfAAA,,b=x y", "1a=2"} {
+		m := order()
+		m.Metadata.Extensions, _ = json.Marshal(map[string]string{"tracestate": state})
+		require.NoError(t, h.Handle(t.Context(), m))
+		require.Empty(t, left, state)
+		require.NotEmpty(t, (<-got).Get("Ce-Tracestate"), state)
+	}
+}
+
+func TestAnExtensionWithALongNameIsLeftOut(t *testing.T) {
+	t.Parallel()
+	srv, got := application(t)
+	var left []LeftOut
+	h := to(t, srv.URL, func(c *HTTPConfig) { c.LeftOut = func(e LeftOut) { left = append(left, e) } })
+	long, longest := strings.Repeat("x", 65), strings.Repeat("x", 64)
+	m := order()
+	m.Metadata.Extensions, _ = json.Marshal(map[string]string{long: "v", longest: "w"})
+	require.NoError(t, h.Handle(t.Context(), m))
+	r := <-got
+	require.Empty(t, r.Get("Ce-"+long))
+	require.Equal(t, "w", r.Get("Ce-"+longest))
+	require.Equal(t, []LeftOut{{long, ReasonName}}, left)
+}
+
 func TestAnEnrichersExtensionsBecomeTheEvents(t *testing.T) {
 	t.Parallel()
 	srv, got := application(t)
@@ -335,6 +380,11 @@ func TestHeadersThatCannotBeSetHoldTheSubscriptionUp(t *testing.T) {
 		"line break":  {withHeaders(map[string]string{"X-Key": "s3cret-value\n"}), `"X-Key" holds control characters`},
 		"not a name":  {withHeaders(map[string]string{"X Key": "v"}), `"X Key" is not a header's name`},
 		"the event's": {withHeaders(map[string]string{"ce-id": "v"}), `"ce-id" belongs to the event`},
+		"a trace":     {withHeaders(map[string]string{"traceparent": "x"}), `"traceparent" belongs to the event`},
+		"its vendors": {withHeaders(map[string]string{"TraceState": "a=1"}), `"TraceState" belongs to the event`},
+		"length":      {withHeaders(map[string]string{"content-length": "7"}), `"content-length" says how a request is written`},
+		"encoding":    {withHeaders(map[string]string{"Transfer-Encoding": "chunked"}), `"Transfer-Encoding" says how a request is written`},
+		"trailer":     {withHeaders(map[string]string{"Trailer": "X"}), `"Trailer" says how a request is written`},
 	} {
 		err := to(t, srv.URL, c.change).Handle(t.Context(), order())
 		require.Equal(t, handler.Down, outcome(err), name)
@@ -364,4 +414,18 @@ func FuzzPercentEncode(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, s, decoded)
 	})
+}
+
+// An application may echo the password that it decoded.
+func TestThePasswordOfAConfiguredBasicAuthenticationReachesNoError(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		http.Error(w, "no such password: "+password, http.StatusUnprocessableEntity)
+	}))
+	t.Cleanup(srv.Close)
+	credentials := base64.StdEncoding.EncodeToString([]byte("me:s3cret-word"))
+	err := to(t, srv.URL, withHeaders(map[string]string{"Authorization": "Basic " + credentials})).Handle(t.Context(), order())
+	require.ErrorContains(t, err, "no such password: ")
+	require.NotContains(t, err.Error(), "s3cret-word")
 }

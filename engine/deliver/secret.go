@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"html"
 	"net/url"
@@ -67,11 +68,17 @@ func formsOf(secret string) []string {
 }
 
 // secretsIn are the texts by which a header's value would be known: all of it,
-// and what follows a scheme such as "Bearer".
+// what follows a scheme such as "Bearer", and the password of basic authentication.
 func secretsIn(value string) []string {
 	secrets := []string{value}
-	if _, credentials, ok := strings.Cut(value, " "); ok {
-		secrets = append(secrets, credentials)
+	scheme, credentials, ok := strings.Cut(value, " ")
+	if !ok {
+		return secrets
+	}
+	secrets = append(secrets, credentials)
+	if pair, err := base64.StdEncoding.DecodeString(credentials); err == nil && strings.EqualFold(scheme, "Basic") {
+		_, password, _ := strings.Cut(string(pair), ":")
+		secrets = append(secrets, password)
 	}
 	return secrets
 }

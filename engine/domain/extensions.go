@@ -32,13 +32,14 @@ func (e *extensionsLeftOut) add(extension, reason string) {
 	}
 }
 
-// countLeftOut returns what counts for a handler of the file.
-func (d *Domain) countLeftOut(r handler.Registration) *extensionsLeftOut {
+// countLeftOut returns what counts for a handler of the file, in the domain of that
+// name.
+func (d *Domain) countLeftOut(domain string, r handler.Registration) *extensionsLeftOut {
 	stream, name := r.Streams[0], subscription.ShortName(r.Name)
 	e := &extensionsLeftOut{
 		counter: noop.Int64Counter{},
 		labels: metric.WithAttributeSet(attribute.NewSet(
-			attribute.String("domain", d.Name()),
+			attribute.String("domain", domain),
 			attribute.String("group", groupOf(r)),
 			attribute.String("handler", name),
 			attribute.String("stream", stream),

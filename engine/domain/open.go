@@ -95,14 +95,14 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 	}
 	// Databases come first: closing goes backwards, and ends with them.
 	var databases, brokers error
-	d.databases, databases = openServers(d, "database", c.Databases, func(s config.Database) func() (engine.Database, error) {
+	d.databases, databases = openServers(d, server{"database", "databases", "database_uri"}, c.Databases, func(s config.Database) func() (engine.Database, error) {
 		open, ok := a.Databases[s.Provider]
 		if !ok {
 			return nil
 		}
 		return func() (engine.Database, error) { return open(ctx, DatabaseSpec{Database: s, Logger: d.log}) }
 	})
-	d.brokers, brokers = openServers(d, "broker", c.Brokers, func(s config.Broker) func() (engine.Broker, error) {
+	d.brokers, brokers = openServers(d, server{"broker", "brokers", "URI"}, c.Brokers, func(s config.Broker) func() (engine.Broker, error) {
 		open, ok := a.Brokers[s.Provider]
 		if !ok {
 			return nil
@@ -114,7 +114,7 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 		if d.store, store = open(EventStoreSpec{EventStore: c.EventStore, Logger: d.log}); store == nil {
 			d.closers.Add("event store", d.store.Close)
 		} else {
-			store = fmt.Errorf("open event store: %w", store)
+			store = fmt.Errorf("%s: [event_store]: open event store: %w", c.Path, store)
 		}
 	}
 	err := errors.Join(databases, brokers, store)
@@ -134,10 +134,14 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 	return d, nil
 }
 
+// server is what one of a family is called, the table of all of them, and the key of
+// its URL.
+type server struct{ name, table, key string }
+
 // openServers opens the servers of one family that there are adapters for, in
 // the order of their names. The adapter of a server is nil where there is none.
 func openServers[Spec any, Server interface{ Close(context.Context) error }](
-	d *Domain, family string, specs map[string]Spec, adapter func(Spec) func() (Server, error),
+	d *Domain, family server, specs map[string]Spec, adapter func(Spec) func() (Server, error),
 ) (map[string]Server, error) {
 	opened := map[string]Server{}
 	var errs []error
@@ -148,11 +152,11 @@ func openServers[Spec any, Server interface{ Close(context.Context) error }](
 		}
 		server, err := open()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("open %s %s: %w", family, name, err))
+			errs = append(errs, fmt.Errorf("%s: [%s] %s: open %s %s: %w", d.config.Path, config.Section(family.table, name), family.key, family.name, name, err))
 			continue
 		}
 		opened[name] = server
-		d.closers.Add(family+" "+name, server.Close)
+		d.closers.Add(family.name+" "+name, server.Close)
 	}
 	return opened, errors.Join(errs...)
 }
@@ -176,7 +180,7 @@ func (d *Domain) registerFile(a Adapters) error {
 		fn, release, err := a.Deliver(HandlerSpec{
 			Handler: h, Domain: name, SourceURI: d.config.SourceURI,
 			Timeout: settings.HandlerTimeout, Concurrency: settings.Concurrency,
-			LeftOut: d.countLeftOut(plain).add, Logger: d.log,
+			LeftOut: d.countLeftOut(name, plain).add, Logger: d.log,
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: [observatory.handlers.%s] deliver: %w", d.config.Path, h.Name, err))

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -271,4 +273,31 @@ func TestHandlersOfTheFileOnABrokerInMemoryAreWarnedOf(t *testing.T) {
 		require.Equal(t, config.CodeInMemory, warnings[0].Code)
 		require.Equal(t, want, warnings[0].String())
 	}
+}
+
+// What an adapter says is wrong names the place in the file.
+func TestAServerThatCannotBeOpenedIsNamedByItsKey(t *testing.T) {
+	t.Parallel()
+	f := &fakes{fail: map[string]error{"broker default": errors.New("no broker"), "database default": errors.New("no database")}}
+	_, err := Open(t.Context(), parse(t, servers), f.adapters(), quiet())
+	require.ErrorContains(t, err, "domain.toml: [brokers.default] URI: open broker default: no broker")
+	require.ErrorContains(t, err, "domain.toml: [databases.default] database_uri: open database default: no database")
+}
+
+// The domain's name, where the file has none, is found in all streams.
+func TestOpeningIsLinearInTheNumberOfHandlers(t *testing.T) { //nolint:paralleltest // it counts what the process allocates
+	work := func(n int) uint64 {
+		var text strings.Builder
+		for i := range n {
+			fmt.Fprintf(&text, "observatory.handlers.H%d = {stream = \"s%d\", deliver = \"log:\"}\n", i, i)
+		}
+		c := parse(t, text.String())
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Open(t.Context(), c, (&fakes{}).adapters(), quiet())
+		require.NoError(t, err)
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	require.Less(t, work(2400), 12*work(300))
 }

@@ -28,10 +28,10 @@ type inspectableEventStore interface {
 // the subscriptions of the handlers registered, and the open databases. They are
 // usable until the domain is closed.
 func (d *Domain) Sources() []collector.Source {
-	all := d.SubscriptionSources()
+	all, domain := d.SubscriptionSources(), d.Name()
 	for _, name := range slices.Sorted(maps.Keys(d.databases)) {
 		if db, ok := d.databases[name].(inspectableDatabase); ok {
-			all = append(all, db.Source(d.Name(), name))
+			all = append(all, db.Source(domain, name))
 		}
 	}
 	return all

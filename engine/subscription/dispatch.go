@@ -65,11 +65,14 @@ type dispatcher struct {
 	open     int     // accepted and not settled
 	done     []*Task // handled, to be given to the source
 
-	idle     int               // workers without a run
+	idle     int               // workers without a run, those included that are not started yet
+	started  int               // workers; one is started when all others have a run
 	holding  bool              // what may be called waits for such a run
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
 	finished chan *run
+	// startWorker starts the worker of this number, the first being 0.
+	startWorker func(int)
 
 	// What needs the source before it can go on; see background.go.
 	recording  step // puts coming attempts on record
@@ -285,6 +288,10 @@ func (d *dispatcher) start() {
 		r.callBegan.Store(int64(r.handed.Sub(d.began)))
 		d.running[r] = struct{}{}
 		d.idle--
+		if len(d.running) > d.started {
+			d.startWorker(d.started)
+			d.started++
+		}
 		d.runs <- r
 	}
 	d.begin(&d.recording, len(d.recording.tasks))

@@ -94,6 +94,7 @@ func TestOrderHoldsWhereTheHolderOfAKeyIsLost(t *testing.T) {
 	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
 	r.share = newShare(r.budget)
 	d := newDispatcher(t.Context(), r)
+	d.startWorker = func(int) {}
 	other, first, second, third := newTask(t, "0-1", "s-x"), newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-a"), newTask(t, "3-0", "s-a")
 	begin := func(want ...*Task) *run {
 		t.Helper()
@@ -137,11 +138,51 @@ func TestOrderHoldsWhereTheHolderOfAKeyIsLost(t *testing.T) {
 	require.Equal(t, []string{"2-0", "3-0"}, handled)
 }
 
+// Ten thousand workers take memory once there is work for them.
+func TestAWorkerIsStartedWhenAllOthersAreAtWork(t *testing.T) {
+	c := Config{Handler: "h", Stream: "s", Concurrency: 10_000}
+	r, err := New(c, &stub{}, func(context.Context, *message.Envelope) error { return nil }, Environment{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	r.share = newShare(r.budget)
+	d := newDispatcher(t.Context(), r)
+	var started []int
+	d.startWorker = func(i int) {
+		started = append(started, i)
+		r.counting.observer(i)
+	}
+	handle := func(ids ...string) {
+		for _, id := range ids {
+			d.accept([]*Task{newTask(t, id, "s-"+id)})
+		}
+		d.start()
+		for len(d.runs) > 0 {
+			rn := <-d.runs
+			for _, task := range rn.tasks {
+				task.outcome, task.notRun = handler.Done, false
+			}
+			d.finish(rn)
+		}
+	}
+	require.Empty(t, started)
+	handle("1-0", "2-0", "3-0")
+	require.Equal(t, []int{0, 1, 2}, started)
+	handle("4-0", "5-0")
+	require.Len(t, started, 3, "they have come back")
+	allocated := 0
+	for i := range r.figures.calls {
+		if r.figures.calls[i].Load() != nil {
+			allocated++
+		}
+	}
+	require.Equal(t, 3, allocated)
+}
+
 // A stream may be replaced by a repaired copy while the bodies are dropped.
 func TestABodyReadAgainKeepsItsKey(t *testing.T) {
 	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
 	r.share = newShare(r.budget)
 	d := newDispatcher(t.Context(), r)
+	d.startWorker = func(int) {}
 	task, other := newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-b")
 	d.accept([]*Task{task, other})
 	require.True(t, d.keys.claim(task))
@@ -168,6 +209,7 @@ func TestWhatACallSaysOfItsMessageWhereTheTargetIsDown(t *testing.T) {
 	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
 	r.share = newShare(r.budget)
 	d := newDispatcher(t.Context(), r)
+	d.startWorker = func(int) {}
 	down := func(task *Task, cut, alone bool) handler.Outcome {
 		task.started, task.outcome, task.err, task.cut, task.alone = time.Now(), handler.Down, errors.New("down"), cut, alone
 		d.observeTarget(task)

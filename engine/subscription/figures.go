@@ -19,7 +19,7 @@ import (
 type figures struct {
 	since time.Time
 	totals
-	calls []*callFigures // a worker has one of its own
+	calls []atomic.Pointer[callFigures] // a worker has one of its own, once it is started
 }
 
 // totals are counted by the dispatcher.
@@ -31,15 +31,15 @@ type totals struct {
 type callFigures struct{ duration, endToEnd histogram }
 
 func newFigures(concurrency int) *figures {
-	f := &figures{since: time.Now(), calls: make([]*callFigures, concurrency)}
-	for i := range f.calls {
-		f.calls[i] = &callFigures{newHistogram(durationBounds), newHistogram(endToEndBounds)}
-	}
-	return f
+	return &figures{since: time.Now(), calls: make([]atomic.Pointer[callFigures], concurrency)}
 }
 
 // observer implements counting.
-func (f *figures) observer(worker int) func(*Task) { return f.calls[worker].observe }
+func (f *figures) observer(worker int) func(*Task) {
+	own := &f.calls[worker]
+	own.CompareAndSwap(nil, &callFigures{newHistogram(durationBounds), newHistogram(endToEndBounds)})
+	return own.Load().observe
+}
 
 func (c *callFigures) observe(t *Task) {
 	if !t.wasAnswered() {

@@ -34,8 +34,10 @@ func Metrics(runners []*Runner) []metricdata.Metrics {
 			p.Attributes, p.StartTime, p.Time, p.Bounds = r.labels.own, r.figures.since, now, bounds
 			p.BucketCounts, buckets = buckets[:len(bounds)+1:len(bounds)+1], buckets[len(bounds)+1:]
 			var exemplars []metricdata.Exemplar[float64]
-			for _, c := range r.figures.calls {
-				exemplars = of(c).addTo(p, exemplars)
+			for i := range r.figures.calls {
+				if c := r.figures.calls[i].Load(); c != nil {
+					exemplars = of(c).addTo(p, exemplars)
+				}
 			}
 			p.Exemplars = slices.DeleteFunc(exemplars, func(e metricdata.Exemplar[float64]) bool { return e.TraceID == nil })
 		}

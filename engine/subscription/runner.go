@@ -123,7 +123,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	var sourceUsers, workers sync.WaitGroup
 	sourceUsers.Go(func() { r.feed(ctx, batches, wanted) })
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
-	for i := range r.cfg.Concurrency {
+	d.startWorker = func(i int) {
 		w := &worker{
 			fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.counting.observer(i), began: d.began,
 			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, group: &workers,

@@ -16,8 +16,9 @@ import (
 // a Cluster. Its methods may be called side by side. The caller of [New] closes
 // it.
 type Broker struct {
-	config  Config
-	cluster bool
+	config    Config
+	connector *connector
+	cluster   bool
 
 	commands  redis.UniversalClient // everything that does not wait
 	blocking  redis.UniversalClient // reads that wait
@@ -48,7 +49,7 @@ func New(config Config) (*Broker, error) {
 	}
 	blocking := config.MaxConnections / 2
 	return &Broker{
-		config:    config,
+		config: config, connector: c,
 		cluster:   t.kind == cluster,
 		commands:  c.client(t, config.MaxConnections-blocking, config.SocketTimeout, true),
 		blocking:  c.client(t, max(blocking, 1), config.SocketTimeout+maxBlock, false),
@@ -124,7 +125,7 @@ func (b *Broker) do(what string, operation func() error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("redis broker %q: %s: %w", b.config.Name, what, b.clarify(err))
+	return fmt.Errorf("redis broker %q: %s: %w", b.config.Name, what, b.connector.hide(b.clarify(err)))
 }
 
 func (b *Broker) isClosing() bool {

@@ -12,12 +12,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/observatory-go/observatory/engine/secret"
 )
 
 // connector makes connections to where the URI points at that moment.
 type connector struct {
 	uri     func() (string, error)
-	timeout time.Duration // of making one
+	timeout time.Duration          // of making one
+	last    atomic.Pointer[target] // that was read
 	// answered is the position of the Sentinel that answered last.
 	answered atomic.Int64
 }
@@ -32,7 +35,20 @@ func (c *connector) target() (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("URI: %w", err)
 	}
+	c.last.Store(&t)
 	return t, nil
+}
+
+// hide keeps what the URI has of secrets out of an error: a server repeats the name
+// of the user.
+func (c *connector) hide(err error) error {
+	t := c.last.Load()
+	if t == nil {
+		return err
+	}
+	return secret.Secrets{
+		Users: []string{t.username, t.sentinelUsername}, Values: []string{t.password, t.sentinelPassword},
+	}.Error(err)
 }
 
 // client returns a client of up to n connections (to each node of a cluster)

@@ -1,6 +1,7 @@
 package redisbroker_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -17,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,6 +30,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
+	"github.com/observatory-go/observatory/engine/testlog"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
@@ -256,6 +260,48 @@ func TestErrorsNeverHoldThePassword(t *testing.T) {
 		require.NotContains(t, err.Error(), "hunter2", "%s", uri)
 	}
 	require.NotContains(t, logged.String(), "hunter2")
+}
+
+// Newer servers say which user it is that has not the right. Where no password is
+// given, the name of the user is often the secret.
+func TestErrorsNeverHoldTheUser(t *testing.T) {
+	t.Parallel()
+	var logged testlog.Output
+	b := open(t, "redis://hunter2@"+denying(t, "NOPERM User hunter2 has no permissions to run the 'xadd' command"), func(c *redisbroker.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	})
+	_, joinErr := b.Join(t.Context(), member("hunter2::s", "c"))
+	for _, err := range []error{joinErr, b.Ping(t.Context())} {
+		require.ErrorContains(t, err, "NOPERM User *** has no permissions")
+	}
+	require.Contains(t, logged.String(), "NOPERM User *** has no permissions")
+	require.Contains(t, logged.String(), "stream=hunter2::s", "a stream of that name is none")
+}
+
+// denying is the address of a server that answers each command with an error.
+func denying(t *testing.T, text string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var served sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); served.Wait() })
+	served.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			served.Go(func() {
+				defer conn.Close()
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					if strings.HasPrefix(lines.Text(), "*") {
+						fmt.Fprintf(conn, "-%s\r\n", text)
+					}
+				}
+			})
+		}
+	})
+	return l.Addr().String()
 }
 
 func TestAURIThatCannotBeReadIsAnError(t *testing.T) {

@@ -80,7 +80,7 @@ func (b *Broker) noteMember(ctx context.Context, key memberKey, joined bool, den
 	switch {
 	case before == nil && denied != nil:
 		b.config.Logger.WarnContext(ctx, "the server refuses that entries are consumed",
-			"stream", key.stream, "group", key.group, "reason", denied.Error())
+			"stream", key.stream, "group", key.group, "reason", b.connector.hide(denied).Error())
 	case before != nil && denied == nil:
 		b.config.Logger.InfoContext(ctx, "entries can be consumed again", "stream", key.stream, "group", key.group)
 	}
@@ -149,7 +149,7 @@ func (b *Broker) noteInspection(ctx context.Context, err error) {
 	case "":
 		b.config.Logger.InfoContext(ctx, "entries can be consumed again")
 	default:
-		b.config.Logger.WarnContext(ctx, "the server refuses that entries are consumed", "reason", err.Error())
+		b.config.Logger.WarnContext(ctx, "the server refuses that entries are consumed", "reason", b.connector.hide(err).Error())
 	}
 	b.serving.reported = code
 }

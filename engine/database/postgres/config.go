@@ -7,10 +7,14 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/observatory-go/observatory/engine/secret"
 )
 
 // Config is one database and its pool. The keys in parentheses are those of
@@ -97,7 +101,8 @@ func (c Config) limit() int {
 	return c.PoolSize + *c.MaxOverflow
 }
 
-// connect opens a connection. What it reports holds no password.
+// connect opens a connection. What it reports names neither the user nor what
+// else of the address may be secret.
 func (c Config) connect(ctx context.Context) (*pgx.Conn, error) {
 	session, err := c.session()
 	if err != nil {
@@ -110,10 +115,32 @@ func (c Config) connect(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout*time.Duration(1+len(session.Fallbacks)))
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, session)
-	if err != nil {
-		return nil, &oneLine{err}
+	if refused, ok := errors.AsType[*pgconn.ConnectError](err); ok { // its own text begins with the user
+		err = fmt.Errorf("failed to connect: %w", refused.Unwrap())
 	}
-	return conn, nil
+	return conn, c.secretsOf(session).Error(err)
+}
+
+// hide keeps what the address has of secrets out of an error of the server, which
+// repeats user names and settings.
+func (c Config) hide(err error) error {
+	session, parseErr := c.session()
+	if err == nil || parseErr != nil {
+		return err
+	}
+	return c.secretsOf(session).Error(err)
+}
+
+// secretsOf are the parts of an address that may be secret: what is taken for the
+// name or the value of a setting may be the rest of a password.
+func (c Config) secretsOf(session *pgx.ConnConfig) secret.Secrets {
+	all := secret.Secrets{Users: []string{session.User}, Values: []string{session.Password}}
+	for name, value := range session.RuntimeParams {
+		if _, ours := c.Settings[name]; !ours && name != "TimeZone" && name != "application_name" {
+			all.Values = append(all.Values, name, value)
+		}
+	}
+	return all
 }
 
 // session reads the address anew. Sessions run in UTC: columns without a time
@@ -125,7 +152,7 @@ func (c Config) session() (*pgx.ConnConfig, error) {
 	}
 	session, err := pgx.ParseConfig(uri)
 	if err != nil {
-		return nil, explainURI(err)
+		return nil, explainURI(uri, err)
 	}
 	for name := range session.RuntimeParams {
 		if strings.EqualFold(name, "TimeZone") {
@@ -142,24 +169,13 @@ func (c Config) session() (*pgx.ConnConfig, error) {
 
 // explainURI says what is wrong with an address without repeating any of it:
 // where an address cannot be parsed, it is not known which part is the password.
-func explainURI(err error) error {
+func explainURI(uri string, err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("database_uri names a file that cannot be read: %w", file)
 	}
+	if u, malformed := url.Parse(uri); malformed == nil && strings.HasPrefix(u.Scheme, "postgres") {
+		return errors.New("a parameter of database_uri, or a PG… variable of the environment, is not valid: observatory check names the parameter")
+	}
 	return errors.New("database_uri is not a PostgreSQL address: expected postgresql://user:password@host:5432/name, " +
 		"special characters of the password percent-encoded")
-}
-
-// oneLine is an error whose text has no line breaks: pgx gives a line to each
-// host that it tried.
-type oneLine struct{ err error }
-
-func (e *oneLine) Unwrap() error { return e.err }
-
-func (e *oneLine) Error() string {
-	lines := strings.Split(e.err.Error(), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimSpace(line)
-	}
-	return strings.Join(lines, " ")
 }

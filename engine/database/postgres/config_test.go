@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"testing"
@@ -19,21 +20,24 @@ func TestConfigNamesEveryKeyThatCannotWork(t *testing.T) {
 	}
 }
 
-func TestNoPasswordReachesAnError(t *testing.T) {
+func TestNothingOfAnAddressThatMayBeSecretReachesAnError(t *testing.T) {
 	t.Parallel()
 	const password = "hunter2-s3cret"
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, refused.Close())
 	for name, c := range map[string]struct{ uri, want string }{
-		"wrong password": {"postgres://u:" + password + "@" + strict(t) + "/db", "password authentication failed"},
-		"refused":        {"postgres://u:" + password + "@" + refused.Addr().String() + "/db?connect_timeout=5", "connection refused"},
-		"unresolved":     {"postgres://u:" + password + "@nothing.invalid/db", "nothing.invalid"},
-		"not a URL":      {"postgres://u:" + password + "@h:port/db", "database_uri is not a PostgreSQL address"},
-		"raw characters": {"postgres://u:" + password + "/#?@h/db", "database_uri is not a PostgreSQL address"},
-		"another scheme": {"mysql://u:" + password + "@h/db", "database_uri is not a PostgreSQL address"},
+		"wrong password":  {"postgres://us3r:" + password + "@" + strict(t) + "/db", "password authentication failed"},
+		"refused":         {"postgres://us3r:" + password + "@" + refused.Addr().String() + "/db?connect_timeout=5", "connection refused"},
+		"unresolved":      {"postgres://us3r:" + password + "@nothing.invalid/db", "nothing.invalid"},
+		"unknown setting": {"postgres://us3r:" + password + "@" + strict(t) + "/db?s3tting=s3cret", "unrecognized configuration parameter"},
+		"role":            {"postgres://" + password + "@" + strict(t) + "/db", "failed to connect"},
+		"bad value":       {"postgres://us3r@h/db?sslmode=s3cret", "a parameter of database_uri, or a PG… variable of the environment, is not valid"},
+		"not a URL":       {"postgres://us3r:" + password + "@h:port/db", "database_uri is not a PostgreSQL address"},
+		"raw characters":  {"postgres://us3r:" + password + "/#?@h/db", "database_uri is not a PostgreSQL address"},
+		"another scheme":  {"mysql://u:" + password + "@h/db", "database_uri is not a PostgreSQL address"},
 		"no certificate": {
-			"postgres://u:" + password + "@h/db?sslmode=verify-full&sslrootcert=/no/such/file",
+			"postgres://us3r:" + password + "@h/db?sslmode=verify-full&sslrootcert=/no/such/file",
 			"database_uri names a file that cannot be read: open /no/such/file",
 		},
 		"key words": {"host=h password='" + password, "database_uri is not a PostgreSQL address"},
@@ -43,7 +47,7 @@ func TestNoPasswordReachesAnError(t *testing.T) {
 		_, collect := d.Source("shop", "default").Collect(t.Context())
 		for _, err := range []error{acquire, d.Ping(t.Context()), collect} {
 			require.ErrorContains(t, err, c.want, name)
-			for _, secret := range []string{password, url.QueryEscape(password), "s3cret"} {
+			for _, secret := range []string{password, url.QueryEscape(password), "s3cret", "us3r", "s3tting"} {
 				require.NotContains(t, err.Error(), secret, name)
 			}
 		}
@@ -73,12 +77,17 @@ func strict(t *testing.T) string {
 func refusePassword(conn net.Conn) {
 	defer conn.Close()
 	backend := pgproto3.NewBackend(conn, conn)
+	refusal := pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "password authentication failed"}
 	for {
 		m, err := backend.ReceiveStartupMessage()
 		if err != nil {
 			return
 		}
-		if _, plain := m.(*pgproto3.StartupMessage); plain {
+		if startup, plain := m.(*pgproto3.StartupMessage); plain {
+			refusal.Message += fmt.Sprintf(" for user %q", startup.Parameters["user"])
+			if _, set := startup.Parameters["s3tting"]; set {
+				refusal.Code, refusal.Message = "42704", `unrecognized configuration parameter "s3tting"`
+			}
 			break
 		}
 		_, _ = conn.Write([]byte("N")) // neither TLS nor GSS
@@ -89,8 +98,6 @@ func refusePassword(conn net.Conn) {
 	if _, err := backend.Receive(); err != nil {
 		return
 	}
-	backend.Send(&pgproto3.ErrorResponse{
-		Severity: "FATAL", Code: "28P01", Message: `password authentication failed for user "u"`,
-	})
+	backend.Send(&refusal)
 	_ = backend.Flush()
 }

@@ -67,6 +67,10 @@ func (d *Database) Inspect(ctx context.Context, fn func(context.Context, *pgx.Co
 	return d.explain(d.probe.do(ctx, fn))
 }
 
+// Hide keeps the user, and what else of the address may be secret, out of the text of
+// an error that came of a borrowed connection.
+func (d *Database) Hide(err error) error { return d.config.hide(err) }
+
 // Do runs fn in a transaction, which is committed when fn returns nil and
 // rolled back when it returns an error or panics.
 func (d *Database) Do(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
@@ -77,13 +81,13 @@ func (d *Database) Do(ctx context.Context, fn func(ctx context.Context, tx pgx.T
 	defer conn.Release() // rolls back what is still open
 	tx, err := conn.Begin(ctx)
 	if err != nil {
-		return fmt.Errorf("database %q: begin: %w", d.config.Name, err)
+		return fmt.Errorf("database %q: begin: %w", d.config.Name, d.config.hide(err))
 	}
 	if err := fn(ctx, tx); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("database %q: commit: %w", d.config.Name, err)
+		return fmt.Errorf("database %q: commit: %w", d.config.Name, d.config.hide(err))
 	}
 	return nil
 }
@@ -142,6 +146,6 @@ func (d *Database) explain(err error) error {
 			"raise them, or hold connections for a shorter time",
 			d.config.Name, err, d.config.PoolSize, *d.config.MaxOverflow, d.config.PoolTimeout)
 	default:
-		return fmt.Errorf("database %q: %w", d.config.Name, err)
+		return fmt.Errorf("database %q: %w", d.config.Name, d.config.hide(err))
 	}
 }

@@ -52,7 +52,7 @@ func (s *source) Collect(ctx context.Context) (collector.Figures, error) {
 	}
 	pending, err := s.database.pending(ctx)
 	if err != nil {
-		return figures, fmt.Errorf("database %q: count the outbox: %w", s.provider, err)
+		return figures, fmt.Errorf("database %q: count the outbox: %w", s.provider, s.database.config.hide(err))
 	}
 	if pending.Known {
 		figures.Outboxes = []collector.Outbox{{Domain: s.domain, Pending: pending}}

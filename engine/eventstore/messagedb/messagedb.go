@@ -108,7 +108,7 @@ func (s *Store) do(ctx context.Context, fn func(ctx context.Context, conn *pgx.C
 		return explain(err)
 	}
 	defer conn.Release()
-	return explain(fn(ctx, conn.Conn))
+	return explain(s.db.Hide(fn(ctx, conn.Conn)))
 }
 
 // explain adds what to do where the database has no Message-DB.

@@ -58,6 +58,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{options: o, config: config, log: newLogger(o, config.Logging)}
+	if libraries.Load() != nil {
+		libraries.Store(a.log)
+	}
 	a.printConfiguration()
 	for _, build := range []func(context.Context) error{a.openDomain, a.buildEngine, a.openTelemetry} {
 		if err := build(ctx); err != nil {

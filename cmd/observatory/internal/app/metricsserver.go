@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -39,7 +41,7 @@ func (a *App) listen() (*metricsServer, error) {
 	}
 	mux, err := a.mux()
 	if err == nil {
-		err = web.Validate(a.options.WebConfigFile)
+		err = validateWeb(a.options.WebConfigFile)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("metrics: %w", err), listener.Close())
@@ -62,6 +64,35 @@ func (a *App) listen() (*metricsServer, error) {
 		log:      log,
 		served:   make(chan error, 1),
 	}, nil
+}
+
+// yamlLine is where a file is no YAML, or not what it should be.
+var yamlLine = regexp.MustCompile(`line [0-9]+`)
+
+// validateWeb says what is wrong with a web configuration. What stands in it is not
+// repeated: it may be a password.
+func validateWeb(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("--web.config.file %s is no regular file", path)
+	}
+	err := web.Validate(path)
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if strings.HasPrefix(text, "yaml: ") {
+		where := cmp.Or(strings.Join(yamlLine.FindAllString(text, -1), ", "), "it")
+		return fmt.Errorf("--web.config.file %s: %s is not as in the Prometheus exporters' format", path, where)
+	}
+	for _, what := range []string{"unknown cipher", "unknown curve", "unknown TLS version", "invalid ClientAuth"} {
+		if strings.HasPrefix(text, what+": ") {
+			return fmt.Errorf("--web.config.file %s: %s: ***", path, what)
+		}
+	}
+	return fmt.Errorf("--web.config.file %s: %w", path, err)
 }
 
 // serve starts answering, until close.

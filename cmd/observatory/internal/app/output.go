@@ -2,15 +2,10 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"io"
-	"log"
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-	"go.opentelemetry.io/otel"
 )
 
 const (
@@ -132,18 +127,3 @@ func (o *Output) next() (text []byte, dropped int, describe func(int) []byte, ok
 }
 
 func linesOf(text []byte) int { return bytes.Count(text, []byte("\n")) }
-
-// LogLibraries has libraries that log by themselves write to w, for all of the
-// process: what they write to standard error would wait for its reader.
-func LogLibraries(w io.Writer) {
-	log.SetOutput(w)
-	redis.SetLogger(libraryLog{})
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Print("opentelemetry: ", err) }))
-}
-
-// libraryLog is the standard log as go-redis wants it.
-type libraryLog struct{}
-
-func (libraryLog) Printf(_ context.Context, format string, values ...any) {
-	log.Printf("redis: "+format, values...)
-}

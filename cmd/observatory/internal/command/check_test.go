@@ -20,9 +20,10 @@ func badFile(t *testing.T) (path string, mistakes []string) {
 		`[server.health]`, `port = 99999`,
 		`[observatory.handlers.Mailer]`, `deliver = "ftp://mailer:hunter2@x"`)
 	return path, []string{
+		path + `: [brokers.default] URI: is missing: expected the server's URL, such as redis://127.0.0.1:6379/0`,
 		path + `: [brokers.default] provider = "reddis": expected one of redis, redis_pubsub, inline; did you mean "redis"?`,
 		path + `: [databases.default] database_uri: is missing: expected the server's URL, such as postgresql://user@127.0.0.1:5432/database`,
-		path + `: [databases.default] pool_size = 0: expected a whole number from 1 to 2147483647; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
+		path + `: [databases.default] pool_size = 0: expected a whole number from 1 to 10000; SQLAlchemy's 0, a pool without limit, is max_overflow = -1 here`,
 		path + `: [observatory.handlers.Mailer] deliver = "ftp://***@x": expected "log:" or a URL such as "http://127.0.0.1:8000/events"`,
 		path + `: [observatory.handlers.Mailer] stream: is missing: expected the stream to read, such as "shop::order"`,
 		path + `: [server.health] port = 99999: expected a port from 0 to 65535`,
@@ -78,7 +79,7 @@ func TestCheckStrictTakesWarningsForErrors(t *testing.T) {
 func TestCheckFindsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	path, mistakes := badFile(t)
-	want := "\n  Domain: " + path + "  FAIL\n  Environment: none (PROTEAN_ENV is not set)\n  6 error(s)\n\n  Errors (6):\n"
+	want := "\n  Domain: " + path + "  FAIL\n  Environment: none (PROTEAN_ENV is not set)\n  7 error(s)\n\n  Errors (7):\n"
 	for _, m := range mistakes {
 		want += "    ✗ " + m + "\n"
 	}
@@ -101,7 +102,7 @@ func TestCheckFindsMistakesOfEveryKindAtOnce(t *testing.T) {
 	require.Equal(t, exitFailed, r.code)
 	for _, want := range []string{
 		`source_uri = "%zz": expected a URI`,
-		`[brokers.default] URI = "rediss://h:70000/zero?ssl_cert_reqs=sometimes&***": expected a port from 1 to 65535`,
+		`[brokers.default] URI = "rediss://h:70000/zero?***&***": expected a port from 1 to 65535`,
 		`: expected as its database a whole number`, `: expected as its parameter ssl_cert_reqs one of`, `; did you mean "socket_timeout"?`,
 		`[databases.default] database_uri = "postgresql://***": expected a port from 1 to 65535`, `: expected as its parameter sslmode one of`,
 		`[observatory.handlers."a b"]: expected a name without spaces`,
@@ -126,14 +127,14 @@ func TestCheckForProgramsIsJSON(t *testing.T) {
 		Status      string
 	}
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &report))
-	require.Equal(t, map[string]int{"errors": 6, "infos": 0, "warnings": 0}, report.Counts)
+	require.Equal(t, map[string]int{"errors": 7, "infos": 0, "warnings": 0}, report.Counts)
 	require.Equal(t, "fail", report.Status)
-	require.Len(t, report.Diagnostics, 6)
+	require.Len(t, report.Diagnostics, 7)
 	for i, d := range report.Diagnostics {
 		require.Equal(t, mistakes[i], d.Message)
 		require.Equal(t, "error", d.Level)
 	}
-	require.Equal(t, "brokers.default.provider", report.Diagnostics[0].Element)
+	require.Equal(t, "brokers.default.URI", report.Diagnostics[0].Element)
 }
 
 // What a handler needs and this program does not have is a mistake too.

@@ -4,8 +4,10 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -35,9 +37,9 @@ func Main() int {
 // the exit code. It writes results to stdout, and errors, progress and
 // the log to stderr.
 func Run(args []string, stdout, stderr io.Writer) int {
-	helped := false
+	helped, help := false, &strings.Builder{} // the parser panics where it cannot write
 	line := kingpin.New("observatory", "Runs message handlers over Redis Streams and serves Prometheus metrics beside them.")
-	line.UsageWriter(stdout).ErrorWriter(stderr).Terminate(func(int) { helped = true })
+	line.UsageWriter(help).ErrorWriter(stderr).Terminate(func(int) { helped = true })
 	line.HelpFlag.Short('h')
 	line.DefaultEnvars()
 	// Not kingpin's own version flag, which ends the parse where it stands.
@@ -54,6 +56,12 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	}
 
 	name, err := line.Parse(args)
+	if err == nil && !helped && !*versioned && name != versionCommand {
+		err = shared.checkConfigVariable()
+	}
+	if _, unwritten := errors.AsType[*fs.PathError](err); unwritten { // some help goes to standard output by itself
+		return shared.exitOf(err)
+	}
 	if err != nil {
 		wayOut := "try --help"
 		for _, arg := range args {
@@ -66,7 +74,8 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case helped:
-		return exitDone
+		_, err := io.WriteString(stdout, help.String())
+		return shared.exitOf(err)
 	case *versioned:
 		return shared.exitOf(version(&shared))
 	}

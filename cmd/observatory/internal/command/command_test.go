@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"testing"
 
@@ -58,11 +59,45 @@ func TestWrongUsageIsReportedInALineAndExitsWith64(t *testing.T) {
 		`--log.level, or the variable OBSERVATORY_LOG_LEVEL, is "loud": expected one of debug`: {"serve", "--log.level", "loud"},
 		`--log.format, or the variable OBSERVATORY_LOG_FORMAT, is "xml": expected one of auto`: {"serve", "--log.format", "xml"},
 		"config": {"check", "--config"},
+		`--config, or the variable OBSERVATORY_CONFIG, is "": expected the path of a configuration file`:                    {"serve", "--config", ""},
+		`--config, or the variable OBSERVATORY_CONFIG, is "": expected the path of`:                                         {"check", "--config="},
+		`--web.listen-address, or the variable OBSERVATORY_WEB_LISTEN_ADDRESS, is "nope": expected an address`:              {"serve", "--web.listen-address", "nope"},
+		`--web.listen-address, or the variable OBSERVATORY_WEB_LISTEN_ADDRESS, is "127.0.0.1:99999"`:                        {"serve", "--web.listen-address", "127.0.0.1:99999"},
+		`--health.listen-address, or the variable OBSERVATORY_HEALTH_LISTEN_ADDRESS, is "127.0.0.1:http": expected an addr`: {"serve", "--health.listen-address", "127.0.0.1:http"},
+		`--web.telemetry-path, or the variable OBSERVATORY_WEB_TELEMETRY_PATH, is "/\{x": expected a path`:                  {"serve", "--web.telemetry-path", "/{x"},
+		`--web.telemetry-path, or the variable OBSERVATORY_WEB_TELEMETRY_PATH, is "GET /x"`:                                 {"serve", "--web.telemetry-path", "GET /x"},
+		`--web.telemetry-path, or the variable OBSERVATORY_WEB_TELEMETRY_PATH, is "/a/../b"`:                                {"serve", "--web.telemetry-path", "/a/../b"},
 	} {
 		r := observatory(args...)
 		require.Equal(t, 64, r.code, args)
 		require.Empty(t, r.stdout, args)
 		require.Regexp(t, `^observatory: .*`+wrong+`.*; try --help\n$`, r.stderr)
+	}
+}
+
+// It would start the sample, or take a file that lies around.
+func TestAnEmptyVariableForTheConfigurationIsWrongUsage(t *testing.T) {
+	t.Setenv("OBSERVATORY_CONFIG", "")
+	for _, args := range [][]string{{"serve"}, {"check"}, {"subscriptions"}, {}} {
+		r := observatory(args...)
+		require.Equal(t, exitUsage, r.code, args)
+		require.Contains(t, r.stderr, `--config, or the variable OBSERVATORY_CONFIG, is "": expected the path`)
+	}
+	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"check", "--help"}} {
+		require.Equal(t, exitDone, observatory(args...).code, args)
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestWhatCannotBePrintedIsAFailure(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"check", "--help"}, {"help", "serve"}, {"version"}, {"--version"}, {"version", "--json"}} {
+		var stderr bytes.Buffer
+		require.Equal(t, exitFailed, Run(args, full{}, &stderr), args)
+		require.Equal(t, "observatory: no space left on device\n", stderr.String(), args)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -23,13 +24,28 @@ type flags struct {
 
 func (f *flags) addLog(line *kingpin.Application) {
 	line.Flag("log.level", "Least severe level that is logged: "+levels+", as in the file. Default: the file's [logging] level, else info.").
-		SetValue(&choice{"log.level", &f.options.LogLevel, levels, func(name string) bool { _, ok := config.LevelOf(name); return ok }})
+		SetValue(&choice{"log.level", &f.options.LogLevel, "one of " + levels, func(name string) bool { _, ok := config.LevelOf(name); return ok }})
 	line.Flag("log.format", "Format of the log: "+formats+", as in the file; auto is text on a terminal and JSON elsewhere. Default: the file's [logging] format, else auto.").
-		SetValue(&choice{"log.format", &f.options.LogFormat, formats, config.IsLogFormat})
+		SetValue(&choice{"log.format", &f.options.LogFormat, "one of " + formats, config.IsLogFormat})
 }
 
 func (f *flags) addConfig(c *kingpin.CmdClause, help string) {
-	c.Flag("config", help).PlaceHolder("PATH").Envar("OBSERVATORY_CONFIG").StringVar(&f.options.ConfigPath)
+	c.Flag("config", help).PlaceHolder("PATH").Envar(configVariable).
+		SetValue(&choice{"config", &f.options.ConfigPath, aFile, func(path string) bool { return path != "" }})
+}
+
+const (
+	configVariable = "OBSERVATORY_CONFIG"
+	aFile          = "the path of a configuration file; leave it out to have one searched"
+)
+
+// checkConfigVariable refuses the variable that is set and empty, as a deployment
+// leaves it that forgot a value: another file would be taken.
+func (f *flags) checkConfigVariable() error {
+	if path, set := os.LookupEnv(configVariable); set && path == "" && f.options.ConfigPath == "" && !f.options.Embedded {
+		return errorOf("config", path, aFile)
+	}
+	return nil
 }
 
 func (f *flags) addJSON(c *kingpin.CmdClause) {
@@ -42,8 +58,8 @@ const (
 	formats = "auto, text, console, json"
 )
 
-// choice is a flag of a few words. Its error names the flag and its variable,
-// which the parser's own do not.
+// choice is a flag that takes some texts only. Its error names the flag and its
+// variable, which the parser's own do not.
 type choice struct {
 	flag     string
 	to       *string
@@ -55,7 +71,7 @@ func (c *choice) String() string { return *c.to }
 
 func (c *choice) Set(text string) error {
 	if !c.valid(text) {
-		return errorOf(c.flag, text, "one of "+c.expected)
+		return errorOf(c.flag, text, c.expected)
 	}
 	*c.to = text
 	return nil

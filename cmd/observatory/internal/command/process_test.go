@@ -53,29 +53,50 @@ func serveShopTo(t *testing.T, server *testserver.RedisProcess, stdout, stderr *
 func serveFile(t *testing.T, stdout, stderr *os.File, lines ...string) *process {
 	t.Helper()
 	p := &process{t: t, metrics: testserver.FreeAddress(t), health: testserver.FreeAddress(t), ended: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], "serve", "--config", shoptest.Configure(t, lines...),
-		"--web.listen-address", p.metrics, "--health.listen-address", p.health)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "PROTEAN_ENV=test")
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	p.prepare("serve", "--config", shoptest.Configure(t, lines...), "--web.listen-address", p.metrics, "--health.listen-address", p.health)
+	p.cmd.Env = append(p.cmd.Env, "PROTEAN_ENV=test")
 	if stdout != nil {
 		p.cmd.Stdout = stdout
 	}
 	if stderr != nil {
 		p.cmd.Stderr = stderr
 	}
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		defer close(p.ended)
-		_ = p.cmd.Wait() // exits returns the code
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-	})
+	p.start()
 	p.until("it has joined", func() bool {
 		return strings.Contains(p.scrape(), "protean_engine_active_subscriptions{domain=\"shop\"} 1\n")
 	})
 	return p
+}
+
+// startProcess runs the program with these arguments, and with these variables
+// (NAME=value) beside those of the test.
+func startProcess(t *testing.T, variables []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, ended: make(chan struct{})}
+	p.prepare(args...)
+	p.cmd.Env = append(p.cmd.Env, variables...)
+	p.start()
+	return p
+}
+
+func (p *process) prepare(args ...string) {
+	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd.Env = append(os.Environ(), asProgram+"=1")
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+}
+
+// start starts what was prepared; it is killed at the end of the test.
+func (p *process) start() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Start())
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // exits returns the code
+	}()
+	p.t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	})
 }
 
 // until polls until the condition holds.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,7 +67,7 @@ func TestNoSecretOfAFileReachesAnyOutput(t *testing.T) {
 			continue
 		}
 		section := strings.ReplaceAll(key.Sections[0], "*", "X") // in the others it is read alike
-		values := malformed
+		values := append(slices.Clone(malformed), `"${PLANTED}"`, `"${PLANTED_NONE|hunter2}"`)
 		if secretPlace[key.Name] {
 			values = slices.Concat(malformed, bare)
 		}
@@ -128,4 +129,23 @@ func fileOf(section, key, value string) string {
 		line("enabled", "true")
 	}
 	return b.String()
+}
+
+// The exporter's own log has the text of each variable that is wrong.
+func TestNoSecretOfTheEnvironmentReachesTheLog(t *testing.T) {
+	t.Parallel()
+	for variable, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2%zz", "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "hunter2",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:hunter2%zz@h", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "hunter2",
+		"OTEL_RESOURCE_ATTRIBUTES": "hunter2", "OTEL_EXPORTER_OTLP_TIMEOUT": "hunter2", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/hunter2",
+	} {
+		path := shoptest.Configure(t, "[telemetry]\nenabled = true\n[observatory]\nname = \"shop\"\n")
+		p := startProcess(t, []string{variable + "=" + value}, "serve", "--config", path, "--log.level", "debug", "--log.format", "json",
+			"--web.listen-address", anyPort, "--health.listen-address", anyPort)
+		p.until("it runs", func() bool { return strings.Contains(p.stderr.String(), "readyz") })
+		p.signal(syscall.SIGTERM)
+		require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+		require.NotContains(t, p.stdout.String()+p.stderr.String(), planted, variable)
+		require.Contains(t, p.stderr.String(), `"variable":"`+variable+`","value":"***"`)
+	}
 }

@@ -5,12 +5,16 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path"
+	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/engine/config"
 )
 
 func addServe(line *kingpin.Application, shared *flags) (name string, run func() int) {
@@ -20,14 +24,26 @@ func addServe(line *kingpin.Application, shared *flags) (name string, run func()
 	c.Flag("embedded", "Run the embedded sample on memory, whether there is a configuration file or not; bind loopback only.").
 		SetValue(&toggle{"embedded", &o.Embedded})
 	c.Flag("web.listen-address", "Address of /metrics. Default: [observatory] listen_address, else 127.0.0.1:9000.").
-		PlaceHolder("HOST:PORT").StringVar(&o.ListenAddress)
+		PlaceHolder("HOST:PORT").SetValue(&choice{"web.listen-address", &o.ListenAddress, anAddress, isAddress})
 	c.Flag("health.listen-address", "Address of the health probes. Default: [server.health], else 0.0.0.0:8080; the sample binds 127.0.0.1:8080.").
-		PlaceHolder("HOST:PORT").StringVar(&o.HealthAddress)
-	c.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&o.TelemetryPath)
+		PlaceHolder("HOST:PORT").SetValue(&choice{"health.listen-address", &o.HealthAddress, anAddress, isAddress})
+	c.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").
+		SetValue(&choice{"web.telemetry-path", &o.TelemetryPath, "a path such as /metrics, of letters, digits and -._~/", isPath})
 	c.Flag("web.config.file", "File with TLS and authentication for /metrics, in the Prometheus exporters' format.").
 		PlaceHolder("PATH").StringVar(&o.WebConfigFile)
 
 	return c.FullCommand(), func() int { return serve(shared) }
+}
+
+const anAddress = "an address such as 127.0.0.1:9000, the port a number"
+
+func isAddress(text string) bool { return config.CheckAddress(text) == nil }
+
+// isPath reports whether a text is a path that requests arrive at as it is.
+func isPath(text string) bool {
+	rooted := "/" + strings.TrimPrefix(text, "/")
+	plain := regexp.MustCompile(`^[A-Za-z0-9._~/-]*$`).MatchString(text)
+	return plain && (rooted == path.Clean(rooted) || rooted == path.Clean(rooted)+"/")
 }
 
 // oneSignal is how long the same signal again is still the first one:

@@ -89,4 +89,21 @@ func TestServeRefusesAWebConfigurationThatIsNone(t *testing.T) {
 	r := observatory("serve", "--embedded", "--web.listen-address", anyPort, "--health.listen-address", anyPort, "--web.config.file", path)
 	require.Equal(t, exitFailed, r.code)
 	require.Contains(t, r.stderr, "nowhere.pem")
+
+	for text, want := range map[string]string{
+		"basic_auth_users: hunter2":                "line 1 is not as in the Prometheus exporters' format",
+		"basic_auth_users:\n  me: [hunter2]\nx: 1": "line 2, line 3 is not as in",
+		"hunter2: 1":    "line 1 is not as in",
+		"a: b: hunter2": "is not as in",
+		"tls_server_config: {min_version: hunter2, cert_file: a, key_file: b}": "unknown TLS version: ***",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		r := observatory("serve", "--embedded", "--web.listen-address", anyPort, "--health.listen-address", anyPort, "--web.config.file", path)
+		require.Equal(t, exitFailed, r.code)
+		require.Contains(t, r.stderr, want, text)
+		require.NotContains(t, r.stderr, "hunter2", text)
+	}
+	r = observatory("serve", "--embedded", "--web.listen-address", anyPort, "--health.listen-address", anyPort, "--web.config.file", "/dev/zero")
+	require.Equal(t, exitFailed, r.code)
+	require.Contains(t, r.stderr, "is no regular file")
 }

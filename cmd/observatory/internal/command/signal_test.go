@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -236,15 +237,46 @@ func TestAnErrorThatNothingReadsEndsTheProcess(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = writer.Close(), reader.Close() })
-	require.NoError(t, writer.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
-	_, err = writer.Write(make([]byte, 1<<20)) // until it is full
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	fillPipe(t, writer)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "serve", "--config", "nowhere.toml")
 	cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), writer
 	require.Error(t, cmd.Run())
 	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode())
+}
+
+// fillPipe fills a pipe: the next write to it waits for a reader.
+func fillPipe(t *testing.T, writer *os.File) {
+	t.Helper()
+	require.NoError(t, writer.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
+	_, err := writer.Write(bytes.Repeat([]byte("\n"), 1<<20))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+// Under deliver = "log:" standard output is the target. A reader that hangs is one
+// that is down, and holds up neither a stop nor loses a message.
+func TestAReaderOfTheLogThatHangsIsATargetThatIsDown(t *testing.T) {
+	t.Parallel()
+	server := testserver.StartRedis(t)
+	client := server.Client(t)
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = writer.Close(), reader.Close() })
+	fillPipe(t, writer)
+	p := serveShopTo(t, server, writer, nil, `deliver = "log:"`, "max_retries = 1", "handler_timeout_seconds = 0.1")
+	shoptest.Place(t, client, "first")
+	shoptest.Place(t, client, "second")
+	p.until("its target is down", func() bool {
+		return regexp.MustCompile(`(?m)^protean_subscription_target_down\{[^}]*\} 1$`).MatchString(p.scrape())
+	})
+	require.Regexp(t, `(?m)^protean_subscription_stuck_calls\{[^}]*\} 0$`, p.scrape())
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitDone, p.exits(), "%s", &p.stderr)
+	for _, held := range pendingOf(t, client) {
+		require.Equal(t, "released", held.Consumer)
+	}
+	require.Zero(t, client.XLen(context.Background(), stream+":dlq").Val(), "%s", &p.stderr)
 }
 
 // Under deliver = "log:" standard output is the target.

@@ -9,8 +9,11 @@ import (
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
 )
 
+// versionCommand is the one command that takes no configuration.
+const versionCommand = "version"
+
 func addVersion(line *kingpin.Application, shared *flags) (name string, run func() int) {
-	c := line.Command("version", "Print version and build information.")
+	c := line.Command(versionCommand, "Print version and build information.")
 	shared.addJSON(c)
 	return c.FullCommand(), func() int { return shared.exitOf(version(shared)) }
 }
