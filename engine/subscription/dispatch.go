@@ -83,6 +83,7 @@ type dispatcher struct {
 	settling   context.Context
 	background sync.WaitGroup
 
+	apart      int  // tasks beside which none is taken, whose call has not returned
 	unwritten  int  // dead letters that could not be written yet
 	stuck      int  // calls beyond their time-out
 	reloads    bool // the source can read bodies again
@@ -208,6 +209,8 @@ func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
 func (d *dispatcher) wantsBatch() bool {
 	bound := waitFactor * d.cfg.MessagesPerTick
 	switch {
+	case d.apart > 0:
+		return false
 	case !d.outage.down():
 		return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
 	case !d.outage.reached:
@@ -256,6 +259,10 @@ func (d *dispatcher) accept(tasks []*Task) {
 			counts.skipped++
 			d.handled(t)
 			continue
+		}
+		if _, held := d.keys[t.key]; t.Apart && !held { // else it has its turn later, and must hold nothing up until then
+			t.apart = true
+			d.apart++
 		}
 		d.ready = append(d.ready, t)
 	}

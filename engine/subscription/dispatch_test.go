@@ -194,6 +194,34 @@ func TestABodyReadAgainKeepsItsKey(t *testing.T) {
 	require.Equal(t, keyOrder{"s-b": nil}, d.keys)
 }
 
+func TestNoOtherIsTakenBesideWhatMayHaveEndedAProcess(t *testing.T) {
+	r := newStubRunner(t, &stub{}, func(context.Context, *message.Envelope) error { return nil })
+	r.share = newShare(r.budget)
+	d := newDispatcher(t.Context(), r)
+	require.True(t, d.wantsBatch())
+	for _, end := range []func(*Task){
+		func(task *Task) { d.settle(task, new(counts)) },
+		func(task *Task) { task.outcome = handler.Failed; task.err = errors.New("x"); d.settle(task, new(counts)) },
+		d.drop, d.ghost,
+		func(task *Task) { d.giveUp(task, errors.New("poison")) },
+	} {
+		task := newTask(t, "1-0", "")
+		task.Apart = true
+		d.accept([]*Task{task})
+		require.Same(t, task, d.pop())
+		require.False(t, d.wantsBatch())
+		end(task)
+		require.True(t, d.wantsBatch())
+	}
+	holder, behind := newTask(t, "1-0", "s-a"), newTask(t, "2-0", "s-a")
+	require.NoError(t, holder.decode(&d.cfg))
+	require.True(t, d.keys.claim(holder))
+	behind.Apart = true
+	d.accept([]*Task{behind})
+	d.pop()
+	require.True(t, d.wantsBatch(), "it cannot be called yet")
+}
+
 func TestASumOfLongTimesDoesNotOverflow(t *testing.T) {
 	h := newHistogram(endToEndBounds)
 	const month = 30 * 24 * time.Hour

@@ -76,6 +76,7 @@ func (d *dispatcher) collect(r *run, end int) {
 
 // settle decides what becomes of a task that was called.
 func (d *dispatcher) settle(t *Task, counts *counts) {
+	d.endApart(t)
 	d.observeTarget(t)
 	switch t.outcome {
 	case handler.Done:
@@ -181,6 +182,7 @@ func (d *dispatcher) flushDone() {
 
 // free ends a task: what queued behind it may go on.
 func (d *dispatcher) free(t *Task) {
+	d.endApart(t)
 	t.stage = settled
 	t.release(d.share)
 	t.id, t.typ = "", ""
@@ -189,6 +191,14 @@ func (d *dispatcher) free(t *Task) {
 		d.first = append(d.first, d.keys.free(t)...)
 	} else if next := d.keys.next(t); next != nil && !next.follows {
 		d.first = append(d.first, next)
+	}
+}
+
+// endApart lets other tasks be taken again beside a task.
+func (d *dispatcher) endApart(t *Task) {
+	if t.apart {
+		t.apart = false
+		d.apart--
 	}
 }
 
@@ -296,6 +306,7 @@ func (d *dispatcher) unload(t *Task) {
 // giveUp ends a task that cannot be handled. Until the source has written that
 // down, as a dead letter where it keeps such, later messages of its key wait.
 func (d *dispatcher) giveUp(t *Task, cause error) {
+	d.endApart(t)
 	t.stage, t.Err, t.FailedAt = toGiveUp, cause, time.Now()
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)

@@ -22,6 +22,9 @@ type Task struct {
 	// Recorded is the number of attempts that the source has on record. Where it
 	// is Attempts+1 or more the coming call needs no Attempt. It is the source's.
 	Recorded int
+	// Apart says that the message may be what ended the process that had it before:
+	// no other is taken before its call has returned. The source sets it.
+	Apart bool
 	// Err is why the message is given up, and FailedAt when that was decided.
 	Err      error
 	FailedAt time.Time
@@ -34,6 +37,7 @@ type Task struct {
 	holds    bool // later tasks of its key wait for this one
 	follows  bool // it is in a run behind the task that holds its key
 	lost     bool
+	apart    bool // no other task is taken until its call has returned
 	unloaded bool // its body was dropped: it is read again before the next call
 	overdue  atomic.Bool
 	taken    atomic.Bool

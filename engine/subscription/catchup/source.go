@@ -233,7 +233,7 @@ func (s *source) readFailed(ctx context.Context, owner Ownership, limit int) ([]
 		return nil, err
 	}
 	s.recovery = s.recovery[len(page):]
-	tasks := s.enter(owner, got, failed, false)
+	tasks := s.enter(owner, got, failed, s.suspects > 0)
 	for _, r := range got {
 		delete(failed, r.GlobalPosition)
 	}
@@ -280,6 +280,7 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 		}
 		m.task = &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
 		m.task.Delivery.Stream = s.category
+		m.task.Apart = suspect
 		if !again && !suspect {
 			m.task.Recorded = 1
 		}
