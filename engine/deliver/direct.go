@@ -73,7 +73,7 @@ func (d *direct) post(ctx context.Context, timeout time.Duration, r *request) (a
 		}
 		reused := c.answers > 0
 		a, failure := c.post(ctx, deadline, d.line, r)
-		if failure == nil && !c.spent {
+		if failure == nil && !c.spent && !isDown(a.status) {
 			d.keep(c)
 		} else {
 			_ = c.Close()
@@ -144,10 +144,18 @@ func (d *direct) expire() {
 	}
 }
 
-func (d *direct) closeIdle() {
+// close closes the connections that are kept, and keeps none any more.
+func (d *direct) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.dropIdle()
+}
+
+// dropIdle closes the connections that are kept.
+func (d *direct) dropIdle() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.closed = true
 	for _, c := range d.idle {
 		_ = c.Close()
 	}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,4 +177,57 @@ func FuzzShortAnswer(f *testing.F) {
 		require.Zero(t, in.Buffered(), strconv.Quote(string(all)))
 		require.Zero(t, c.in.Buffered())
 	})
+}
+
+// A balancer gives new connections to the instances that are up.
+func TestAConnectionToAnInstanceThatIsDownIsNotKept(t *testing.T) {
+	t.Parallel()
+	for way, m := range bothWays() {
+		var opened atomic.Int32
+		h := to(t, "http://"+accepting(t, func(conn *net.TCPConn) {
+			status := "204 No Content"
+			if opened.Add(1) == 1 {
+				status = "503 Service Unavailable\r\nContent-Length: 0"
+			}
+			for in := bufio.NewReader(conn); ; {
+				req, err := http.ReadRequest(in)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(conn, "HTTP/1.1 "+status+"\r\n\r\n")
+			}
+		}))
+		require.Equal(t, handler.Down, outcome(h.Handle(t.Context(), m)), way)
+		require.NoError(t, h.Handle(t.Context(), m), way)
+	}
+}
+
+func TestAfterATimeOutNoKeptConnectionIsTried(t *testing.T) {
+	t.Parallel()
+	srv, _ := hangingOn(t, "hang", http.StatusNoContent)
+	address, forget := forgetful(t, srv.Listener.Addr().String())
+	h := to(t, "http://"+address, func(c *HTTPConfig) { c.Timeout, c.Concurrency = 100*time.Millisecond, 4 })
+	var all sync.WaitGroup
+	for range 4 {
+		c, err := h.direct.take(t.Context(), time.Now().Add(time.Minute))
+		require.NoError(t, err)
+		h.direct.keep(c)
+		all.Go(func() { _ = h.Handle(t.Context(), order()) })
+	}
+	all.Wait()
+	require.NotEmpty(t, h.direct.idle)
+	forget()
+	require.Error(t, h.Handle(t.Context(), order()))
+	require.NoError(t, h.Handle(t.Context(), order()))
+}
+
+func TestAnApplicationThatFellSilentIsDownForAllThatWait(t *testing.T) {
+	t.Parallel()
+	h := to(t, "http://127.0.0.1:1")
+	began := time.Now().Add(-4 * time.Second)
+	for ago, want := range map[time.Duration]bool{100 * time.Millisecond: true, 3 * time.Second: false, 5 * time.Second: false} {
+		h.answered.Store(time.Now().Add(-ago).UnixNano())
+		require.Equal(t, want, h.answersOthers(began), ago)
+	}
 }

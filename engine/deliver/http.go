@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
 
@@ -92,7 +91,7 @@ type HTTP struct {
 	template  template
 	direct    *direct // nil where the target cannot be posted to directly
 	transport *transport
-	answers   atomic.Uint64 // of the application, not of a proxy before it
+	answered  atomic.Int64 // when the application last answered, not a proxy before it, in nanoseconds of Unix
 }
 
 // NewHTTP returns an HTTP. It connects to nothing.
@@ -115,7 +114,7 @@ func NewHTTP(c HTTPConfig) (*HTTP, error) {
 // Close closes the idle connections. Requests under way go on.
 func (t *HTTP) Close() error {
 	if t.direct != nil {
-		t.direct.closeIdle()
+		t.direct.close()
 	}
 	t.transport.closeIdle()
 	return nil
@@ -149,21 +148,41 @@ func (t *HTTP) Handle(ctx context.Context, m *message.Envelope) error {
 	if err != nil {
 		return err
 	}
-	before := t.answers.Load()
+	began := time.Now()
 	a, failure := t.post(ctx, &r)
 	if failure != nil {
-		return t.outcomeOfFailure(ctx, failure, t.answers.Load() != before)
+		t.dropIdle()
+		return t.outcomeOfFailure(ctx, failure, t.answersOthers(began))
 	}
 	if a.status/100 == 2 {
-		t.answers.Add(1)
+		t.answered.Store(time.Now().UnixNano())
 		return nil
 	}
 	a.text = clip(hide(a.text, t.secretsOf(r.configured)), maxReason)
 	err = t.outcomeOfAnswer(a)
-	if v, _ := handler.OutcomeOf(err); v != handler.Down {
-		t.answers.Add(1)
+	if isDown(a.status) {
+		t.transport.closeIdle() // another connection may lead to an instance that is up
+	} else {
+		t.answered.Store(time.Now().UnixNano())
 	}
 	return err
+}
+
+// answersOthers reports whether the application has answered others since a request
+// began, and until a short while ago: it did not fall silent meanwhile.
+func (t *HTTP) answersOthers(began time.Time) bool {
+	lately := time.Now().Add(-time.Since(began) / 4)
+	at := time.Unix(0, t.answered.Load())
+	return at.After(began) && at.After(lately)
+}
+
+// dropIdle closes the connections that are kept: they may lead nowhere, like the one
+// that failed.
+func (t *HTTP) dropIdle() {
+	if t.direct != nil {
+		t.direct.dropIdle()
+	}
+	t.transport.closeIdle()
 }
 
 func (t *HTTP) post(ctx context.Context, r *request) (answer, *noAnswer) {

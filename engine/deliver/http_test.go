@@ -245,10 +245,10 @@ func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {
 	t.Parallel()
 	h := to(t, "http://"+closedAddress(t))
 	others := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) { h.answers.Add(1) }, // another message is answered just now
+		GetConn: func(string) { h.answered.Store(time.Now().Add(time.Second).UnixNano()) }, // another message is answered just now
 	})
 	h.direct.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		h.answers.Add(1)
+		h.answered.Store(time.Now().Add(time.Second).UnixNano())
 		return dial(ctx, network, address)
 	}
 	for way, m := range bothWays() {
@@ -316,7 +316,7 @@ func TestARequestThatArrivedIsNotSentAgain(t *testing.T) {
 		app := resetting(t, 1)
 		h := to(t, app.url)
 		require.NoError(t, h.Handle(t.Context(), m))
-		h.answers.Add(1) // another message is answered meanwhile
+		h.answered.Store(time.Now().Add(time.Second).UnixNano()) // another message is answered meanwhile
 		err := h.Handle(t.Context(), m)
 		require.Equal(t, handler.Cut, outcome(err), "%s: %v", way, err)
 		require.EqualValues(t, 2, app.requests.Load(), "one request a call")

@@ -83,12 +83,21 @@ func (t *HTTP) outcomeOfAnswer(a answer) error {
 	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
 		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return handler.Reject(err)
+	}
+	if isDown(a.status) {
+		return handler.Unavailable(err)
+	}
+	return err
+}
+
+// isDown reports whether a status says that the application is down.
+func isDown(status int) bool {
+	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return handler.Unavailable(err)
-	default:
-		return err
+		return true
 	}
+	return false
 }
 
 // statusText is the code and the standard's text for it: a server may send any

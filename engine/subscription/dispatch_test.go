@@ -201,7 +201,11 @@ func TestNoOtherIsTakenBesideWhatMayHaveEndedAProcess(t *testing.T) {
 	require.True(t, d.wantsBatch())
 	for _, end := range []func(*Task){
 		func(task *Task) { d.settle(task, new(counts)) },
-		func(task *Task) { task.outcome = handler.Failed; task.err = errors.New("x"); d.settle(task, new(counts)) },
+		func(task *Task) {
+			task.outcome = handler.Failed
+			task.err = errors.New("x")
+			d.settle(task, new(counts))
+		},
 		d.drop, d.ghost,
 		func(task *Task) { d.giveUp(task, errors.New("poison")) },
 	} {
