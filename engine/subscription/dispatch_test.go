@@ -265,9 +265,10 @@ func TestWhatACallSaysOfItsMessageWhereTheTargetIsDown(t *testing.T) {
 	require.Equal(t, maxDownAlone, task.cuts)
 	require.Equal(t, handler.Failed, down(task, true, true), "others were answered each time")
 	require.False(t, d.outage.down())
+	answer()
 
-	require.Equal(t, handler.Down, down(other, false, true))
-	require.Equal(t, handler.Down, down(task, false, true), "another found the target down too")
+	require.Equal(t, handler.Down, down(other, true, true))
+	require.Equal(t, handler.Down, down(task, false, true), "it went down over another")
 	answer()
 	require.Equal(t, handler.Failed, down(task, false, true))
 }

@@ -1,6 +1,7 @@
 package subscription
 
 import (
+	"slices"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/retry"
@@ -12,17 +13,22 @@ const (
 	firstProbe = 100 * time.Millisecond
 	lastProbe  = 5 * time.Second
 	// aloneWait is how long a message waits that found the target down while others
-	// are answered. It doubles with each time.
-	aloneWait = 500 * time.Millisecond
+	// are answered. It doubles with each time, lastDoubling times.
+	aloneWait    = 100 * time.Millisecond
+	lastDoubling = 6
 	// probesInARow is how many messages that have not found the target down are
 	// tried one after the other before the next wait, where the messages may be the
 	// cause.
 	probesInARow = 10
-	// downAfter is how many calls in a row find the target down before it is held
+	// downAfter is how many messages in a row find the target down before it is held
 	// to be so, where it answered another less than answeredLately ago. Fewer are a
-	// matter of their messages.
-	downAfter      = 3
+	// matter of their own.
+	downAfter      = 10
 	answeredLately = time.Second
+	// tooMany is the share of messages whose first call finds the target down above
+	// which that is no matter of theirs, and shareOf how many messages it is of.
+	tooMany = 0.25
+	shareOf = 100
 	// maxDownAlone is how often a message may find the target down while others
 	// are answered, before that counts as the message's own failure.
 	maxDownAlone = 3
@@ -38,11 +44,12 @@ const (
 // time is tried, with backoff.
 type outage struct {
 	gate     *gate
-	reached  bool      // some message that found the target down since it answered may be the cause
-	first    *Task     // the first that found it down, if that is one of these
-	others   bool      // and others did
-	downs    int       // calls that found it so; not those of messages known to
-	lastDown time.Time // when the last of these calls ended
+	share    float64   // of the messages whose first call found it down, of late
+	suspects []*Task   // that found it down since it answered, and may be the cause
+	crasher  *Task     // the first that found it down since it answered, if that call was cut off
+	reached  bool      // some message that found it down since it answered may be the cause
+	downs    int       // messages that found it so since, but for those that did before
+	lastDown time.Time // when the last call ended that found it so
 	answer   time.Time // when the target last answered
 	since    time.Time
 	probe    time.Time // when the next probe is due
@@ -59,10 +66,22 @@ func (o *outage) down() bool { return o.gate.is(TargetDown) }
 // lasts reports whether the target has been down, and has answered nothing, for d.
 func (o *outage) lasts(d time.Duration) bool { return o.down() && time.Since(o.since) >= d }
 
-// answersOthers reports whether the target is up, and no message but t found it
-// down since it answered.
+// answersOthers reports whether the target is up, answers most messages, and did not
+// go down over another than t.
 func (o *outage) answersOthers(t *Task) bool {
-	return !o.down() && !o.others && (o.first == nil || o.first == t)
+	return !o.down() && o.share <= tooMany && (o.crasher == nil || o.crasher == t)
+}
+
+// count notes what the first call of a message came to. Probes say nothing of how
+// many messages find the target down.
+func (o *outage) count(down bool) {
+	if o.down() {
+		return
+	}
+	o.share -= o.share / shareOf
+	if down {
+		o.share += 1. / shareOf
+	}
 }
 
 // failed notes that a call found the target down. It reports whether the outage
@@ -74,6 +93,9 @@ func (o *outage) failed(t *Task, untried bool) (begins bool) {
 	case o.down() && !t.probe:
 		return false
 	case o.down():
+		if !t.unreached && !t.downAloneCounted && !slices.Contains(o.suspects, t) {
+			o.suspects = append(o.suspects, t)
+		}
 		o.reached = o.reached || !t.unreached
 		if o.probes++; untried && !t.unreached && o.probes < probesInARow {
 			o.probe = now
@@ -83,16 +105,19 @@ func (o *outage) failed(t *Task, untried bool) (begins bool) {
 		o.probe = now.Add(o.wait.Next())
 		return false
 	}
-	if o.first == nil && !o.others && !t.unreached {
-		o.first = t
+	if o.lastDown.IsZero() && t.cut {
+		o.crasher = t
+	}
+	if !t.unreached && !t.downAloneCounted {
+		o.suspects = append(o.suspects, t)
 	}
 	o.reached = o.reached || !t.unreached
-	o.others = o.others || o.first != t
 	o.lastDown = now
-	if t.downAlone == 0 || t.unreached { // else it says little of the others
+	if t.downs == 1 || t.unreached { // else it says little of the others
 		o.downs++
 	}
-	if o.downs < downAfter && now.Sub(o.answer) < answeredLately {
+	// A connection may be cut because both sides were about to close it.
+	if o.downs < downAfter && (now.Sub(o.answer) < answeredLately || t.cut && t.downs == 1) {
 		return false
 	}
 	o.downs, o.since, o.probes = 0, now, 0
@@ -103,9 +128,9 @@ func (o *outage) failed(t *Task, untried bool) (begins bool) {
 }
 
 // answered notes that a call got an answer. It reports whether that ends an outage,
-// and which message found the target down first since it last answered. An answer
-// to a call that began before the target went down says nothing.
-func (o *outage) answered(t *Task) (ended bool, first *Task) {
+// and which messages found the target down, as their own matter, since it last
+// answered. An answer to a call that began before the target went down says nothing.
+func (o *outage) answered(t *Task) (ended bool, alone []*Task) {
 	at := t.started.Add(t.took)
 	if at.After(o.answer) {
 		o.answer = at
@@ -117,7 +142,14 @@ func (o *outage) answered(t *Task) (ended bool, first *Task) {
 	case o.down(), o.lastDown.IsZero(), !at.After(o.lastDown):
 		return false, nil
 	}
-	first = o.first
-	o.first, o.reached, o.others, o.downs, o.lastDown = nil, false, false, 0, time.Time{}
-	return ended, first
+	switch {
+	case o.share > tooMany:
+	case o.crasher != nil && o.crasher.downAloneCounted:
+	case o.crasher != nil:
+		alone = []*Task{o.crasher}
+	default:
+		alone = o.suspects
+	}
+	o.suspects, o.crasher, o.reached, o.downs, o.lastDown = nil, nil, false, 0, time.Time{}
+	return ended, alone
 }

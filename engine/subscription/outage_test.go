@@ -3,6 +3,7 @@ package subscription_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -210,6 +211,63 @@ func TestWhatIsReadForATargetThatCannotBeReachedIsBounded(t *testing.T) {
 				b.pass(2 * time.Hour)
 				require.InDelta(t, want, b.pending(), 10)
 				require.Empty(t, b.deadLetters())
+			})
+		})
+	}
+}
+
+// Behind a balancer every second call reaches an instance that is down.
+func TestATargetThatIsHalfDownCostsNoMessageItsAttempts(t *testing.T) {
+	for _, n := range []int{1, 16} {
+		for name, down := range map[string]func(error) error{"answers 502": handler.Unavailable, "cuts off": handler.Interrupted} {
+			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, b *bench) {
+					c := config()
+					c.Concurrency, c.Retry.MaxAttempts = n, 1
+					half, whole := time.Now().Add(5*time.Second), time.Now().Add(30*time.Second)
+					b.run(c, func(context.Context, *message.Envelope) error {
+						time.Sleep(2 * time.Millisecond)
+						if now := time.Now(); half.Before(now) && now.Before(whole) && rand.N(2) == 0 {
+							return down(errBroken)
+						}
+						return nil
+					})
+					for i := range 6000 {
+						b.publish(fmt.Sprintf("m%d/1", i))
+						b.pass(5 * time.Millisecond)
+					}
+					b.pass(time.Minute)
+					require.LessOrEqual(t, len(b.deadLetters()), 2)
+					require.Zero(t, b.pending())
+				})
+			})
+		}
+	}
+}
+
+func TestOneMessageInTwentyThatFindsTheTargetDownLeavesTheOthersTheirSpeed(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c := config()
+				c.Concurrency = n
+				b.run(c, func(ctx context.Context, m *message.Envelope) error {
+					time.Sleep(time.Millisecond)
+					if isBad(m) {
+						return handler.Unavailable(errBroken)
+					}
+					return nil
+				})
+				for i := range 6000 { // 100 a second, of 500 aggregates
+					id := fmt.Sprintf("s%d/%d", i%500, i)
+					if i%19 == 5 {
+						id = "bad" + id
+					}
+					b.publish(id)
+					b.pass(10 * time.Millisecond)
+				}
+				require.Greater(t, b.count("protean.subscription.messages_processed", "ok"), int64(5400), "of 5684")
+				require.NotContains(t, b.log.String(), "target is down")
 			})
 		})
 	}

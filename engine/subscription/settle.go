@@ -94,7 +94,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 			return
 		}
 		d.events.write(slog.LevelWarn, "a call found the target down, which answers others; trying again, and no attempt is counted", d.of(t), "error", t.err)
-		wait := aloneWait << min(t.downAlone, maxDownAlone)
+		wait := aloneWait << min(t.downs-1, lastDoubling)
 		d.wait(t, wait+rand.N(wait/4))
 	case handler.Rejected:
 		counts.failed++
@@ -127,16 +127,24 @@ func (d *dispatcher) observeTarget(t *Task) {
 	switch {
 	case t.outcome == handler.Skipped, t.uncalled: // it did not reach the target
 	case t.outcome != handler.Down:
-		t.suspect = false
-		ended, first := d.outage.answered(t)
+		if t.downs == 0 && t.Attempts == 0 {
+			d.outage.count(false)
+		}
+		t.suspect, t.downs = false, 0
+		ended, alone := d.outage.answered(t)
 		if ended {
 			d.log.Info("target answers again")
 		}
-		if first != nil && first != t && !first.downAloneCounted {
-			first.downAloneCounted = true
-			first.downAlone++
+		for _, other := range alone {
+			if other != t && !other.downAloneCounted {
+				other.downAloneCounted = true
+				other.downAlone++
+			}
 		}
 	default:
+		if t.downs++; t.downs == 1 && t.Attempts == 0 && !t.unreached {
+			d.outage.count(true)
+		}
 		answersOthers := d.outage.answersOthers(t)
 		t.suspect = t.suspect || t.cut
 		if t.cut && t.alone {

@@ -49,7 +49,8 @@ type Task struct {
 	key      string            // what the message's order is kept by; empty where none is
 
 	due       time.Time // when a waiting task goes on
-	downAlone int       // times that the target was down for this message first, and then answered another
+	downs     int       // calls in a row that found the target down
+	downAlone int       // times that the target was down for this message, as its own matter, and then answered another
 	cuts      int       // times that the target took this message, with no other under way, and did not answer
 	giveUps   int       // failed tries to give it up
 
