@@ -73,7 +73,7 @@ func RetryAfter(d time.Duration) error {
 }
 
 // Unavailable says that the handler could not work at all, whatever the
-// message: the service behind it is down. Once three calls in a row say so, or one
+// message: the service behind it is down. Once ten messages in a row say so, or one
 // while none was answered for a second, the subscription is held up at no cost to
 // any message, probes with backoff, and resumes. A message that says so while others
 // are answered counts as failed from the fourth time on.

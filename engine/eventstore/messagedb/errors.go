@@ -12,10 +12,11 @@ import (
 
 // The SQLSTATEs that have a meaning here.
 const (
-	raised            = "P0001"
-	undefinedFunction = "42883"
-	undefinedTable    = "42P01"
-	invalidSchema     = "3F000"
+	raised                = "P0001"
+	undefinedFunction     = "42883"
+	undefinedTable        = "42P01"
+	invalidSchema         = "3F000"
+	insufficientPrivilege = "42501"
 )
 
 // codeOf is the SQLSTATE of an error; "" where the server did not give one.

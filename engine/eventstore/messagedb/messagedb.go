@@ -118,7 +118,10 @@ func explain(err error) error {
 	}
 	switch codeOf(err) {
 	case undefinedFunction, undefinedTable, invalidSchema:
-		return fmt.Errorf("event store: Message-DB is not installed in the database that database_uri names: %w", err)
+		return fmt.Errorf("event store: Message-DB is not installed in the database that database_uri names, or its user may not use it "+
+			"(GRANT message_store TO <user>): %w", err)
+	case insufficientPrivilege:
+		return fmt.Errorf("event store: the user of database_uri needs the role message_store (GRANT message_store TO <user>): %w", err)
 	}
 	return err
 }

@@ -144,10 +144,10 @@ func writersOf(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 
 // outlast waits until writers are gone, for gapWait at most.
 func (s *Store) outlast(ctx context.Context, conn *pgx.Conn, writers []string, gap int64) (gone bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, gapWait)
+	bounded, cancel := context.WithTimeout(ctx, gapWait)
 	defer cancel()
 	for len(writers) > 0 {
-		if !retry.Sleep(ctx, gapPause) {
+		if !retry.Sleep(bounded, gapPause) {
 			s.warnGap(gap, writers)
 			return false, nil
 		}

@@ -24,6 +24,8 @@ const (
 	// above the saved position, and two reads more: what a process that dies had
 	// in hand is among them.
 	unsavedTicks = 10
+	// unsavedPause is how long reading waits while so many are.
+	unsavedPause = 10 * time.Millisecond
 	// skippedUnsaved is how many messages that need no handling are passed before
 	// the position is saved for their sake alone. Saving writes one such message.
 	skippedUnsaved = 1000
@@ -122,8 +124,12 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 		return s.readFailed(ctx, owner, limit)
 	}
 	if s.unsaved() >= unsavedTicks*s.perTick {
-		if err := s.save(ctx, 0); err != nil {
+		if err := s.save(ctx, unsettledFor); err != nil {
 			return nil, err
+		}
+		if s.unsaved() >= unsavedTicks*s.perTick { // what holds the position up has its time
+			retry.Sleep(ctx, unsavedPause)
+			return nil, nil
 		}
 	}
 	if s.idle {
