@@ -251,7 +251,7 @@ func TestOneMessageInTwentyThatFindsTheTargetDownLeavesTheOthersTheirSpeed(t *te
 			inBubble(t, func(t *testing.T, b *bench) {
 				c := config()
 				c.Concurrency = n
-				b.run(c, func(ctx context.Context, m *message.Envelope) error {
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
 					time.Sleep(time.Millisecond)
 					if isBad(m) {
 						return handler.Unavailable(errBroken)
