@@ -2,6 +2,7 @@ package testserver
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -128,13 +130,25 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
+// given are the ports that this process was given: one is not given twice.
+var given sync.Map
+
+// freePort picks by chance from below the ports that systems give to outgoing
+// connections: those are taken and given back all the time.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	const first, last = 10_000, 32_000
+	var err error
+	for range 100 {
+		port := first + rand.N(last-first)
+		if _, again := given.LoadOrStore(port, true); again {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // folder makes a temporary folder that belongs to owner.
