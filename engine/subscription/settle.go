@@ -120,9 +120,9 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 }
 
 // observeTarget keeps track of whether the target is down. A message that finds
-// it down time and again while others are answered is itself what fails, unless
-// another found it down before; so is one that it takes time and again and does not
-// answer, where no other is tried.
+// it down time and again while others are answered is itself what fails, unless too
+// many find it so, or it went down over another; so is one that it takes time and
+// again and does not answer, while it answers no other for long.
 func (d *dispatcher) observeTarget(t *Task) {
 	switch {
 	case t.outcome == handler.Skipped, t.uncalled: // it did not reach the target
