@@ -54,8 +54,9 @@ func (x *expositions) of(s *collector.Snapshot) *exposition {
 		g := &x.table[i]
 		e.reader.read(g, s, func(value float64, labels ...string) {
 			series := f.next()
-			series.name(g.Labels, labels)
-			series.value = value
+			if series.value = value; !series.labels.are(labels) {
+				series.labels = e.labelings.of(g.Labels, labels)
+			}
 		})
 	}
 	for _, f := range e.counted {
@@ -72,6 +73,7 @@ func (x *expositions) of(s *collector.Snapshot) *exposition {
 			}
 		}
 	}
+	e.labelings.forget(e.filled())
 	return e
 }
 
@@ -85,13 +87,17 @@ func (x *expositions) giveBack(e *exposition) {
 
 // exposition is what one scrape shows of the table and of producers.
 type exposition struct {
-	reader  *reader
-	rows    []*family          // one a row of the table
-	counted map[string]*family // by OpenTelemetry name
+	reader    *reader
+	labelings *labelings
+	rows      []*family          // one a row of the table
+	counted   map[string]*family // by OpenTelemetry name
 }
 
 func newExposition(table []Gauge, repeats *repeats) *exposition {
-	e := &exposition{reader: newReader(repeats), rows: make([]*family, len(table)), counted: make(map[string]*family)}
+	e := &exposition{
+		reader: newReader(repeats), labelings: newLabelings(),
+		rows: make([]*family, len(table)), counted: make(map[string]*family),
+	}
 	for i := range table {
 		e.rows[i] = newGaugeFamily(&table[i])
 	}
@@ -108,33 +114,50 @@ func (e *exposition) add(m *metricdata.Metrics) {
 	}
 	switch data := m.Data.(type) {
 	case metricdata.Sum[int64]:
-		addPoints(f, data.DataPoints)
+		addPoints(e, f, data.DataPoints)
 	case metricdata.Sum[float64]:
-		addPoints(f, data.DataPoints)
+		addPoints(e, f, data.DataPoints)
 	case metricdata.Gauge[int64]:
-		addPoints(f, data.DataPoints)
+		addPoints(e, f, data.DataPoints)
 	case metricdata.Gauge[float64]:
-		addPoints(f, data.DataPoints)
+		addPoints(e, f, data.DataPoints)
 	case metricdata.Histogram[float64]:
 		for i := range data.DataPoints {
 			p := &data.DataPoints[i]
 			f.bounds = p.Bounds
-			s := f.nextBy(&p.Attributes)
-			s.fill(p)
+			s := e.next(f, &p.Attributes)
+			if s.buckets == nil {
+				s.buckets = &buckets{}
+			}
+			s.buckets.fill(p)
 		}
 	}
 }
 
-func (f *family) nextBy(set *attribute.Set) *series {
+// next is a family's series for a producer's point.
+func (e *exposition) next(f *family, set *attribute.Set) *series {
 	s := f.next()
-	s.nameBy(set)
+	if !s.labels.areOf(set) {
+		s.labels = e.labelings.ofSet(set)
+	}
 	return s
 }
 
-func addPoints[N int64 | float64](f *family, points []metricdata.DataPoint[N]) {
+func addPoints[N int64 | float64](e *exposition, f *family, points []metricdata.DataPoint[N]) {
 	for i := range points {
-		f.nextBy(&points[i].Attributes).value = float64(points[i].Value)
+		e.next(f, &points[i].Attributes).value = float64(points[i].Value)
 	}
+}
+
+// filled is how many series there are.
+func (e *exposition) filled() (n int) {
+	for _, f := range e.rows {
+		n += f.used
+	}
+	for _, f := range e.counted {
+		n += f.used
+	}
+	return n
 }
 
 // families are those that have series, by name.

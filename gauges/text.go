@@ -29,8 +29,8 @@ func (t *text) write(families []*family) error {
 			continue
 		}
 		t.head(f)
-		for _, s := range f.kept[:f.used] {
-			t.series(f, s)
+		for i := range f.used {
+			t.series(f, &f.kept[i])
 			if len(t.buf) >= flushAt {
 				t.flush()
 			}
@@ -68,16 +68,16 @@ func (t *text) head(f *family) {
 }
 
 func (t *text) series(f *family, s *series) {
-	name := f.name
+	name, labels := f.name, s.labels.text
 	if f.kind != dto.MetricType_HISTOGRAM {
-		t.name(name, "", s.text)
+		t.name(name, "", labels)
 		t.float(s.value)
 		t.buf = append(t.buf, '\n')
 		return
 	}
-	for i, total := range s.totals {
-		t.buf = append(append(append(t.buf, name...), "_bucket{"...), s.text...)
-		if s.text != "" {
+	for i, total := range s.buckets.totals {
+		t.buf = append(append(append(t.buf, name...), "_bucket{"...), labels...)
+		if labels != "" {
 			t.buf = append(t.buf, ',')
 		}
 		t.buf = append(t.buf, `le="`...)
@@ -85,15 +85,15 @@ func (t *text) series(f *family, s *series) {
 		t.buf = append(t.buf, `"} `...)
 		t.count(total)
 		if t.open {
-			t.exemplar(s.exemplar(i))
+			t.exemplar(s.buckets.exemplar(i))
 		}
 		t.buf = append(t.buf, '\n')
 	}
-	t.name(name, "_sum", s.text)
-	t.float(s.sum)
+	t.name(name, "_sum", labels)
+	t.float(s.buckets.sum)
 	t.buf = append(t.buf, '\n')
-	t.name(name, "_count", s.text)
-	t.count(s.count)
+	t.name(name, "_count", labels)
+	t.count(s.buckets.count)
 	t.buf = append(t.buf, '\n')
 }
 
@@ -136,23 +136,9 @@ func (t *text) exemplar(e *metricdata.Exemplar[float64]) {
 	if e == nil {
 		return
 	}
-	t.buf = append(append(append(t.buf, " # {"...), labelText(exemplarLabels(e))...), "} "...)
+	t.buf = appendLabels(append(t.buf, " # {"...), exemplarLabels(e))
+	t.buf = append(t.buf, "} "...)
 	t.float(e.Value)
 	t.buf = append(t.buf, ' ')
 	t.float(float64(e.Time.UnixNano()) / 1e9)
-}
-
-// labelText is what stands between the braces.
-func labelText(labels []label) string {
-	var b strings.Builder
-	for i, l := range labels {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(l.name)
-		b.WriteString(`="`)
-		_, _ = escapeValue.WriteString(&b, l.value)
-		b.WriteByte('"')
-	}
-	return b.String()
 }

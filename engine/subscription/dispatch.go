@@ -66,12 +66,14 @@ type dispatcher struct {
 	done     []*Task // handled, to be given to the source
 
 	idle     int               // workers without a run, those included that are not started yet
-	started  int               // workers; one is started when all others have a run
+	working  int               // workers that are started; one more is when all others have a run
+	numbers  []int             // of workers that have ended, the next ones' numbers
 	holding  bool              // what may be called waits for such a run
 	running  map[*run]struct{} // the runs of the others
 	runs     chan *run
 	finished chan *run
-	// startWorker starts the worker of this number, the first being 0.
+	// startWorker starts the worker of this number, from 0 up to Concurrency - 1. No
+	// other with it works.
 	startWorker func(int)
 
 	// What needs the source before it can go on; see background.go.
@@ -295,15 +297,24 @@ func (d *dispatcher) start() {
 		r.callBegan.Store(int64(r.handed.Sub(d.began)))
 		d.running[r] = struct{}{}
 		d.idle--
-		if len(d.running) > d.started {
-			d.startWorker(d.started)
-			d.started++
+		if len(d.running) > d.working {
+			d.startWorker(d.nextNumber())
+			d.working++
 		}
 		d.runs <- r
 	}
 	d.begin(&d.recording, len(d.recording.tasks))
 	d.begin(&d.givingUp, len(d.givingUp.tasks))
 	d.begin(&d.reloading, d.reloadable())
+}
+
+// nextNumber is the number of a worker to be started.
+func (d *dispatcher) nextNumber() (n int) {
+	if last := len(d.numbers) - 1; last >= 0 {
+		n, d.numbers = d.numbers[last], d.numbers[:last]
+		return n
+	}
+	return d.working // none has ended
 }
 
 // take picks the tasks of the next run. A single worker gets all that may be

@@ -168,6 +168,16 @@ func TestAWorkerIsStartedWhenAllOthersAreAtWork(t *testing.T) {
 	require.Equal(t, []int{0, 1, 2}, started)
 	handle("4-0", "5-0")
 	require.Len(t, started, 3, "they have come back")
+	d.accept([]*Task{newTask(t, "6-0", "s-6-0")})
+	d.start()
+	last := <-d.runs
+	last.tasks[0].outcome, last.tasks[0].notRun = handler.Done, false
+	last.worker, last.workerEnded = 1, true
+	d.finish(last)
+	handle("7-0", "8-0")
+	require.Len(t, started, 3, "two are enough for two")
+	handle("9-0", "10-0", "11-0")
+	require.Equal(t, []int{0, 1, 2, 1}, started, "the one that ended has its successor")
 	allocated := 0
 	for i := range r.figures.calls {
 		if r.figures.calls[i].Load() != nil {

@@ -125,7 +125,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	sourceUsers.Go(func() { r.source.Upkeep(settling, lost) })
 	d.startWorker = func(i int) {
 		w := &worker{
-			fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.counting.observer(i), began: d.began,
+			number: i, fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.counting.observer(i), began: d.began,
 			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, group: &workers,
 		}
 		w.start(work, nil)

@@ -21,6 +21,10 @@ type counts struct{ ok, failed, skipped, retries int64 }
 func (d *dispatcher) finish(r *run) {
 	delete(d.running, r)
 	d.idle++
+	if r.workerEnded {
+		d.working--
+		d.numbers = append(d.numbers, r.worker)
+	}
 	d.collect(r, len(r.tasks))
 	d.first = append(d.first, r.back...)
 }

@@ -30,6 +30,11 @@ type run struct {
 	down bool            // the target was found down: the rest is not called
 	held map[string]bool // keys whose later tasks wait until one before them is settled
 
+	// worker is the number of the worker that has ended with this run, read where
+	// workerEnded is set.
+	worker      int
+	workerEnded bool
+
 	// These are the dispatcher's.
 
 	collected int     // how many it has taken back
@@ -46,6 +51,7 @@ var errGoexit = errors.New("handler called runtime.Goexit (as FailNow of a test 
 // worker calls the handler. A handler that never returns costs its worker, and
 // nothing else: its run is no longer waited for once over is closed.
 type worker struct {
+	number   int
 	fn       handler.Func
 	timeout  time.Duration
 	observe  func(t *Task)
@@ -59,9 +65,9 @@ type worker struct {
 }
 
 // start works in a goroutine of its own until runs is closed, beginning with the
-// rest of a run, where one is given. The handlers' contexts descend from base.
-// While the target is down each call has a goroutine of its own: the stack that it
-// grew is not kept until the next probe.
+// rest of a run, where one is given. The handlers' contexts descend from base. It
+// ends with a run that found the target down: a thousand subscriptions that are held
+// up keep no goroutine for it, and no stack that a call grew.
 func (w *worker) start(base context.Context, rest *run) {
 	w.group.Go(func() {
 		unwatch := context.AfterFunc(base, func() { w.endCall(base) })
@@ -79,7 +85,6 @@ func (w *worker) start(base context.Context, rest *run) {
 		for ; ok; r, ok = <-w.runs {
 			if w.work(base, r) {
 				r = nil
-				w.start(base, nil)
 				return
 			}
 		}
@@ -116,7 +121,9 @@ func (w *worker) work(base context.Context, r *run) (down bool) {
 		now = time.Now()
 		w.returned(r, now, err)
 	}
-	down = r.down
+	if down = r.down; down {
+		r.worker, r.workerEnded = w.number, true
+	}
 	select {
 	case w.finished <- r:
 	case <-w.over:
