@@ -12,8 +12,9 @@ const memory = "memory"
 
 var ready = health.PingFunc(func(context.Context) error { return nil })
 
-// checks are what readiness asks: what is open, and what lives in this process.
-func (d *Domain) checks() health.Checks {
+// Checks are what readiness asks: what is open, and what lives in this process. They
+// are asked on connections of their own, until the domain is closed.
+func (d *Domain) Checks() health.Checks {
 	checks := health.Checks{
 		Providers: map[string]health.Pinger{}, Brokers: map[string]health.Pinger{}, Caches: map[string]health.Pinger{},
 	}

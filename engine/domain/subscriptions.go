@@ -120,7 +120,7 @@ func (d *Domain) Config() (engine.Config, error) {
 		Health: engine.HealthConfig{
 			Disabled: !d.config.Health.Enabled,
 			Address:  net.JoinHostPort(d.config.Health.Host, strconv.Itoa(d.config.Health.Port)),
-			Checks:   d.checks(),
+			Checks:   d.Checks(),
 		},
 	}
 	d.warnSections()

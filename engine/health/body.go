@@ -19,7 +19,7 @@ func details(found []finding, subscriptions func() int) string {
 	}
 	for _, f := range found {
 		if f.family == eventStore {
-			members = append(members, member(eventStore, f.word()))
+			members = append(members, member(eventStore, quote(f.word())))
 		}
 	}
 	members = append(members, member(caches, familyObject(found, caches)))
@@ -33,7 +33,7 @@ func familyObject(found []finding, family string) string {
 	var members []string
 	for _, f := range found {
 		if f.family == family {
-			members = append(members, member(f.name, f.word()))
+			members = append(members, member(f.name, quote(f.word())))
 		}
 	}
 	return object(members)
@@ -41,9 +41,9 @@ func familyObject(found []finding, family string) string {
 
 func (f finding) word() string {
 	if f.err == nil {
-		return `"ok"`
+		return "ok"
 	}
-	return `"unavailable"`
+	return "unavailable"
 }
 
 func object(members []string) string { return "{" + strings.Join(members, ", ") + "}" }

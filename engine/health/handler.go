@@ -59,11 +59,7 @@ func New(c Config) *Handler {
 // Close ends the checks under way and waits for them, for a second at most;
 // then it returns an error that names those that do not end. Probes are still
 // answered afterwards, as unavailable.
-func (h *Handler) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	return h.checks.close(ctx)
-}
+func (h *Handler) Close() error { return h.checks.closeWithin(time.Second) }
 
 // ServeHTTP answers one probe.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

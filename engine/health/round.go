@@ -84,8 +84,10 @@ func (r round) run(ctx context.Context) []finding {
 	return found
 }
 
-// close ends all checks and names those that do not end before ctx does.
-func (r round) close(ctx context.Context) error {
+// closeWithin ends all checks and names those that do not end in time.
+func (r round) closeWithin(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
 	last := make([]*call, len(r))
 	for i, c := range r {
 		last[i] = c.close()
