@@ -17,6 +17,8 @@ const (
 	undefinedTable        = "42P01"
 	invalidSchema         = "3F000"
 	insufficientPrivilege = "42501"
+	uniqueViolation       = "23505"
+	lockNotAvailable      = "55P03"
 )
 
 // codeOf is the SQLSTATE of an error; "" where the server did not give one.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,12 +28,18 @@ type Config struct {
 	// default 100. Two more are kept: for health checks and the collector, and for
 	// the ownership of subscriptions.
 	MaxConnections int
+	// GapTimeout is how long reading all messages waits at a missing position for the
+	// transactions that may fill it, before each is examined whether it can
+	// ([server.event_store_subscription] gap_timeout_seconds); default 5 s. Nothing
+	// that may still appear is skipped, however long that takes.
+	GapTimeout time.Duration
 	// Logger is where the store logs; default slog.Default().
 	Logger *slog.Logger
 }
 
 const (
 	defaultMaxConnections = 100
+	defaultGapTimeout     = 5 * time.Second
 	// kept is how many idle connections stay open.
 	kept = 5
 	name = "event store"
@@ -49,10 +54,7 @@ type Store struct {
 	log    *slog.Logger
 	locks  *locks
 	poller *poller
-
-	gapMu    sync.Mutex
-	gap      int64     // the missing position that was waited for last
-	gapSince time.Time // zero where the log has it
+	gaps   gaps
 }
 
 // New returns a store. It connects to nothing yet; the caller closes it.
@@ -62,6 +64,12 @@ func New(c Config) (*Store, error) {
 	}
 	if c.MaxConnections < 1 {
 		return nil, fmt.Errorf("event store: max_connections must be positive, got %d", c.MaxConnections)
+	}
+	if c.GapTimeout == 0 {
+		c.GapTimeout = defaultGapTimeout
+	}
+	if c.GapTimeout < 0 {
+		return nil, fmt.Errorf("event store: gap_timeout_seconds must not be negative, got %s", c.GapTimeout)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -75,7 +83,7 @@ func New(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, log: c.Logger.With("component", name)}
+	s := &Store{db: db, log: c.Logger.With("component", name), gaps: gaps{timeout: c.GapTimeout}}
 	s.locks = newLocks(db.Connect)
 	s.poller = newPoller(s.findNew)
 	return s, nil

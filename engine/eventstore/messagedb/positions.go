@@ -105,6 +105,7 @@ func (s *Store) Own(ctx context.Context, subscription, category string) (catchup
 	if err != nil {
 		return nil, err
 	}
+	s.gaps.forget()
 	o := &ownership{store: s, key: key, lock: taken}
 	if err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return o.begin(ctx, conn) }); err != nil {
 		return nil, errors.Join(err, s.locks.release(ctx, taken))

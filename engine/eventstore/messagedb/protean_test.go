@@ -136,50 +136,6 @@ func TestAPositionBeyondTheHeadIsAnErrorWithTheWayOut(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Position 1 is taken by a transaction that is open while position 2 commits.
-func TestAMessageThatCommitsLateIsNotSkipped(t *testing.T) {
-	t.Parallel()
-	db := testserver.MessageDB(t)
-	s := open(t, db)
-	ctx := t.Context()
-	const write = "SELECT write_message(gen_random_uuid()::varchar, $1, 'T', '{}')"
-	writer, other := direct(t, db), direct(t, db)
-	late, err := writer.Begin(ctx)
-	require.NoError(t, err)
-	_, err = late.Exec(ctx, write, "a-1")
-	require.NoError(t, err)
-	_, err = other.Exec(ctx, write, "b-1")
-	require.NoError(t, err)
-
-	got, err := s.ReadCategory(ctx, catchup.All, 0, 10)
-	require.NoError(t, err)
-	require.Empty(t, got, "position 1 may still come")
-	result := make(chan []message.Recorded, 1)
-	go func() {
-		got, err := s.ReadCategory(ctx, catchup.All, 0, 10)
-		if err != nil {
-			t.Error(err)
-		}
-		result <- got
-	}()
-	require.NoError(t, late.Commit(ctx))
-	require.Len(t, <-result, 2)
-
-	// What is rolled back holds up what comes after it no longer than its
-	// transaction.
-	late, err = writer.Begin(ctx)
-	require.NoError(t, err)
-	_, err = late.Exec(ctx, write, "a-1")
-	require.NoError(t, err)
-	_, err = other.Exec(ctx, write, "b-1")
-	require.NoError(t, err)
-	require.NoError(t, late.Rollback(ctx))
-	got, err = s.ReadCategory(ctx, catchup.All, 2, 10)
-	require.NoError(t, err)
-	require.Len(t, got, 1)
-	require.EqualValues(t, 4, got[0].GlobalPosition)
-}
-
 // The network between an owner and the server goes silent: the owner stops before
 // the server gives the lock to another.
 func TestAnOwnerThatIsCutOffStopsAndAnotherTakesOver(t *testing.T) {
