@@ -6,6 +6,7 @@ package adapters
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
@@ -54,7 +55,9 @@ func openPostgres(_ context.Context, s domain.DatabaseSpec) (engine.Database, er
 }
 
 func openMessageDB(s domain.EventStoreSpec) (engine.EventStore, error) {
-	return messagedb.New(messagedb.Config{URI: s.URI, MaxConnections: s.MaxConnections, Logger: s.Logger})
+	return messagedb.New(messagedb.Config{
+		URI: s.URI, MaxConnections: s.MaxConnections, GapTimeout: max(s.GapTimeout, time.Millisecond), Logger: s.Logger,
+	})
 }
 
 // standardOutput is shared by the handlers of all domains: their lines do not mix.

@@ -85,7 +85,7 @@ func newConfig(path, environment string, root section) *Config {
 		Path: path, Environment: environment,
 		Name: get[string](observatory, "name"), SourceURI: get[string](read[""], "source_uri"),
 		Brokers: map[string]Broker{}, Databases: map[string]Database{}, Caches: map[string]string{},
-		EventStore: newEventStore(root.at("event_store"), read["event_store"]),
+		EventStore: newEventStore(root.at("event_store"), read["event_store"], read["server.event_store_subscription"]),
 		Health: Health{
 			Enabled: get[bool](health, "enabled"), Host: get[string](health, "host"), Port: get[int](health, "port"),
 		},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,4 +70,52 @@ subscription_type = "event_store"
 format = "fields"
 group = "g"
 `))
+}
+
+// What a file sets for all subscriptions to the event store is theirs alone.
+func TestRetriesOfEventStoreSubscriptionsAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	c := parse(t, messageDB+`
+[server.stream_subscription]
+max_retries = 2
+[server.event_store_subscription]
+max_retries = 7
+retry_delay_seconds = 0.25
+gap_timeout_seconds = 2
+[server.subscriptions.Own]
+subscription_type = "event_store"
+max_retries = 4
+[observatory.handlers.Report]
+stream = "shop::order"
+deliver = "log:"
+subscription_type = "event_store"
+[observatory.handlers.Mailer]
+stream = "shop::order"
+deliver = "log:"
+`)
+	require.Equal(t, 2*time.Second, c.EventStore.GapTimeout)
+	require.Empty(t, c.Warnings)
+	for name, want := range map[string]int{"Report": 7, "Mailer": 2, "Own": 4, "AnyInGo": 7} {
+		resolved, err := c.Resolve(handler.Events(name, "shop::order"))
+		require.NoError(t, err)
+		require.Equal(t, want, resolved.Config().Retry.MaxAttempts, name)
+		require.Equal(t, name != "Mailer", resolved.Config().Retry.Delay == 250*time.Millisecond, name)
+	}
+	stream, err := parse(t, messageDB+"[server]\ndefault_subscription_type = \"stream\"\n[server.event_store_subscription]\nmax_retries = 7").
+		Resolve(handler.Events("AnyInGo", "shop::order"))
+	require.NoError(t, err)
+	require.Equal(t, 3, stream.Config().Retry.MaxAttempts)
+}
+
+func TestWhatIsNotDoneOfRecoveryIsSaid(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, w := range parse(t, "[server.event_store_subscription]\nenable_recovery = false\nrecovery_interval_seconds = 30").Warnings {
+		got = append(got, w.String())
+	}
+	require.ElementsMatch(t, []string{
+		"[server.event_store_subscription] enable_recovery: accepted, without effect in this release: what failed is always kept and tried again; max_retries = 1 calls each message once",
+		"[server.event_store_subscription] recovery_interval_seconds: accepted, without effect in this release: what failed is tried again after retry_delay_seconds",
+	}, got)
+	require.Empty(t, parse(t, "[server.event_store_subscription]\nenable_recovery = true").Warnings)
 }

@@ -115,13 +115,13 @@ var subscriptionRows = []row{
 		help:     "How long a read waits for entries. Waits are cut into pieces of one second, so that stopping is prompt.",
 	},
 	{
-		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "max_retries", kind: whole(0, million),
+		in: ofSubscription("server.stream_subscription", "server.event_store_subscription", "server.broker_subscription"), name: "max_retries", kind: whole(0, million),
 		defaultValue: 3, profiles: inProfileOrder(3, 2, 5, 1, 3),
 		sets: to(func(c *subscription.Config) *int { return &c.Retry.MaxAttempts }),
 		help: "Attempts **in all**: 0 and 1 both mean one.",
 	},
 	{
-		in: ofSubscription("server.stream_subscription", "server.broker_subscription"), name: "retry_delay_seconds", kind: seconds,
+		in: ofSubscription("server.stream_subscription", "server.event_store_subscription", "server.broker_subscription"), name: "retry_delay_seconds", kind: seconds,
 		defaultValue: time.Second, profiles: inProfileOrder(time.Second, 0*time.Second, 2*time.Second, 0*time.Second, time.Second),
 		sets: to(func(c *subscription.Config) *time.Duration { return &c.Retry.Delay }),
 		help: "The wait before the second attempt.",
@@ -459,11 +459,12 @@ var topLevelRows = append([]row{
 // checked all the same, so that the release that reads them finds them right;
 // those that only Python can use are left to Python.
 var notReadRows = slices.Concat([]row{
-	{in: in("server.event_store_subscription"), name: "max_retries", kind: whole(0, million), noEffect: "set it for the subscription itself or in its profile"},
-	{in: in("server.event_store_subscription"), name: "retry_delay_seconds", kind: seconds, noEffect: "set it for the subscription itself or in its profile"},
-	{in: in("server.event_store_subscription"), name: "enable_recovery", kind: boolean},
-	{in: in("server.event_store_subscription"), name: "recovery_interval_seconds", kind: seconds},
-	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: seconds},
+	{in: in("server.event_store_subscription"), name: "enable_recovery", kind: boolean, defaultValue: true},
+	{
+		in: in("server.event_store_subscription"), name: "recovery_interval_seconds", kind: seconds,
+		noEffect: "what failed is tried again after retry_delay_seconds",
+	},
+	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: seconds, defaultValue: 5 * time.Second},
 
 	{in: in("server.dlq"), name: "enabled", kind: boolean, noEffect: "dead-letter queues are neither trimmed nor watched; their depth is a metric"},
 	{in: in("server.dlq"), name: "retention_hours", kind: whole(1, million)},

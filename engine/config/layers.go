@@ -27,9 +27,10 @@ type layer struct {
 
 // layers are all places of a file that say something of subscriptions.
 type layers struct {
-	// server is what the file sets for every subscription, broker what it sets
-	// for broker subscribers.
+	// server is what the file sets for every subscription, store how it has those to
+	// the event store tried again, and broker what it sets for broker subscribers.
 	server []layer
+	store  layer
 	broker layer
 	// defaultProfile is "" where the file names none.
 	defaultProfile string
@@ -53,6 +54,14 @@ func newLayers(root section, read map[string]values) layers {
 	l.profileNames = namesOf(l.profiles)
 	for _, name := range []string{"server", "server.stream_subscription", "server.event_store_subscription"} {
 		l.server = append(l.server, layerOf(name, read[name]))
+	}
+	ofStore := l.server[2]
+	l.store = layer{origin: ofStore.origin, set: map[string]any{}}
+	for _, key := range []string{"max_retries", "retry_delay_seconds"} {
+		if value, given := ofStore.set[key]; given {
+			l.store.set[key] = value
+			delete(ofStore.set, key)
+		}
 	}
 	if name, given := read["server"].given["default_subscription_type"]; given {
 		l.server[0].set["subscription_type"] = name

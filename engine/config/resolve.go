@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -91,11 +92,18 @@ func (c *Config) stack(r handler.Registration, own, section layer, delivered boo
 	if r.Kind == handler.KindSubscriber {
 		return append(stack, l.broker)
 	}
-	stack = append(stack, l.server...)
+	below := slices.Clone(l.server)
 	if section.profile == "" && own.profile == "" {
-		stack = append(stack, l.profiles[l.defaultProfile]...)
+		below = append(below, l.profiles[l.defaultProfile]...)
 	}
-	return stack
+	reads := typeOf(own, section)
+	if !delivered {
+		reads = cmp.Or(typeOf(slices.Concat(stack, below)...), TypeEventStore)
+	}
+	if reads == TypeEventStore {
+		stack = append(stack, l.store)
+	}
+	return append(stack, below...)
 }
 
 // deliveredDefaults are the defaults of handlers of the file.

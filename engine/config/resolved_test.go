@@ -42,6 +42,7 @@ const (
 	yields     = "Defaults yield: a profile named anywhere beats the built-in defaults; only what the file itself sets beats a default profile"
 	seedValues = "With nothing set the seed's values hold: 10 messages, 5000 ms, no breaker"
 	lastTwo    = "no breaker, no retention, and no profile sets the last two"
+	calls      = "Attempts are calls: those of Python's recovery, which reads [server.event_store_subscription] alone, are among them"
 	honoured   = "dlq_* per subscription are honoured: seed"
 )
 
@@ -83,6 +84,9 @@ func differences() []difference {
 		{"retry_delay_seconds", 1.0, 2.0, batch, yields},
 		{"enable_dlq", false, true, batch, yields},
 		{"position_update_interval", 10.0, 50.0, batch, yields},
+
+		{"max_retries", 4.0, 6.0, full, calls},
+		{"retry_delay_seconds", 2.5, 0.5, full, calls},
 
 		{"dlq_retention_hours", nil, 12.0, full, honoured},
 		{"dlq_alert_threshold", nil, 3.0, full, honoured},

@@ -60,6 +60,10 @@ type EventStore struct {
 	URI func() (string, error)
 	// MaxConnections caps the pool; 0 is the adapter's default.
 	MaxConnections int
+	// GapTimeout is [server.event_store_subscription] gap_timeout_seconds: how long a
+	// subscription to all messages waits at a missing position before it examines
+	// the transactions that may fill it; default 5 s.
+	GapTimeout time.Duration
 }
 
 // inMemory is the provider of a broker that is in the memory of the process.
@@ -174,8 +178,11 @@ func newCache(s section, v values) (provider string) {
 	return provider
 }
 
-func newEventStore(s section, v values) EventStore {
-	e := EventStore{Provider: get[string](v, "provider"), MaxConnections: get[int](v, "max_connections")}
+func newEventStore(s section, v, subscriptions values) EventStore {
+	e := EventStore{
+		Provider: get[string](v, "provider"), MaxConnections: get[int](v, "max_connections"),
+		GapTimeout: get[time.Duration](subscriptions, "gap_timeout_seconds"),
+	}
 	if e.Provider == "message_db" || s.isMistaken("provider") {
 		e.URI = s.url("database_uri", "postgresql", "postgres")
 		if quoted := s.shown("database_uri"); quoted != "" {

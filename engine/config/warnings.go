@@ -61,6 +61,9 @@ func warnNotBuilt(root section, read map[string]values) {
 	if v := read["telemetry"]; get[string](v, "exporter") == "console" && get[bool](v, "enabled") {
 		root.at("telemetry").warnNotBuilt("exporter", `nothing is printed or pushed; "otlp" pushes, and /metrics has all`)
 	}
+	if v := read["server.event_store_subscription"]; !get[bool](v, "enable_recovery") {
+		root.at("server").at("event_store_subscription").warnNotBuilt("enable_recovery", "what failed is always kept and tried again; max_retries = 1 calls each message once")
+	}
 	if root.has("outbox") {
 		root.at("outbox").warnNotBuilt("", "outbox rows are counted, and published by Python's engine alone")
 	}
