@@ -5,7 +5,7 @@ SHELL := /bin/sh
 APP := github.com/observatory-go/observatory/cmd/observatory/internal/app
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
-MODULES := . bench dashboards/build e2e
+MODULES := . bench chaos dashboards/build e2e
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
 
@@ -57,3 +57,7 @@ dashboards: ## Build dashboards/grafana/*.json from dashboards/build, on Node.
 bench: servers ## Measure the engine against its peers and print the table.
 	cd bench && go run .
 	cd bench && go test -run NONE -bench MessageDB -benchtime 20x .
+
+.PHONY: chaos
+chaos: servers ## Break servers, processes, network and clocks under load, and count each message.
+	cd chaos && go run . --history ../bin/chaos
