@@ -203,6 +203,7 @@ func TestEveryFamilyThatAlertsIsMissedWhenItIsGone(t *testing.T) {
 	covered := map[string]string{
 		"protean_db_pool_checked_out":                    "ObservatoryEngineAbsent: a process has it of each pool from its start",
 		"protean_db_pool_size":                           "ObservatoryEngineAbsent: a process has it of each pool from its start",
+		"protean_subscription_circuit_open":              "ObservatoryEngineAbsent: every engine has it from its start, of subscriptions with a circuit breaker",
 		"protean_subscription_dead_letters_waiting":      "ObservatoryEngineAbsent: every engine has it from its start",
 		"protean_subscription_dlq_routed_total":          "ObservatoryEngineAbsent: every engine has it from its start",
 		"protean_subscription_entries_lost_total":        "ObservatoryEngineAbsent: every engine has it from its start",

@@ -187,12 +187,15 @@ var subscriptionRows = []row{
 		help: "Of event-store subscriptions: after how many messages the position is saved. It is saved each second too, and at a stop.",
 	},
 	{
-		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_threshold", kind: whole(1, million),
-		noEffect: "there is no circuit breaker",
+		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_threshold", kind: whole(1, million), defaultText: "none",
+		sets: &field{set: func(c *subscription.Config, v any) { c.BreakerThreshold = v.(int) }},
+		help: "How many messages in a row must fail for the [circuit breaker](operations.md#circuit-breaker) to open. A message counts once, " +
+			"however often it is attempted.",
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "circuit_breaker_reset_seconds", kind: positiveSeconds,
-		defaultValue: 60 * time.Second,
+		sets: to(func(c *subscription.Config) *time.Duration { return &c.BreakerReset }),
+		help: "How long an open circuit breaker calls nothing before it tries one message.",
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "retention_maxlen", kind: whole(1, most32),

@@ -55,6 +55,13 @@ type Config struct {
 	// PositionInterval is after how many messages the position in an event store is
 	// saved; default 10. It is saved each second too, and at a stop.
 	PositionInterval int
+	// BreakerThreshold is how many messages in a row must fail for nothing to be called
+	// for BreakerReset; 0, the default, is never. A message fails by a call that failed
+	// or was rejected, and counts once, however often it is attempted.
+	BreakerThreshold int
+	// BreakerReset is how long the circuit breaker is open before one message at a
+	// time is tried; default 60 s.
+	BreakerReset time.Duration
 	// SkipChecksums turns verification off.
 	SkipChecksums bool
 }
@@ -94,6 +101,9 @@ func (c Config) WithDefaults() Config {
 	if c.PositionInterval == 0 {
 		c.PositionInterval = 10
 	}
+	if c.BreakerReset == 0 {
+		c.BreakerReset = 60 * time.Second
+	}
 	c.Retry = c.Retry.WithDefaults()
 	return c
 }
@@ -125,6 +135,12 @@ func (c Config) Validate() error {
 	}
 	if c.HandlerTimeout < 0 {
 		bad("HandlerTimeout must be positive, got %s", c.HandlerTimeout)
+	}
+	if c.BreakerThreshold < 0 {
+		bad("BreakerThreshold must not be negative, got %d: 0 is no circuit breaker", c.BreakerThreshold)
+	}
+	if c.BreakerReset < 0 {
+		bad("BreakerReset must be positive, got %s", c.BreakerReset)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("subscription %q on %q: %w", c.Handler, c.Stream, err)

@@ -62,6 +62,10 @@ type dispatcher struct {
 	keys     keyOrder
 	waiting  waitlist
 	outage   outage
+	breaker  *breaker
+	permit   permit // the breaker's, of this turn
+	closed   bool   // nothing may be called, of this turn
+	closedAt time.Time
 	open     int     // accepted and not settled
 	done     []*Task // handled, to be given to the source
 
@@ -99,7 +103,8 @@ func newDispatcher(settling context.Context, r *Runner) *dispatcher {
 		cfg: r.cfg, source: r.source, share: r.share, counting: r.counting, status: &r.status, log: r.log,
 		events: limitedLog{log: r.log, lines: make(map[string]*gatheredLines)},
 		began:  time.Now(), keys: make(keyOrder), outage: newOutage(&r.status.gate),
-		idle: r.cfg.Concurrency, running: make(map[*run]struct{}),
+		breaker: newBreaker(&r.cfg, &r.status.gate, r.log, r.counting.transition),
+		idle:    r.cfg.Concurrency, running: make(map[*run]struct{}),
 		runs: make(chan *run, r.cfg.Concurrency), finished: make(chan *run, r.cfg.Concurrency),
 		reloads: reloads, reloadSize: readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}, results: make(chan result), over: make(chan struct{}), settling: settling,
 	}
@@ -123,7 +128,10 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 		timer.Reset(d.untilNext())
 		offered, asked := batches, wanted
 		if !d.wantsBatch() {
-			offered, asked = nil, nil
+			asked = nil
+			if !d.closed || d.apart > 0 { // what was read before the gate closed is in hand
+				offered = nil
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -207,14 +215,16 @@ func (d *dispatcher) writeRest(ctx context.Context, lost <-chan []*Task) {
 // wantsBatch says whether a batch may be taken: all that may be called is under
 // way, and not too much is unsettled. While the target is down one may be taken if
 // all in hand has found it so: of messages that may be the cause many more than
-// usual, since another may be answered, and of others a few.
+// usual, since another may be answered, and of others a few. While the circuit
+// breaker is half open one may be taken if all in hand has failed.
 func (d *dispatcher) wantsBatch() bool {
 	bound := waitFactor * d.cfg.MessagesPerTick
 	switch {
-	case d.apart > 0:
+	case d.apart > 0, d.closed:
 		return false
-	case !d.outage.down():
+	case !d.isProbing():
 		return d.open < bound && len(d.first)+len(d.ready) == 0 && d.idle > 0
+	case !d.outage.down():
 	case !d.outage.reached:
 		bound = min(bound, max(heldUp, 2*d.cfg.MessagesPerTick))
 	case d.share.mayHaveExtra():
@@ -284,12 +294,24 @@ func poison(attempts int) error {
 // start gives tasks to idle workers, and what cannot be called yet to the
 // background steps.
 func (d *dispatcher) start() {
-	for d.idle > 0 {
+	now := time.Now()
+	d.permit = d.breaker.permit(now)
+	if was := d.closed; d.permit.none {
+		if d.closed = true; !was {
+			d.closedAt = now
+		}
+		d.unloadHeld()
+	} else {
+		d.closed = false
+	}
+	for d.idle > 0 && !d.closed {
 		tasks := d.take()
 		if len(tasks) == 0 {
 			break
 		}
-		r := &run{tasks: tasks, isolated: d.cfg.Concurrency > 1 && tasks[0].suspect, handed: time.Now()}
+		r := &run{
+			tasks: tasks, isolated: d.cfg.Concurrency > 1 && tasks[0].suspect, handed: time.Now(), opening: d.permit.opening,
+		}
 		for _, t := range tasks {
 			t.probe = d.outage.down()
 			t.alone = d.cfg.Concurrency == 1 || r.isolated || t.probe
@@ -325,15 +347,15 @@ func (d *dispatcher) nextNumber() (n int) {
 // that found it so longest ago, since one message may be what brings the target
 // down, and so may several.
 func (d *dispatcher) take() []*Task {
-	down := d.outage.down()
+	probing := d.isProbing()
 	d.holding = false
 	switch {
-	case down && (!d.mayProbe() || d.reloading.busy):
+	case probing && (!d.mayProbe() || d.reloading.busy || d.recording.busy):
 		return nil
-	case down:
+	case probing:
 		d.ready = append(d.first, d.ready...)
 		d.first = nil
-		slices.SortStableFunc(d.ready, func(a, b *Task) int { return a.foundDownAt().Compare(b.foundDownAt()) })
+		slices.SortStableFunc(d.ready, func(a, b *Task) int { return d.triedAt(a).Compare(d.triedAt(b)) })
 	case d.cfg.Concurrency == 1:
 		all := make([]*Task, 0, len(d.first)+len(d.ready))
 		for t := d.pop(); t != nil; t = d.pop() {
@@ -347,18 +369,18 @@ func (d *dispatcher) take() []*Task {
 		return nil
 	}
 	for t := d.pop(); t != nil; t = d.pop() {
-		if t.suspect && !down && d.isUnderWay(func(*run) bool { return true }) {
+		if t.suspect && !probing && d.isUnderWay(func(*run) bool { return true }) {
 			d.first = append([]*Task{t}, d.first...)
 			d.holding = true
 			return nil
 		}
 		if !d.keys.claim(t) || !d.prepare(t) {
-			if down && len(d.reloading.tasks) > 0 { // the one to be tried is read again first
+			if probing && len(d.reloading.tasks)+len(d.recording.tasks) > 0 { // the one to be tried is read again, or put on record, first
 				return nil
 			}
 			continue
 		}
-		if down || t.suspect {
+		if probing || t.suspect {
 			return []*Task{t}
 		}
 		return append([]*Task{t}, d.keys.followers(t, maxFollowers)...)
@@ -366,19 +388,48 @@ func (d *dispatcher) take() []*Task {
 	return nil
 }
 
-// mayProbe says whether a call may be started while the target is down: a probe
-// is due, and no call begun after the outage is under way.
+// isProbing reports whether one message at a time is called: the target is down, or
+// the circuit breaker is half open.
+func (d *dispatcher) isProbing() bool { return d.outage.down() || d.permit.probe }
+
+// triedAt is when the last call of a task began, where that is why another is to be
+// tried before it; else zero.
+func (d *dispatcher) triedAt(t *Task) time.Time {
+	if d.permit.probe && t.hasFailed() {
+		return t.started
+	}
+	return t.foundDownAt()
+}
+
+// mayProbe says whether a call may be started while one message at a time is: a
+// probe is due, and no call begun since is under way.
 func (d *dispatcher) mayProbe() bool {
-	if time.Now().Before(d.outage.probe) {
+	if time.Now().Before(d.probeAt()) {
 		return false
 	}
-	since := int64(d.outage.since.Sub(d.began))
+	since := int64(math.MaxInt64)
+	if d.outage.down() {
+		since = int64(d.outage.since.Sub(d.began))
+	}
 	for r := range d.running {
-		if r.callBegan.Load() > since && !r.isStuck() {
+		begun := r.callBegan.Load() > since || d.permit.probe && r.opening == d.permit.opening
+		if begun && !r.isStuck() {
 			return false
 		}
 	}
 	return true
+}
+
+// probeAt is when a probe is due. That of the circuit breaker waits a moment for a
+// message that has not failed, where one may be read.
+func (d *dispatcher) probeAt() (at time.Time) {
+	if d.outage.down() {
+		at = d.outage.probe
+	}
+	if d.permit.readTill.After(at) && d.wantsBatch() {
+		at = d.permit.readTill
+	}
+	return at
 }
 
 // isUnderWay reports whether a run is under way that another waits for, which it
@@ -458,9 +509,15 @@ func (d *dispatcher) wake() {
 // untilNext is how long nothing happens by itself.
 func (d *dispatcher) untilNext() time.Duration {
 	next := time.Hour
-	callable := d.idle > 0 && len(d.first)+len(d.ready) > 0 && !d.holding
-	if callable && !d.outage.down() {
+	callable := d.idle > 0 && len(d.first)+len(d.ready) > 0 && !d.holding && !d.closed
+	if callable && !d.isProbing() {
 		return 0
+	}
+	if !d.permit.changes.IsZero() {
+		next = min(next, time.Until(d.permit.changes))
+	}
+	if unload := time.Until(d.closedAt.Add(longWait)); d.closed && unload > 0 {
+		next = min(next, unload)
 	}
 	if len(d.running) > 0 {
 		next = collectEvery
@@ -472,7 +529,7 @@ func (d *dispatcher) untilNext() time.Duration {
 		next = min(next, time.Until(d.waiting.first().due))
 	}
 	if callable {
-		if probe := time.Until(d.outage.probe); probe > 0 {
+		if probe := time.Until(d.probeAt()); probe > 0 {
 			next = min(next, probe)
 		} else {
 			next = min(next, collectEvery)

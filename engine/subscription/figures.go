@@ -25,6 +25,7 @@ type figures struct {
 // totals are counted by the dispatcher.
 type totals struct {
 	ok, failed, skipped, retries, deadLettered, ghosts, lost atomic.Int64
+	closed, opened, halfOpen                                 atomic.Int64 // of the circuit breaker
 }
 
 // callFigures are counted by one worker.
@@ -69,6 +70,20 @@ func (f *figures) count(c counts) {
 func (f *figures) ghost()      { f.ghosts.Add(1) }
 func (f *figures) lose()       { f.lost.Add(1) }
 func (f *figures) deadLetter() { f.deadLettered.Add(1) }
+
+func (f *figures) transition(to breakerState) { f.of(to).Add(1) }
+
+// of counts the transitions to a state.
+func (t *totals) of(s breakerState) *atomic.Int64 {
+	switch s {
+	case breakerOpened:
+		return &t.opened
+	case breakerHalfOpen:
+		return &t.halfOpen
+	default:
+		return &t.closed
+	}
+}
 
 // histogram counts durations in buckets.
 type histogram struct {

@@ -34,7 +34,7 @@ func traced(t *testing.T, id string) string {
 func TestAMeterProviderCountsWhatTheEngineCounts(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		c := config()
-		c.Concurrency = 2
+		c.Concurrency, c.BreakerThreshold = 2, 100
 		b.publish("a/1", "b/1", "bad/1", "a/2", "c/1")
 		b.publishText(traced(t, "d/1"))
 		handle := func(_ context.Context, m *message.Envelope) error {

@@ -12,8 +12,13 @@ const TargetDown GateReason = "target_down"
 // Standby says that another process runs the subscription.
 const Standby GateReason = "standby"
 
+// CircuitOpen says that so many messages in a row have failed as the circuit
+// breaker allows: nothing is called for a while, and then one message at a time,
+// until one is handled.
+const CircuitOpen GateReason = "circuit_open"
+
 // gateReasons are all reasons, in the order of their bits.
-var gateReasons = []GateReason{TargetDown, Standby}
+var gateReasons = []GateReason{TargetDown, Standby, CircuitOpen}
 
 // gate is open where no reason holds the subscription up. The dispatcher closes
 // and opens it; status, gauges and log read it from any goroutine.
@@ -46,6 +51,9 @@ func (g *gate) closedFor(why GateReason) int64 {
 	}
 	return 0
 }
+
+// holdsReading reports whether batches are read only when one is wanted.
+func (g *gate) holdsReading() bool { return g.is(TargetDown) || g.is(CircuitOpen) }
 
 // reasons are those for which the gate is closed.
 func (g *gate) reasons() (closed []GateReason) {

@@ -25,6 +25,7 @@ var (
 	deadLetters       = instrument{"protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue."}
 	ghostEntries      = instrument{"protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone."}
 	lostEntries       = instrument{"protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand."}
+	circuitBreaker    = instrument{"protean.subscription.circuit_breaker.state", "{transition}", "Transitions of the circuit breaker, by the state it came to: opened, half_open, closed; of subscriptions that have one."}
 	callDuration      = instrument{"protean.subscription.processing_duration", "s", "Time that one call of the handler took; without messages for other handlers, and calls that found the target down."}
 	endToEnd          = instrument{"protean.subscription.end_to_end", "s", "Time from the event to the end of its handling."}
 
@@ -32,6 +33,7 @@ var (
 	waitingDeadLetters = instrument{"protean.subscription.dead_letters_waiting", "{message}", "Dead letters that could not be written yet; each holds up the later messages of its own key; this process only."}
 	stuckCalls         = instrument{"protean.subscription.stuck_calls", "{call}", "Calls of the handler that run beyond their time-out and whose entries are no longer renewed; this process only."}
 	targetDown         = instrument{"protean.subscription.target_down", "", "1 while the handler's target is down and the subscription is held up; this process only."}
+	circuitOpen        = instrument{"protean.subscription.circuit_open", "", "1 while the circuit breaker is open or half open and the subscription is held up; of subscriptions that have one; this process only."}
 	gateClosed         = instrument{"protean.subscription.gate_closed", "", "1 while the subscription is held up for this reason; this process only."}
 )
 
@@ -50,7 +52,8 @@ var (
 type labels struct {
 	own                 attribute.Set
 	ok, failed, skipped attribute.Set
-	gates               []attribute.Set // one a reason
+	gates               []attribute.Set                // one a reason
+	breaker             map[breakerState]attribute.Set // empty without a circuit breaker
 }
 
 func labelsOf(c Config) labels {
@@ -71,6 +74,12 @@ func labelsOf(c Config) labels {
 	for _, why := range gateReasons {
 		l.gates = append(l.gates, with(attribute.String("reason", string(why))))
 	}
+	if c.BreakerThreshold > 0 {
+		l.breaker = make(map[breakerState]attribute.Set)
+		for _, s := range breakerStates {
+			l.breaker[s] = with(attribute.String("state", string(s)))
+		}
+	}
 	return l
 }
 
@@ -88,7 +97,13 @@ func gauges(l labels, s *status) []gauge {
 		{stuckCalls, l.own, s.stuckCalls.Load},
 		{targetDown, l.own, func() int64 { return s.gate.closedFor(TargetDown) }},
 	}
+	if len(l.breaker) > 0 {
+		all = append(all, gauge{circuitOpen, l.own, func() int64 { return s.gate.closedFor(CircuitOpen) }})
+	}
 	for i, why := range gateReasons {
+		if why == CircuitOpen && len(l.breaker) == 0 {
+			continue
+		}
 		all = append(all, gauge{gateClosed, l.gates[i], func() int64 { return s.gate.closedFor(why) }})
 	}
 	return all
@@ -104,15 +119,17 @@ type counting interface {
 	ghost()
 	lose()
 	deadLetter()
+	transition(to breakerState)
 }
 
 // instruments count through a meter provider. Every counter exists from the
 // start with value 0: otherwise the first dead letter is invisible to increase().
 type instruments struct {
-	processed, retries, deadLettered, ghosts, lost metric.Int64Counter
-	duration, endToEnd                             metric.Float64Histogram
+	processed, retries, deadLettered, ghosts, lost, transitions metric.Int64Counter
+	duration, endToEnd                                          metric.Float64Histogram
 
 	own, ok, failed, skipped metric.MeasurementOption
+	breaker                  map[breakerState]attribute.Set
 }
 
 func newInstruments(m metric.Meter, l labels) (*instruments, error) {
@@ -130,10 +147,10 @@ func newInstruments(m metric.Meter, l labels) (*instruments, error) {
 	}
 	i := &instruments{
 		processed: counter(processedMessages), retries: counter(scheduledRetries), deadLettered: counter(deadLetters),
-		ghosts: counter(ghostEntries), lost: counter(lostEntries),
+		ghosts: counter(ghostEntries), lost: counter(lostEntries), transitions: counter(circuitBreaker),
 		duration: histogram(callDuration, durationBuckets), endToEnd: histogram(endToEnd, endToEndBuckets),
 		own: metric.WithAttributeSet(l.own), ok: metric.WithAttributeSet(l.ok),
-		failed: metric.WithAttributeSet(l.failed), skipped: metric.WithAttributeSet(l.skipped),
+		failed: metric.WithAttributeSet(l.failed), skipped: metric.WithAttributeSet(l.skipped), breaker: l.breaker,
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("instruments: %w", err)
@@ -144,6 +161,9 @@ func newInstruments(m metric.Meter, l labels) (*instruments, error) {
 	}
 	for _, c := range []metric.Int64Counter{i.retries, i.deadLettered, i.ghosts, i.lost} {
 		c.Add(ctx, 0, i.own)
+	}
+	for _, of := range l.breaker {
+		i.transitions.Add(ctx, 0, metric.WithAttributeSet(of))
 	}
 	return i, nil
 }
@@ -182,6 +202,10 @@ func (i *instruments) count(t counts) {
 func (i *instruments) ghost()      { i.ghosts.Add(context.Background(), 1, i.own) }
 func (i *instruments) lose()       { i.lost.Add(context.Background(), 1, i.own) }
 func (i *instruments) deadLetter() { i.deadLettered.Add(context.Background(), 1, i.own) }
+
+func (i *instruments) transition(to breakerState) {
+	i.transitions.Add(context.Background(), 1, metric.WithAttributeSet(i.breaker[to]))
+}
 
 // observe has a meter provider read the gauges at each collection, until they are
 // unregistered.

@@ -18,7 +18,7 @@ const (
 )
 
 // feed reads batches and offers them, one at a time, until ctx ends. While a
-// batch is not taken none is read; while the target is down one is read when it
+// batch is not taken none is read; while the gate is closed one is read when it
 // is wanted, and not ahead. What is not taken at the end the source still knows,
 // and gives back.
 func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, wanted <-chan struct{}) {
@@ -26,7 +26,7 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, wanted <-chan
 	var backoff retry.Backoff
 	failing := false
 	for ctx.Err() == nil {
-		if r.status.gate.is(TargetDown) {
+		if r.status.gate.holdsReading() {
 			select {
 			case <-wanted:
 			case <-ctx.Done():

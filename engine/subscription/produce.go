@@ -53,10 +53,23 @@ func Metrics(runners []*Runner) []metricdata.Metrics {
 		sum(deadLetters, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.deadLettered.Load()) }),
 		sum(ghostEntries, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.ghosts.Load()) }),
 		sum(lostEntries, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.lost.Load()) }),
+		sum(circuitBreaker, func(r *Runner, add func(attribute.Set, int64)) {
+			for _, s := range breakerStates {
+				if labels, has := r.labels.breaker[s]; has {
+					add(labels, r.figures.of(s).Load())
+				}
+			}
+		}),
 		durations(callDuration, durationBuckets, func(c *callFigures) *histogram { return &c.duration }),
 		durations(endToEnd, endToEndBuckets, func(c *callFigures) *histogram { return &c.endToEnd }),
 	}
-	return append(metrics, readGauges(runners, now)...)
+	return append(slices.DeleteFunc(metrics, isEmpty), readGauges(runners, now)...)
+}
+
+// isEmpty reports whether a sum has no series.
+func isEmpty(m metricdata.Metrics) bool {
+	s, ok := m.Data.(metricdata.Sum[int64])
+	return ok && len(s.DataPoints) == 0
 }
 
 // readGauges reads the gauges of all runners, a metric each.

@@ -126,7 +126,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	d.startWorker = func(i int) {
 		w := &worker{
 			number: i, fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.counting.observer(i), began: d.began,
-			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, group: &workers,
+			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, breaker: d.breaker, group: &workers,
 		}
 		w.start(work, nil)
 	}

@@ -171,9 +171,9 @@ func (d *dispatcher) observeTarget(t *Task) {
 }
 
 // hasUntried reports whether a task that may be called has not found the target
-// down.
+// down, or not failed where the circuit breaker is half open.
 func (d *dispatcher) hasUntried() bool {
-	untried := func(t *Task) bool { return !t.foundDown() }
+	untried := func(t *Task) bool { return d.triedAt(t).IsZero() }
 	return slices.ContainsFunc(d.first, untried) || slices.ContainsFunc(d.ready, untried)
 }
 
@@ -283,10 +283,11 @@ func (d *dispatcher) unloadWaiting() {
 	}
 }
 
-// unloadHeld drops the bodies of all that waits for a target that is down for
-// longer: a thousand subscriptions may be held up at once.
+// unloadHeld drops the bodies of all that is held up for longer: a thousand
+// subscriptions may be at once, and all share one budget.
 func (d *dispatcher) unloadHeld() {
-	if !d.reloads || !d.outage.down() || time.Since(d.outage.since) < longWait {
+	long := d.outage.down() && time.Since(d.outage.since) >= longWait || d.closed && time.Since(d.closedAt) >= longWait
+	if !d.reloads || !long {
 		return
 	}
 	for _, tasks := range [][]*Task{d.waiting, d.first, d.ready} {

@@ -41,6 +41,7 @@ type Task struct {
 	unloaded bool // its body was dropped: it is read again before the next call
 	overdue  atomic.Bool
 	taken    atomic.Bool
+	row      uint32 // of failures that it counts in, for the circuit breaker
 
 	envelope *message.Envelope // nil until it is decoded, and where that fails
 	id, typ  string            // of the message, unless it is unloaded; the envelope may be changed by who gets it
@@ -104,6 +105,9 @@ func (t *Task) wasAnswered() bool {
 
 // foundDown says that the task's last call found the target down.
 func (t *Task) foundDown() bool { return t.outcome == handler.Down }
+
+// hasFailed says that the task's last call failed.
+func (t *Task) hasFailed() bool { return t.outcome == handler.Failed }
 
 // foundDownAt is when that call began; zero where it did not.
 func (t *Task) foundDownAt() time.Time {

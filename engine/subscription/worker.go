@@ -18,6 +18,7 @@ type run struct {
 	// before, and handed is when the run was given to the worker.
 	isolated bool
 	handed   time.Time
+	opening  int64 // of the circuit breaker, that permits the run
 	// current is the index of the task that is being called, and callBegan when
 	// its call began, in nanoseconds since the dispatcher's start. The tasks
 	// before it are the dispatcher's again.
@@ -60,6 +61,7 @@ type worker struct {
 	finished chan<- *run
 	over     <-chan struct{}
 	stopping *atomic.Bool
+	breaker  *breaker
 	group    *sync.WaitGroup
 	call     atomic.Pointer[callContext] // under way
 }
@@ -104,7 +106,7 @@ func (w *worker) work(base context.Context, r *run) (down bool) {
 	now := time.Now()
 	for r.next < len(r.tasks) {
 		t := r.tasks[r.next]
-		if r.down || w.stopping.Load() || t.call.isLost() || r.held[t.key] {
+		if r.down || w.stopping.Load() || w.breaker.revoked(r.opening) || t.call.isLost() || r.held[t.key] {
 			t.notRun = true
 			r.next++
 			continue
@@ -144,6 +146,7 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 	// message, which is released as if it had not been called.
 	t.notRun = t.outcome == handler.Failed && t.call.base.Err() != nil
 	t.took = now.Sub(t.started)
+	w.breaker.observe(t, r.opening)
 	w.observe(t) // before the end: an exemplar looks up the context's values
 	t.call.end(callReturned)
 	r.next++

@@ -47,6 +47,7 @@ stream = %q
 deliver = %q
 max_retries = 2
 retry_delay_seconds = 0.01
+circuit_breaker_threshold = 10
 `, database.URL, stream, shop.URL))})
 
 	client := redis.Client(t)
