@@ -101,6 +101,12 @@ type Stream struct {
 	Stream string
 	// EntriesAdded counts the entries ever added to it.
 	EntriesAdded Value
+	// RetentionHeld counts the entries that it keeps beyond its retention, since a
+	// group has not acknowledged them or older ones: the group RetentionHeldBy, or
+	// one that does not exist yet. Both are as the last trimming by this process
+	// left them, unknown where it trims no such stream.
+	RetentionHeld   Value
+	RetentionHeldBy string
 }
 
 // Broker are the figures of one broker's server and of this process' pool.

@@ -80,6 +80,15 @@ func queueTable() []Gauge {
 				}
 			}
 		}),
+		gauge("protean.stream.retention_held_entries", "protean_stream_retention_held_entries", "",
+			"Entries kept beyond retention_maxlen because a group has not acknowledged them: the group of the label, the one with the oldest.").
+			shared().of([]string{"domain", "group", "stream"}, func(s *collector.Snapshot, emit Emit) {
+			for i := range s.Parts {
+				for _, stream := range s.Parts[i].Streams {
+					known(emit, stream.RetentionHeld, stream.Domain, stream.RetentionHeldBy, stream.Stream)
+				}
+			}
+		}),
 		gauge("protean.outbox.pending_count", "protean_outbox_pending_count", "",
 			"Rows of the outbox that wait to be published; counting stops at 100001.").
 			shared().of([]string{"domain"}, func(s *collector.Snapshot, emit Emit) {

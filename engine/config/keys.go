@@ -199,7 +199,9 @@ var subscriptionRows = []row{
 	},
 	{
 		in: ofSubscription("server.stream_subscription"), name: "retention_maxlen", kind: whole(1, most32),
-		noEffect: "streams are not trimmed",
+		sets: &field{set: func(c *subscription.Config, v any) { c.RetentionMaxLen = v.(int) }},
+		help: "Trims the stream to so many entries. What some group of it has not acknowledged is never removed: " +
+			"see [retention](operations.md#streams-grow). Not of event-store subscriptions.",
 	},
 	{
 		in: ofSubscription(), name: "dlq_retention_hours", kind: whole(1, million),

@@ -144,7 +144,6 @@ func TestWhatHasNoEffectInAProteanFileIsWarnedOfOnce(t *testing.T) {
 		"NOT_BUILT [server.event_store_subscription] recovery_interval_seconds",
 		"PYTHON_ONLY [server.dlq] alert_callback",
 		"PYTHON_ONLY [logging] backup_count, http, log_dir, log_file_prefix, max_bytes, per_logger, redact, sampling, slow_handler_threshold_ms, slow_query_threshold_ms, slow_query_truncate_chars",
-		"NOT_BUILT [server.stream_subscription] retention_maxlen",
 		"NOT_BUILT [server.subscriptions.FieldsHandler] dlq_retention_hours",
 		"NOT_BUILT [server.subscriptions.FieldsHandler] dlq_alert_threshold",
 		"NOT_BUILT [server.priority_lanes] enabled",

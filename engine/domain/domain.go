@@ -43,7 +43,8 @@ func (d *Domain) EventStore() engine.EventStore { return d.store }
 // Warnings name the databases, brokers, caches and the event store of the file
 // that this program has no adapter for: they are not opened, and readiness does
 // not ask for them. They name the broker of the file's handlers where it is in
-// memory. Open has logged them.
+// memory, and those of these handlers that trim one stream to different lengths.
+// Open has logged them.
 func (d *Domain) Warnings() []config.Warning { return slices.Clone(d.warnings) }
 
 // Close closes what Open opened: deliveries, then the event store, then brokers,

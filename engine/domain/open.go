@@ -127,11 +127,16 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 		defer cancel()
 		return nil, errors.Join(err, d.Close(ctx))
 	}
-	d.warnings = append(d.inMemory(), d.withoutAdapter()...)
+	ofFile, _ := d.Subscriptions() // what is wrong with them is for Config to say
+	d.warnings = slices.Concat(d.inMemory(), d.withoutAdapter(), differentRetentions(ofFile))
 	for _, w := range d.warnings {
-		d.log.Warn("configuration", "component", "domain", "warning", w.String())
+		d.logWarning(w)
 	}
 	return d, nil
+}
+
+func (d *Domain) logWarning(w config.Warning) {
+	d.log.Warn("configuration", "component", "domain", "warning", w.String())
 }
 
 // server is what one of a family is called, the table of all of them, and the key of

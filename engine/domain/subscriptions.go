@@ -125,6 +125,15 @@ func (d *Domain) Config() (engine.Config, error) {
 	}
 	d.warnSections()
 	subscriptions, err := d.Subscriptions()
+	for _, w := range differentRetentions(subscriptions) {
+		if !slices.Contains(d.warnings, w) {
+			d.logWarning(w)
+		}
+	}
+	var streams subscription.Opener
+	if b := d.brokers[streamBroker]; b != nil {
+		streams = consumergroup.Over(b)
+	}
 	for _, s := range subscriptions {
 		r := s.registration
 		kind := r.Kind
@@ -139,7 +148,7 @@ func (d *Domain) Config() (engine.Config, error) {
 			run.DeadLetters = false // what is given up stays in the store, and is recorded as exhausted
 			run.Source = catchup.Over(d.store)
 		} else {
-			run.Source = consumergroup.Over(d.brokers[streamBroker])
+			run.Source = streams
 		}
 		c.Subscriptions = append(c.Subscriptions, run)
 	}
@@ -166,6 +175,39 @@ func (d *Domain) runnable() []handler.Registration {
 		all[i].Routes = slices.Concat(all[i].Routes, r.Routes)
 	}
 	return all
+}
+
+// differentRetentions warns of subscriptions to one stream that trim it to different
+// lengths. The largest holds.
+func differentRetentions(subscriptions []Subscription) []config.Warning {
+	largest := map[string]Subscription{} // by stream
+	for _, s := range subscriptions {
+		if s.retention() > largest[s.Stream].retention() {
+			largest[s.Stream] = s
+		}
+	}
+	var all []config.Warning
+	for _, s := range subscriptions {
+		own, other := s.retention(), largest[s.Stream]
+		if own == 0 || own == other.retention() {
+			continue
+		}
+		i := slices.IndexFunc(s.Settings, func(set config.Setting) bool { return set.Key == "retention_maxlen" })
+		all = append(all, config.Warning{
+			Code: config.CodeNoEffect, Section: strings.Trim(s.Settings[i].Origin, "[]"), Key: "retention_maxlen",
+			Text: fmt.Sprintf("%d of handler %s is not used: handler %s keeps %d entries of the same stream %q",
+				own, s.Handler, other.Handler, other.retention(), s.Stream),
+		})
+	}
+	return all
+}
+
+// retention is how many entries the subscription trims its stream to; 0 for all.
+func (s Subscription) retention() int {
+	if s.Type == string(config.TypeEventStore) {
+		return 0
+	}
+	return s.resolved.Config().RetentionMaxLen
 }
 
 // warnSections logs the sections of command handlers that have no effect, since

@@ -53,3 +53,56 @@ claim_idle_seconds = 1.5
 	require.NoError(t, err)
 	require.EqualValues(t, 256<<20, c.MaxInflightBytes)
 }
+
+func TestDifferentRetentionsOfOneStreamAreAWarningAndTheLargestIsNot(t *testing.T) {
+	t.Parallel()
+	d := open(t, streams+`
+[server.stream_subscription]
+retention_maxlen = 100
+[server.subscriptions.Mails]
+retention_maxlen = 5000
+[server.subscriptions.Bills]
+retention_maxlen = 300
+[observatory.handlers.Audit]
+stream = "shop::order"
+deliver = "log:"
+[observatory.handlers.Store]
+stream = "shop::order"
+deliver = "log:"
+retention_maxlen = 200
+[observatory.handlers.Alone]
+stream = "shop::payment"
+deliver = "log:"
+retention_maxlen = 7
+`, &fakes{})
+	texts := func(warnings []config.Warning) (all []string) {
+		for _, w := range warnings {
+			if w.Code == config.CodeNoEffect {
+				all = append(all, w.String())
+			}
+		}
+		return all
+	}
+	require.Equal(t, []string{
+		`[server.stream_subscription] retention_maxlen: 100 of handler Audit is not used: handler Store keeps 200 entries of the same stream "shop::order"`,
+	}, texts(d.Warnings()), "of the file's handlers, which check shows")
+
+	require.NoError(t, d.Register(
+		handler.Events("shop.Mails", "shop::order", on("A")...),
+		handler.Events("shop.Bills", "shop::order", on("A")...),
+		handler.Subscriber("shop.Legacy", "legacy", nothing).With(handler.Options{Settings: map[string]any{"retention_maxlen": 9}}),
+	))
+	all, err := d.Subscriptions()
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		`[server.stream_subscription] retention_maxlen: 100 of handler Audit is not used: handler shop.Mails keeps 5000 entries of the same stream "shop::order"`,
+		`[observatory.handlers.Store] retention_maxlen: 200 of handler Store is not used: handler shop.Mails keeps 5000 entries of the same stream "shop::order"`,
+		`[server.subscriptions.Bills] retention_maxlen: 300 of handler shop.Bills is not used: handler shop.Mails keeps 5000 entries of the same stream "shop::order"`,
+	}, texts(differentRetentions(all)))
+
+	c, err := d.Config()
+	require.NoError(t, err)
+	for _, s := range c.Subscriptions[1:] {
+		require.True(t, s.Source == c.Subscriptions[0].Source, "one source for all, which knows the groups of all")
+	}
+}

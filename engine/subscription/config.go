@@ -52,6 +52,10 @@ type Config struct {
 	ClaimIdle time.Duration
 	// FromEnd starts a new group at the stream's end.
 	FromEnd bool
+	// RetentionMaxLen is how many entries the stream is trimmed to; 0 keeps all. What
+	// some group has not acknowledged is never removed. Of several subscriptions of
+	// one stream the largest holds.
+	RetentionMaxLen int
 	// PositionInterval is after how many messages the position in an event store is
 	// saved; default 10. It is saved each second too, and at a stop.
 	PositionInterval int
@@ -129,6 +133,9 @@ func (c Config) Validate() error {
 	}
 	if c.BlockingTimeout < 0 {
 		bad("BlockingTimeout must be positive, got %s", c.BlockingTimeout)
+	}
+	if c.RetentionMaxLen < 0 {
+		bad("RetentionMaxLen must not be negative, got %d", c.RetentionMaxLen)
 	}
 	if c.ClaimIdle < 0 {
 		bad("ClaimIdle must be positive, got %s", c.ClaimIdle)

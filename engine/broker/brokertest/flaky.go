@@ -16,7 +16,7 @@ var ErrInjected = errors.New("brokertest: injected fault")
 // Fault is something that goes wrong.
 type Fault struct {
 	// Method is the method that fails: Join, Read, Pending, ClaimReleased, Ack,
-	// Attempt, Release, DeadLetter, Renew, Position, Publish or Ping; "" for any
+	// Attempt, Release, DeadLetter, Renew, Position, Trim, Publish or Ping; "" for any
 	// of them.
 	Method string
 	// Nth is the first call that fails, counted from the injection; 0 and 1
@@ -214,4 +214,8 @@ func (s *flakyMembership) Position(ctx context.Context) (message.EntryID, int, e
 
 func (s *flakyMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {
 	return try(s.flaky, "Bodies", func() ([]message.Delivery, error) { return s.membership.Bodies(ctx, ids) })
+}
+
+func (s *flakyMembership) Trim(ctx context.Context, r consumergroup.Retention) (consumergroup.Trimmed, error) {
+	return try(s.flaky, "Trim", func() (consumergroup.Trimmed, error) { return s.membership.Trim(ctx, r) })
 }

@@ -62,6 +62,7 @@ func goneSaysSo(t *testing.T, f *fixture, remove func() error) {
 		"release":        func() error { _, err := s.Release(ctx, entriesWith(1, ids...)); return err },
 		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
 		"position":       func() error { _, _, err := s.Position(ctx); return err },
+		"trim":           func() error { _, err := s.Trim(ctx, consumergroup.Retention{MaxLen: 1}); return err },
 	} {
 		require.ErrorIs(t, operation(), consumergroup.ErrNoGroup, name)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/broker"
@@ -130,6 +131,25 @@ func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.
 		return nil
 	})
 	return got, more, err
+}
+
+func (m *membership) Trim(ctx context.Context, r consumergroup.Retention) (t consumergroup.Trimmed, err error) {
+	err = m.do(ctx, "trim", func(g *group, _ *consumer) error {
+		s := g.stream
+		missing := slices.IndexFunc(r.Groups, func(name string) bool { return s.groups[name] == nil })
+		if missing < 0 {
+			t.Removed, t.Group = s.trimTo(r.MaxLen)
+		} else {
+			t.Group = r.Groups[missing]
+		}
+		if t.Beyond = max(len(s.entries)-r.MaxLen, 0); t.Beyond == 0 {
+			t.Group = ""
+		}
+		came := t
+		s.retained = &came
+		return nil
+	})
+	return t, err
 }
 
 func (m *membership) Ack(ctx context.Context, ids []string) error {

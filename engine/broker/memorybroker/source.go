@@ -58,7 +58,11 @@ func (s *source) read(f *collector.Figures, now time.Time) {
 			seen[key] = true
 			f.Queues = append(f.Queues, collector.Queue{Domain: w.Domain, Stream: deadletter.QueueOf(w.Stream), Depth: depth})
 			if stream != nil {
-				f.Streams = append(f.Streams, collector.Stream{Domain: w.Domain, Stream: w.Stream, EntriesAdded: known(stream.added())})
+				of := collector.Stream{Domain: w.Domain, Stream: w.Stream, EntriesAdded: known(stream.added())}
+				if t := stream.retained; t != nil {
+					of.RetentionHeld, of.RetentionHeldBy = known(t.Beyond), t.Group
+				}
+				f.Streams = append(f.Streams, of)
 			}
 		}
 		if stream == nil || stream.groups[w.Group] == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
 // stream is a log of entries and the groups that read it.
@@ -23,6 +24,8 @@ type stream struct {
 	// trimAt is the position at which retention checks again: a check at every
 	// entry is too slow while some group holds everything back.
 	trimAt int
+	// retained is what the last Trim came to; nil before it.
+	retained *consumergroup.Trimmed
 	// arrived is closed by the next entry; nil while no read waits.
 	arrived chan struct{}
 }
@@ -73,12 +76,22 @@ func (s *stream) trim() {
 		return
 	}
 	s.trimAt = s.added() + max(s.maxLen/8, 1)
-	n := len(s.entries) - s.maxLen
-	for _, g := range s.groups {
-		n = min(n, g.unfinished()-s.dropped)
+	s.trimTo(s.maxLen)
+}
+
+// trimTo drops what is beyond a length and finished by every group. holder is the
+// group that needs the oldest entry; "" where there is no group.
+func (s *stream) trimTo(length int) (removed int, holder string) {
+	needed := s.added()
+	for name, g := range s.groups {
+		if oldest := g.unfinished(); holder == "" || oldest < needed {
+			needed, holder = oldest, name
+		}
 	}
-	s.entries = slices.Delete(s.entries, 0, n)
-	s.dropped += n
+	removed = max(min(len(s.entries)-length, needed-s.dropped), 0)
+	s.entries = slices.Delete(s.entries, 0, removed)
+	s.dropped += removed
+	return removed, holder
 }
 
 // position is the position of the first entry whose id is above this one.

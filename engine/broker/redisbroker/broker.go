@@ -26,7 +26,8 @@ type Broker struct {
 
 	slots chan struct{} // one for each connection of blocking
 
-	serving serving
+	serving  serving
+	retained retained
 
 	closeOnce sync.Once
 	closing   chan struct{} // closed when Close begins

@@ -195,6 +195,8 @@ var (
 	renewSource string
 	//go:embed scripts/claim_dropped.lua
 	claimDroppedSource string
+	//go:embed scripts/trim.lua
+	trimSource string
 
 	createGroupScript    = newScript(idsSource + createGroupSource)
 	claimReleasedScript  = newScript(claimReleasedSource)
@@ -204,6 +206,7 @@ var (
 	findDeadLetterScript = newScript(writtenSource + findDeadLetterSource)
 	renewScript          = newScript(idsSource + renewSource)
 	claimDroppedScript   = newScript(idsSource + claimDroppedSource)
+	trimScript           = newScript(idsSource + trimSource)
 )
 
 // run runs a script by its hash and, where the server does not know it yet, by

@@ -146,7 +146,7 @@ func TestEachRightOfTheOperationsGuideIsMissedByName(t *testing.T) {
 	t.Parallel()
 	// What is not listed is needed to consume.
 	figuresOnly := map[string]bool{"xlen": true, "info": true, "time": true}
-	optional := map[string]bool{"type": true, "xrevrange": true} // for better errors, and against repeated dead letters
+	optional := map[string]bool{"type": true, "xrevrange": true, "xtrim": true} // for better errors, against repeated dead letters, for retention
 	for name, newServer := range map[string]func(*testing.T) *guarded{"one server": newGuarded, "a cluster": newGuardedCluster} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -214,6 +214,18 @@ func TestEachRightOfTheOperationsGuideIsMissedByName(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWithoutTheRightToTrimEntriesAreConsumedAllTheSame(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.give("-xtrim")
+	w := newWorker(t, open(t, g.url), "orders-"+testserver.Name(t))
+	require.NoError(t, w.Ack(t.Context(), w.ids))
+	_, err := w.Trim(t.Context(), consumergroup.Retention{MaxLen: 1})
+	require.ErrorContains(t, err, "the user needs the rights to XTRIM and XLEN")
+	require.NoError(t, w.broker.Ping(t.Context()))
+	require.NoError(t, w.work(t.Context()))
 }
 
 func TestARightThatIsMissingOnOneStreamIsLoggedOnceForThatStream(t *testing.T) {

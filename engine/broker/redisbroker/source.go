@@ -172,8 +172,10 @@ func (in *inspection) addStream(f *collector.Figures, w collector.Watch, stream 
 		})
 	}
 	if stream.state != nil {
+		held, by := in.broker.retained.held(w.Stream)
 		f.Streams = append(f.Streams, collector.Stream{
 			Domain: w.Domain, Stream: w.Stream, EntriesAdded: stream.state.added.value(),
+			RetentionHeld: held, RetentionHeldBy: by,
 		})
 	}
 }

@@ -52,6 +52,7 @@ type Membership interface {
 	Reader
 	Settler
 	Renewer
+	Trimmer
 }
 
 // Reader gets entries. The entries that it returns are pending for this
@@ -140,6 +141,36 @@ type Renewer interface {
 	// Position is the id that the group has delivered last, and how many entries
 	// its consumers have pending together.
 	Position(ctx context.Context) (delivered message.EntryID, pending int, err error)
+}
+
+// Trimmer keeps a stream short.
+type Trimmer interface {
+	// Trim removes the oldest entries of the stream beyond r.MaxLen, of those that
+	// every group of the stream has acknowledged, whoever reads it. It finds and
+	// removes them in one step, so that a group which is created meanwhile loses
+	// nothing that it would get. A bounded number goes at once. Where a group of
+	// r.Groups does not exist yet, nothing is removed.
+	Trim(ctx context.Context, r Retention) (Trimmed, error)
+}
+
+// Retention is how much of a stream is kept.
+type Retention struct {
+	// MaxLen is how many entries.
+	MaxLen int
+	// Groups are those that will read the stream from its beginning, this member's
+	// own aside.
+	Groups []string
+}
+
+// Trimmed is what came of trimming.
+type Trimmed struct {
+	Removed int
+	// Beyond is how many entries more than MaxLen there are now, and Group the group
+	// that needs the oldest of all, or does not exist yet; "" where Beyond is 0.
+	Beyond int
+	Group  string
+	// More says that the bound was reached: another call removes more.
+	More bool
 }
 
 // Entry is an entry in flight and the attempts made for it.

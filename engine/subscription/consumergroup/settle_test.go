@@ -105,6 +105,10 @@ func (f *fake) Renew(_ context.Context, es []consumergroup.Entry) ([]string, err
 	return f.lost(ids(es)), nil
 }
 
+func (f *fake) Trim(context.Context, consumergroup.Retention) (consumergroup.Trimmed, error) {
+	return consumergroup.Trimmed{}, nil
+}
+
 func (f *fake) Position(context.Context) (message.EntryID, int, error) {
 	return message.EntryID{}, 0, nil
 }

@@ -24,11 +24,16 @@ const (
 	claimEvery = time.Second
 )
 
-// Over returns what opens the sources of subscriptions to streams of a broker.
-// The broker is closed by who opened it.
-func Over(b Broker) subscription.Opener { return opener{b} }
+// Over returns what opens the sources of subscriptions to streams of a broker: one
+// for all of them, since a stream with a retention is trimmed only while the groups
+// of all subscriptions that were opened here exist. The broker is closed by who
+// opened it.
+func Over(b Broker) subscription.Opener { return opener{b, &retentions{}} }
 
-type opener struct{ broker Broker }
+type opener struct {
+	broker     Broker
+	retentions *retentions
+}
 
 // Open implements [subscription.Opener].
 func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
@@ -37,6 +42,7 @@ func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Sourc
 		member: Member{
 			Stream: c.Stream, Group: c.Group, Consumer: consumerName(subscription.ShortName(c.Handler)), FromEnd: c.FromEnd,
 		},
+		retention:   o.retentions.of(c.Stream, c.Group, c.RetentionMaxLen),
 		deadLetters: c.DeadLetters,
 		block:       min(c.BlockingTimeout, longestBlock),
 		renewEvery:  c.ClaimIdle / 3,
@@ -61,6 +67,7 @@ type source struct {
 	broker      Broker
 	member      Member
 	log         *slog.Logger
+	retention   *retention
 	deadLetters bool // what is given up is kept in the stream's dead-letter queue
 	block       time.Duration
 	renewEvery  time.Duration
@@ -191,6 +198,7 @@ func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscripti
 		s.lastRead.Store(time.Now().UnixNano())
 	}
 	if len(got) > 0 {
+		s.retention.grown.Store(true)
 		if id, err := message.ParseEntryID(got[len(got)-1].ID); err == nil {
 			s.position.raise(id)
 		}

@@ -50,6 +50,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			} else if time.Since(time.Unix(0, s.lastRead.Load())) > checkEvery {
 				report(ctx, lost, apart(ctx, s.checkGroup))
 			}
+			s.trim(ctx)
 			continue
 		}
 		again = nil

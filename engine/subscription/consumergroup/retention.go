@@ -1,0 +1,106 @@
+package consumergroup
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A stream that was read from is trimmed every trimEvery, and one that was not every
+// trimIdle, since another group may have acknowledged what held entries back. Each
+// process takes turns of its own: a turn that finds nothing to do costs the server
+// next to nothing.
+const (
+	trimEvery = time.Second
+	trimIdle  = 30 * time.Second
+	// trimCalls bounds the calls of one turn.
+	trimCalls = 10
+)
+
+// retentions are the retentions of all streams of a broker that are read here.
+type retentions struct {
+	mu      sync.Mutex
+	streams map[string]*retention
+}
+
+// retention is the retention of one stream: of its subscriptions the largest
+// retention_maxlen, and the groups of all. Whichever subscription has its upkeep
+// next takes the turn.
+type retention struct {
+	grown atomic.Bool // entries were read since the last turn began
+
+	mu      sync.Mutex
+	kept    Retention
+	due     time.Time // of the next turn
+	idleDue time.Time // of the next turn where nothing was read
+	failing bool
+}
+
+// of adds a subscription's group and retention to those of its stream.
+func (all *retentions) of(stream, group string, maxLen int) *retention {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.streams == nil {
+		all.streams = make(map[string]*retention)
+	}
+	r := all.streams[stream]
+	if r == nil {
+		r = &retention{}
+		all.streams[stream] = r
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.kept.Groups, group) {
+		r.kept.Groups = append(slices.Clip(r.kept.Groups), group)
+	}
+	r.kept.MaxLen = max(r.kept.MaxLen, maxLen)
+	return r
+}
+
+// begin reports whether a turn is due, and takes it.
+func (r *retention) begin(now time.Time) (Retention, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kept.MaxLen == 0 || now.Before(r.due) || !r.grown.Load() && now.Before(r.idleDue) {
+		return Retention{}, false
+	}
+	r.grown.Store(false)
+	r.due, r.idleDue = now.Add(trimEvery), now.Add(trimIdle)
+	return r.kept, true
+}
+
+// end reports whether what came of a turn is worth a line in the log: the first
+// failure of several, and the end of them.
+func (r *retention) end(err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed := r.failing != (err != nil)
+	r.failing = err != nil
+	return changed
+}
+
+// trim takes a turn at the stream's retention, if one is due.
+func (s *source) trim(ctx context.Context) {
+	kept, due := s.retention.begin(time.Now())
+	if !due {
+		return
+	}
+	err := apart(ctx, func(ctx context.Context) error {
+		for range trimCalls {
+			t, err := (*s.membership.Load()).Trim(ctx, kept)
+			if err != nil || !t.More {
+				return err
+			}
+		}
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil, isGone(err), !s.retention.end(err): // a group that is gone is made again elsewhere
+	case err != nil:
+		s.log.WarnContext(ctx, "cannot trim the stream to retention_maxlen; trying again", "error", err)
+	default:
+		s.log.Info("trimming the stream again")
+	}
+}
