@@ -56,11 +56,12 @@ type Collector struct {
 	current *sharedCollection
 	busy    []time.Time // since when a source is being read; zero: it is not
 	failing []bool      // what the log last said of a source
+	history history
 }
 
 // New returns a collector of the sources. It touches none of them.
 func New(config Config) *Collector {
-	c := &Collector{config: config.withDefaults(), idle: make(chan struct{})}
+	c := &Collector{config: config.withDefaults(), idle: make(chan struct{}), history: make(history)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.busy = make([]time.Time, len(config.Sources))
 	c.failing = make([]bool, len(config.Sources))

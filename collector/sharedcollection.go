@@ -85,6 +85,7 @@ func (c *Collector) launch(ctx context.Context, shared *sharedCollection, i int)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.busy[i] = time.Time{}
+		c.history.judge(time.Now(), part.Subscriptions)
 		shared.cut = shared.cut || shared.missing[i] && part.Err != nil && ctx.Err() != nil
 		shared.finish(i, part)
 	})

@@ -82,6 +82,19 @@ type Subscription struct {
 	// OldestUnfinishedSeconds is the age of the oldest entry not yet given or
 	// still pending; 0 where there is none.
 	OldestUnfinishedSeconds Value
+	// OldestPendingSeconds is the age of the oldest entry that is pending; 0 where none
+	// is.
+	OldestPendingSeconds Value
+	// LastSeenSeconds is how long ago one of its consumers last showed life, infinite
+	// where it has none. It is read where there is something to do, and else unknown.
+	LastSeenSeconds Value
+	// Paused is 1 where it is paused by hand, else 0.
+	Paused Value
+	// Health and DrainSeconds, the time until nothing is left where lag stays above
+	// zero and falls, come from this snapshot and those before it: the collector notes
+	// them.
+	Health       Health
+	DrainSeconds Value
 	// DeadLetters is the depth of the dead-letter queue of its stream.
 	DeadLetters Value
 	// EntriesRead counts the entries that the group was ever given.

@@ -54,7 +54,7 @@ func (x *expositions) of(s *collector.Snapshot) *exposition {
 		g := &x.table[i]
 		e.reader.read(g, s, func(value float64, labels ...string) {
 			series := f.next()
-			if series.value = value; !series.labels.are(labels) {
+			if series.value = value; !series.labels.areOf(labels) {
 				series.labels = e.labelings.of(g.Labels, labels)
 			}
 		})
@@ -137,7 +137,7 @@ func (e *exposition) add(m *metricdata.Metrics) {
 // next is a family's series for a producer's point.
 func (e *exposition) next(f *family, set *attribute.Set) *series {
 	s := f.next()
-	if !s.labels.areOf(set) {
+	if !s.labels.areOfSet(set) {
 		s.labels = e.labelings.ofSet(set)
 	}
 	return s
@@ -183,7 +183,7 @@ func (e *exposition) Gather() ([]*dto.MetricFamily, func(), error) {
 	families := e.families()
 	protos := make([]*dto.MetricFamily, len(families))
 	for i, f := range families {
-		protos[i] = f.proto()
+		protos[i] = f.proto(e.labelings)
 	}
 	return protos, func() {}, nil
 }

@@ -64,11 +64,11 @@ func (f *family) next() *series {
 }
 
 // proto is the family as the library has it.
-func (f *family) proto() *dto.MetricFamily {
+func (f *family) proto(labelings *labelings) *dto.MetricFamily {
 	out := &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: f.kind.Enum()}
 	for i := range f.used {
 		s := &f.kept[i]
-		m := &dto.Metric{Label: labelPairs(s.labels.pairs)}
+		m := &dto.Metric{Label: labelings.pairs(s.labels)}
 		value := s.value
 		switch f.kind {
 		case dto.MetricType_COUNTER:

@@ -14,28 +14,21 @@ import (
 // labels are those of a series. What a subscription has in several families has the
 // same ones, which are kept once.
 type labels struct {
-	pairs []label
-	text  string        // as they stand between the braces
-	set   attribute.Set // that they were made of, where a producer counts
+	text string // as they stand between the braces
+
+	// They were made of the values of a row, or of a producer's set.
+
+	names, values []string
+	set           attribute.Set
 }
 
 type label struct{ name, value string }
 
-// are reports whether they have these values.
-func (l *labels) are(values []string) bool {
-	if l == nil || len(l.pairs) != len(values) {
-		return false
-	}
-	for i, value := range values {
-		if l.pairs[i].value != value {
-			return false
-		}
-	}
-	return true
-}
+// areOf reports whether they were made of these values.
+func (l *labels) areOf(values []string) bool { return l != nil && slices.Equal(l.values, values) }
 
-// areOf reports whether they were made of a set of attributes.
-func (l *labels) areOf(set *attribute.Set) bool { return l != nil && l.set.Equals(set) }
+// areOfSet reports whether they were made of this set.
+func (l *labels) areOfSet(set *attribute.Set) bool { return l != nil && l.set.Equals(set) }
 
 // labelings are the labels of an exposition's series, by their text.
 type labelings struct {
@@ -55,11 +48,21 @@ func (k *labelings) of(names, values []string) *labels {
 	for i, value := range values {
 		k.scratch = append(k.scratch, label{names[i], value})
 	}
-	return k.intern()
+	l := k.intern()
+	l.names, l.values = names, slices.Clone(values)
+	return l
 }
 
 // ofSet returns the labels of a producer's point.
 func (k *labelings) ofSet(set *attribute.Set) *labels {
+	k.fill(set)
+	l := k.intern()
+	l.set = *set
+	return l
+}
+
+// fill reads the labels of a set into the scratch.
+func (k *labelings) fill(set *attribute.Set) {
 	k.scratch = k.scratch[:0]
 	for i := range set.Len() {
 		kv, _ := set.Get(i)
@@ -72,19 +75,30 @@ func (k *labelings) ofSet(set *attribute.Set) *labels {
 			k.scratch = append(k.scratch, label{name, strings.ToValidUTF8(kv.Value.String(), "\uFFFD")})
 		}
 	}
-	l := k.intern()
-	l.set = *set
-	return l
 }
 
+// intern returns the labels in the scratch.
 func (k *labelings) intern() *labels {
 	k.text = appendLabels(k.text[:0], k.scratch)
 	l := k.byText[string(k.text)]
 	if l == nil {
-		l = &labels{pairs: slices.Clone(k.scratch), text: string(k.text)}
+		l = &labels{text: string(k.text)}
 		k.byText[l.text] = l
 	}
 	return l
+}
+
+// pairs are labels as the library has them.
+func (k *labelings) pairs(l *labels) []*dto.LabelPair {
+	if l.values == nil {
+		k.fill(&l.set)
+		return labelPairs(k.scratch)
+	}
+	k.scratch = k.scratch[:0]
+	for i, value := range l.values {
+		k.scratch = append(k.scratch, label{l.names[i], value})
+	}
+	return labelPairs(k.scratch)
 }
 
 // forget drops all where there are more of them than series that were filled: some
@@ -109,7 +123,7 @@ func appendLabels(b []byte, all []label) []byte {
 
 func labelPairs(labels []label) []*dto.LabelPair {
 	pairs := make([]*dto.LabelPair, len(labels))
-	for i, l := range labels {
+	for i, l := range labels { // a copy each
 		pairs[i] = &dto.LabelPair{Name: &l.name, Value: &l.value}
 	}
 	return pairs

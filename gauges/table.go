@@ -44,9 +44,35 @@ func subscriptionTable() []Gauge {
 			func(s *collector.Subscription) collector.Value { return s.DeadLetters }),
 		of(gauge("protean_subscription_status", "protean_subscription_status", "",
 			"1 where nothing lags or is pending, else 0; absent where that is unknown."), status),
+		gauge("protean.subscription.health", "protean_subscription_health", "",
+			"1 for the state that the last ten minutes show, of ok, slow, stalled, stopped and paused, 0 for the others; absent until half a minute is known. Replicas may see different windows: take the worst.").
+			shared().of(slices.Insert(slices.Clone(labels), 3, "state"), health),
+		of(gauge("protean.subscription.drain", "protean_subscription_drain_seconds", "s",
+			"Time until nothing is left, at the pace of the last ten minutes; absent unless the lag stayed above zero and falls."),
+			func(s *collector.Subscription) collector.Value { return s.DrainSeconds }),
 		of(gauge("protean.subscription.entries_read", "protean_subscription_entries_read_total", "",
 			"Entries that the group ever got, as the server counts them.").counted(),
 			func(s *collector.Subscription) collector.Value { return s.EntriesRead }),
+	}
+}
+
+// health emits each state of a subscription, one of them 1.
+func health(s *collector.Snapshot, emit Emit) {
+	for i := range s.Parts {
+		list := s.Parts[i].Subscriptions
+		for j := range list {
+			sub := &list[j]
+			if sub.Health == "" {
+				continue
+			}
+			for _, state := range collector.Healths {
+				value := 0.0
+				if state == sub.Health {
+					value = 1
+				}
+				emit(value, sub.Domain, sub.Group, sub.Handler, string(state), sub.Stream, sub.Type)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package redisbroker
 
 import (
 	"context"
+	"fmt"
+	"math"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,6 +27,10 @@ type inspectedGroup struct {
 	summary *redis.XPendingCmd
 	waiting collector.Value // age of the oldest pending entry
 	summed  bool
+
+	consumers *command
+	lastSeen  collector.Value // seconds since one of them showed life
+	seen      bool
 }
 
 // newInspectedGroup works the lag out uncounted, and leaves nothing to fetch where the state of
@@ -128,6 +134,11 @@ func (in *inspection) ask(ctx context.Context, pipe redis.Pipeliner, key groupKe
 	if g.state.pending > 0 && g.summary == nil {
 		g.summary = pipe.XPending(ctx, key.stream, key.group)
 	}
+	if (g.state.pending > 0 || g.lag > 0 || g.certainty != proven) && g.consumers == nil {
+		list := newCommand(ctx, "XINFO", "CONSUMERS", key.stream, key.group)
+		_ = pipe.Process(ctx, list)
+		g.consumers = &list
+	}
 }
 
 // answer takes what the server said, or that it refused.
@@ -135,6 +146,12 @@ func (in *inspection) answer(ctx context.Context, key groupKey) {
 	g := in.groups[key]
 	if g.summary != nil && !g.summed {
 		g.waiting, g.summed = in.oldest(key, g.summary), true
+	}
+	if g.consumers != nil && !g.seen {
+		var err error
+		g.lastSeen, err = lastSeen(*g.consumers)
+		g.seen = true
+		in.noteError(key.stream, err)
 	}
 	if g.count == 0 {
 		return
@@ -158,6 +175,27 @@ func (in *inspection) oldest(key groupKey, summary *redis.XPendingCmd) collector
 	id, err := message.ParseEntryID(pending.Lower)
 	in.noteError(key.stream, err)
 	return ageOf(id, in.now) // unknown for 0-0
+}
+
+// lastSeen is how many seconds ago a consumer of a group last showed life: the least
+// idle time of all. It is infinite where there are none.
+func lastSeen(consumers command) (collector.Value, error) {
+	if err := consumers.Err(); err != nil {
+		return collector.Value{}, err
+	}
+	list, ok := consumers.Val().([]any)
+	if !ok {
+		return collector.Value{}, fmt.Errorf("XINFO CONSUMERS: expected a list, got %T", consumers.Val())
+	}
+	least := math.Inf(1)
+	for _, consumer := range list {
+		for name, value := range pairs(consumer) {
+			if idle := integer(value); name == "idle" && idle.one() == 1 {
+				least = min(least, float64(idle.n)/1000)
+			}
+		}
+	}
+	return collector.Known(least), nil
 }
 
 // extend adds the page that was fetched.
@@ -197,8 +235,10 @@ func ends(entries []message.Delivery) (first, last message.EntryID, err error) {
 func (in *inspection) subscription(w collector.Watch, g *inspectedGroup, deadLetters collector.Value) collector.Subscription {
 	sub := collector.Subscription{
 		Watch: w, DeadLetters: deadLetters,
-		Pending:     collector.Known(float64(g.state.pending)),
-		EntriesRead: g.state.read.value(),
+		Pending:              collector.Known(float64(g.state.pending)),
+		EntriesRead:          g.state.read.value(),
+		OldestPendingSeconds: g.waiting,
+		LastSeenSeconds:      g.lastSeen,
 	}
 	sub.Lag, sub.LagExact, sub.LagSeconds = in.lag(g)
 	if g.waiting.Known && sub.LagSeconds.Known {

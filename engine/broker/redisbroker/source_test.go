@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -305,6 +306,24 @@ func TestAgesAreThoseOfTheEntriesNotOfTheirLastClaim(t *testing.T) {
 	require.Equal(t, collector.Known(0), got.OldestUnfinishedSeconds)
 }
 
+func TestLifeIsAskedForWhereThereIsWork(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.group("g", "0")
+	require.False(t, s.subscription("g").LastSeenSeconds.Known, "nothing to do")
+	require.Equal(t, collector.Known(0), s.subscription("g").OldestPendingSeconds)
+
+	hour := fmt.Sprintf("%d-0", time.Now().Add(-time.Hour).UnixMilli())
+	s.do("XADD", s.stream, hour, "data", "{}")
+	require.True(t, math.IsInf(s.subscription("g").LastSeenSeconds.V, 1), "it has no consumer")
+
+	s.read(1)
+	s.do("XCLAIM", s.stream, "g", "reader-of-long-ago", 0, hour, "IDLE", 90_000, "JUSTID")
+	got := s.subscription("g")
+	require.InDelta(t, 0, got.LastSeenSeconds.V, 50, "the other one has just read")
+	require.InDelta(t, 3600, got.OldestPendingSeconds.V, 50)
+}
+
 func TestAnEntryWhoseIDIsNoTimeHasNoAge(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -328,6 +347,8 @@ func TestEachFigureOfAStreamIsThereOnce(t *testing.T) {
 	figures := s.inspect(s.watch("g"), second)
 
 	require.Len(t, figures.Subscriptions, 2)
+	require.InDelta(t, 0, figures.Subscriptions[1].LastSeenSeconds.V, 10, "a consumer has just read")
+	figures.Subscriptions[1].LastSeenSeconds = collector.Value{}
 	require.Equal(t, collector.Subscription{
 		Watch: second, Lag: collector.Known(4), LagExact: collector.Known(1), Pending: collector.Known(3),
 		DeadLetters: collector.Known(1), EntriesRead: collector.Known(3),
