@@ -168,7 +168,7 @@ var subscriptionRows = []row{
 	{
 		in: ofSubscription(), name: "claim_idle_seconds", kind: positiveSeconds,
 		sets: to(func(c *subscription.Config) *time.Duration { return &c.ClaimIdle }),
-		help: "How long an entry may stay idle with a consumer before another engine of the group may claim it. Entries in flight are renewed every third of it.",
+		help: "How long a consumer neither reads nor acknowledges before other engines of the group take over what it left. Entries in flight are renewed every third of it. It must be longer than a call of a Python consumer of the same group.",
 	},
 	{
 		in: ofSubscription(), name: "start", kind: oneOf("beginning", "end"), defaultValue: "beginning",

@@ -64,6 +64,11 @@ func (m *slowMembership) ClaimReleased(ctx context.Context, max int) ([]message.
 	return got, more, err
 }
 
+func (m *slowMembership) TakeOver(ctx context.Context, from consumergroup.Consumer, idle time.Duration) ([]message.Delivery, error) {
+	got, err := m.Membership.TakeOver(ctx, from, idle)
+	return m.arrived(got, err)
+}
+
 func (m *slowMembership) Bodies(ctx context.Context, ids []string) ([]message.Delivery, error) {
 	got, err := m.Membership.Bodies(ctx, ids)
 	return m.arrived(got, err)

@@ -30,8 +30,9 @@ type Source interface {
 type Intake interface {
 	// Next returns at most max tasks: first those that this process is known to
 	// hold and does not work on, then those that another process released, then
-	// new ones. One goroutine calls it. It waits up to a second where there are
-	// none. No task and no error means that a whole turn worked and found
+	// those that one left which died (of which there may be more, where their bodies
+	// are gone), then new ones. One goroutine calls it. It waits up to a second where
+	// there are none. No task and no error means that a whole turn worked and found
 	// nothing; tasks may come with an error. ErrStandby, after a wait, is no failure.
 	Next(ctx context.Context, max int) ([]*Task, error)
 	// Upkeep writes what Done took, renews what is in flight and saves
@@ -56,6 +57,15 @@ type Settlement interface {
 	// and ends it. The lost ones as in Attempt. Where it fails, some may be
 	// written all the same; it may be called again for all of them.
 	GiveUp(ctx context.Context, tasks []*Task) (lost []*Task, err error)
+}
+
+// Follower is implemented by a source that takes messages over from processes that
+// died: one of them may be what ended its process.
+type Follower interface {
+	// Returned is called once for each task that is TakenOver: when a call of it has
+	// returned with another result than that the target is down, or when there will be
+	// none. It never blocks.
+	Returned(t *Task)
 }
 
 // Reloader is implemented by a source that can read bodies again, so that a

@@ -82,6 +82,9 @@ func (d *dispatcher) collect(r *run, end int) {
 func (d *dispatcher) settle(t *Task, counts *counts) {
 	d.endApart(t)
 	d.observeTarget(t)
+	if t.outcome != handler.Down {
+		d.returned(t)
+	}
 	switch t.outcome {
 	case handler.Done:
 		counts.ok++
@@ -195,6 +198,7 @@ func (d *dispatcher) flushDone() {
 // free ends a task: what queued behind it may go on.
 func (d *dispatcher) free(t *Task) {
 	d.endApart(t)
+	d.returned(t)
 	t.stage = settled
 	t.release(d.share)
 	t.id, t.typ = "", ""
@@ -211,6 +215,15 @@ func (d *dispatcher) endApart(t *Task) {
 	if t.apart {
 		t.apart = false
 		d.apart--
+	}
+}
+
+// returned tells the source that a task which it took over has been called, or will
+// not be.
+func (d *dispatcher) returned(t *Task) {
+	if t.TakenOver {
+		t.TakenOver = false
+		d.source.(Follower).Returned(t)
 	}
 }
 
@@ -320,6 +333,7 @@ func (d *dispatcher) unload(t *Task) {
 // down, as a dead letter where it keeps such, later messages of its key wait.
 func (d *dispatcher) giveUp(t *Task, cause error) {
 	d.endApart(t)
+	d.returned(t)
 	t.stage, t.Err, t.FailedAt = toGiveUp, cause, time.Now()
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)

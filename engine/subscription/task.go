@@ -25,6 +25,9 @@ type Task struct {
 	// Apart says that the message may be what ended the process that had it before:
 	// no other is taken before its call has returned. The source sets it.
 	Apart bool
+	// TakenOver says that the source wants to know when the first call has returned;
+	// see [Follower]. The source sets it.
+	TakenOver bool
 	// Err is why the message is given up, and FailedAt when that was decided.
 	Err      error
 	FailedAt time.Time

@@ -47,6 +47,9 @@ func closedSaysSo(t *testing.T, f *fixture) {
 		"attempt":        func() error { _, err := s.Attempt(ctx, entriesWith(1, ids...)); return err },
 		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
 		"position":       func() error { _, _, err := s.Position(ctx); return err },
+		"heartbeat":      func() error { _, err := s.Heartbeat(ctx); return err },
+		"take over":      func() error { _, err := s.TakeOver(ctx, consumergroup.Consumer{Name: "d", Pending: 1}, 1); return err },
+		"leave":          func() error { return s.Leave(ctx) },
 		"release":        func() error { _, err := s.Release(ctx, entriesWith(1, ids...)); return err },
 	}
 	for name, operation := range operations {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
@@ -16,8 +17,8 @@ var ErrInjected = errors.New("brokertest: injected fault")
 // Fault is something that goes wrong.
 type Fault struct {
 	// Method is the method that fails: Join, Read, Pending, ClaimReleased, Ack,
-	// Attempt, Release, DeadLetter, Renew, Position, Trim, Publish or Ping; "" for any
-	// of them.
+	// Attempt, Release, DeadLetter, Renew, Position, Trim, Heartbeat, TakeOver,
+	// Leave, Publish or Ping; "" for any of them.
 	Method string
 	// Nth is the first call that fails, counted from the injection; 0 and 1
 	// both mean the next.
@@ -218,4 +219,16 @@ func (s *flakyMembership) Bodies(ctx context.Context, ids []string) ([]message.D
 
 func (s *flakyMembership) Trim(ctx context.Context, r consumergroup.Retention) (consumergroup.Trimmed, error) {
 	return try(s.flaky, "Trim", func() (consumergroup.Trimmed, error) { return s.membership.Trim(ctx, r) })
+}
+
+func (s *flakyMembership) Heartbeat(ctx context.Context) ([]consumergroup.Consumer, error) {
+	return try(s.flaky, "Heartbeat", func() ([]consumergroup.Consumer, error) { return s.membership.Heartbeat(ctx) })
+}
+
+func (s *flakyMembership) TakeOver(ctx context.Context, from consumergroup.Consumer, idle time.Duration) ([]message.Delivery, error) {
+	return try(s.flaky, "TakeOver", func() ([]message.Delivery, error) { return s.membership.TakeOver(ctx, from, idle) })
+}
+
+func (s *flakyMembership) Leave(ctx context.Context) error {
+	return s.flaky.tryError("Leave", func() error { return s.membership.Leave(ctx) })
 }

@@ -63,6 +63,9 @@ func goneSaysSo(t *testing.T, f *fixture, remove func() error) {
 		"renew":          func() error { _, err := s.Renew(ctx, entriesWith(1, ids...)); return err },
 		"position":       func() error { _, _, err := s.Position(ctx); return err },
 		"trim":           func() error { _, err := s.Trim(ctx, consumergroup.Retention{MaxLen: 1}); return err },
+		"heartbeat":      func() error { _, err := s.Heartbeat(ctx); return err },
+		"take over":      func() error { _, err := s.TakeOver(ctx, consumergroup.Consumer{Name: "d", Pending: 1}, 1); return err },
+		"leave":          func() error { return s.Leave(ctx) },
 	} {
 		require.ErrorIs(t, operation(), consumergroup.ErrNoGroup, name)
 	}

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -81,6 +82,35 @@ func (s membership) renew(t *testing.T, entries ...consumergroup.Entry) (lost []
 	lost, err := s.Renew(t.Context(), entries)
 	require.NoError(t, err, "renew")
 	return lost
+}
+
+// consumers are the others that have something pending, by name.
+func (s membership) consumers(t *testing.T) map[string]consumergroup.Consumer {
+	t.Helper()
+	others, err := s.Heartbeat(t.Context())
+	require.NoError(t, err, "heartbeat")
+	byName := map[string]consumergroup.Consumer{}
+	for _, other := range others {
+		byName[other.Name] = other
+	}
+	return byName
+}
+
+// idle waits until another consumer has been idle for so long, and returns it.
+func (s membership) idle(t *testing.T, name string, idle time.Duration) (c consumergroup.Consumer) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		c = s.consumers(t)[name]
+		return c.Idle >= idle
+	}, 10*time.Second, time.Millisecond)
+	return c
+}
+
+func (s membership) takeOver(t *testing.T, from consumergroup.Consumer, idle time.Duration) []message.Delivery {
+	t.Helper()
+	got, err := s.TakeOver(t.Context(), from, idle)
+	require.NoError(t, err, "take over")
+	return got
 }
 
 func (s membership) position(t *testing.T) string {

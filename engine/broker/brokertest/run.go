@@ -49,7 +49,7 @@ type Operator interface {
 // the broker is an [Operator] too.
 func Run(t *testing.T, open func(t *testing.T) Broker) {
 	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, bodiesTests, ackTests, attemptTests,
-		releaseTests, lossTests, deadLetterTests, renewTests, groupTests, trimTests, concurrencyTests, closeTests)
+		releaseTests, takeoverTests, lossTests, deadLetterTests, renewTests, groupTests, trimTests, concurrencyTests, closeTests)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

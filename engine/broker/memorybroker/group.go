@@ -2,6 +2,7 @@ package memorybroker
 
 import (
 	"slices"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -24,8 +25,12 @@ type group struct {
 	consumers map[string]*consumer
 }
 
-// consumer is known by its address; holds is how many entries it has pending.
-type consumer struct{ holds int }
+// consumer is known by its address.
+type consumer struct {
+	holds int // how many entries it has pending
+	// seen is when it last got, claimed or renewed an entry, or showed life.
+	seen time.Time
+}
 
 // pending is an entry that a consumer got and that is not acknowledged.
 type pending struct {
@@ -33,6 +38,8 @@ type pending struct {
 	owner *consumer
 	// count is Redis' delivery count: 1 from the read, then what is written.
 	count int
+	// since is when it was got, claimed or renewed last.
+	since time.Time
 }
 
 // delivery is the entry as a reader gets it, with the attempts that its delivery
@@ -57,7 +64,7 @@ func newGroup(s *stream, m consumergroup.Member) *group {
 func (g *group) consumer(name string) *consumer {
 	c := g.consumers[name]
 	if c == nil {
-		c = &consumer{}
+		c = &consumer{seen: time.Now()}
 		g.consumers[name] = c
 	}
 	return c
@@ -70,9 +77,10 @@ func (g *group) take(c *consumer, n int) []message.Delivery {
 	if len(fresh) == 0 {
 		return nil
 	}
+	now := time.Now()
 	taken, got := make([]message.Delivery, len(fresh)), make([]pending, len(fresh))
 	for i, e := range fresh {
-		got[i] = pending{entry: e, owner: c, count: 1}
+		got[i] = pending{entry: e, owner: c, count: 1, since: now}
 		g.pending[e.text] = &got[i]
 		taken[i] = got[i].delivery(g.stream.name, 0)
 	}
@@ -80,6 +88,7 @@ func (g *group) take(c *consumer, n int) []message.Delivery {
 	g.delivered = fresh[len(fresh)-1].id
 	g.got += len(fresh)
 	c.holds += len(fresh)
+	c.seen = now
 	return taken
 }
 
@@ -113,8 +122,10 @@ func (g *group) claimBack(c *consumer, id message.EntryID, attempts int) bool {
 	if e == nil || id.Compare(g.delivered) > 0 {
 		return false
 	}
-	g.pending[e.text] = &pending{entry: e, owner: c, count: attempts}
+	now := time.Now()
+	g.pending[e.text] = &pending{entry: e, owner: c, count: attempts, since: now}
 	c.holds++
+	c.seen = now
 	return true
 }
 
@@ -122,6 +133,13 @@ func (g *group) move(p *pending, to *consumer) {
 	p.owner.holds--
 	to.holds++
 	p.owner = to
+	p.renew()
+}
+
+// renew makes an entry and its consumer look alive.
+func (p *pending) renew() {
+	p.since = time.Now()
+	p.owner.seen = p.since
 }
 
 // ack ends entries, whichever consumer owns them. Ids that are not pending are

@@ -118,15 +118,7 @@ func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.
 		var owned []*pending
 		owned, more = g.owned(g.consumer(released), message.EntryID{}, max)
 		for _, p := range owned {
-			g.move(p, c)
-			attempts := p.count
-			if attempts >= maxCount {
-				attempts = math.MaxInt
-			}
-			got = append(got, p.delivery(m.member.Stream, attempts))
-			if p.count == 0 {
-				p.count = 1 // as a read leaves it
-			}
+			got = append(got, g.takeOver(p, c))
 		}
 		return nil
 	})
@@ -152,6 +144,17 @@ func (m *membership) Trim(ctx context.Context, r consumergroup.Retention) (t con
 	return t, err
 }
 
+// takeOver gives a consumer an entry of another with the attempts on record.
+func (g *group) takeOver(p *pending, c *consumer) message.Delivery {
+	g.move(p, c)
+	attempts := p.count
+	if attempts >= maxCount {
+		attempts = math.MaxInt
+	}
+	p.count = max(p.count, 1) // as a read leaves it
+	return p.delivery(g.stream.name, attempts)
+}
+
 func (m *membership) Ack(ctx context.Context, ids []string) error {
 	return m.do(ctx, "acknowledge on", func(g *group, _ *consumer) error {
 		g.ack(ids...)
@@ -161,7 +164,10 @@ func (m *membership) Ack(ctx context.Context, ids []string) error {
 
 func (m *membership) Attempt(ctx context.Context, entries []consumergroup.Entry) (lost []string, err error) {
 	err = m.do(ctx, "record attempts on", func(g *group, c *consumer) error {
-		lost = g.each(c, entries, func(p *pending, attempts int) { p.count = attempts })
+		lost = g.each(c, entries, func(p *pending, attempts int) {
+			p.count = attempts
+			p.renew()
+		})
 		return nil
 	})
 	return lost, err
@@ -221,7 +227,7 @@ func fieldsOf(entry deadletter.Entry) []message.Field {
 	return copyFields(fields)
 }
 
-// Renew implements [consumergroup.Renewer]; there are no idle times to renew.
+// Renew implements [consumergroup.Renewer].
 func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (lost []string, err error) {
 	err = m.do(ctx, "renew on", func(g *group, c *consumer) error {
 		owned := false
@@ -235,6 +241,7 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 			case p != nil && p.owner == c:
 				// What was claimed back a moment ago proves nothing of the next.
 				owned = true
+				p.renew()
 			case p == nil && !owned && g.claimBack(c, id, entry.Attempts):
 			default:
 				lost = append(lost, entry.ID)

@@ -73,7 +73,9 @@ func (b *Broker) Claim(ctx context.Context, stream, group, consumer, id string, 
 			p.count = count
 			return nil
 		}
-		g.pending[id] = &pending{entry: e, owner: c, count: count}
+		p := &pending{entry: e, owner: c, count: count}
+		p.renew()
+		g.pending[id] = p
 		c.holds++
 		return nil
 	})

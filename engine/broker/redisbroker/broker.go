@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,6 +26,9 @@ type Broker struct {
 	inspector redis.UniversalClient // health checks and the collector: a connection each
 
 	slots chan struct{} // one for each connection of blocking
+	// goneAfter is for how long a consumer with nothing pending is idle before it is
+	// deleted.
+	goneAfter time.Duration
 
 	serving  serving
 	retained retained
@@ -56,6 +60,7 @@ func New(config Config) (*Broker, error) {
 		blocking:  c.client(t, max(blocking, 1), config.SocketTimeout+maxBlock, false),
 		inspector: c.client(t, 2, config.SocketTimeout, true),
 		slots:     make(chan struct{}, blocking),
+		goneAfter: goneAfter,
 		closing:   make(chan struct{}),
 		closed:    make(chan struct{}),
 	}, nil

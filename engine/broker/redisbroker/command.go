@@ -197,6 +197,12 @@ var (
 	claimDroppedSource string
 	//go:embed scripts/trim.lua
 	trimSource string
+	//go:embed scripts/heartbeat.lua
+	heartbeatSource string
+	//go:embed scripts/take_over.lua
+	takeOverSource string
+	//go:embed scripts/leave.lua
+	leaveSource string
 
 	createGroupScript    = newScript(idsSource + createGroupSource)
 	claimReleasedScript  = newScript(claimReleasedSource)
@@ -207,6 +213,9 @@ var (
 	renewScript          = newScript(idsSource + renewSource)
 	claimDroppedScript   = newScript(idsSource + claimDroppedSource)
 	trimScript           = newScript(idsSource + trimSource)
+	heartbeatScript      = newScript(heartbeatSource)
+	takeOverScript       = newScript(takeOverSource)
+	leaveScript          = newScript(leaveSource)
 )
 
 // run runs a script by its hash and, where the server does not know it yet, by

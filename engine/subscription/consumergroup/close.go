@@ -13,18 +13,21 @@ import (
 
 // Close implements [subscription.Intake]. What cannot be acknowledged or listed
 // leaves half of the time that is left for what comes after it: releasing comes
-// last and must not go short.
+// last and must not go short. A consumer that has nothing pending then is deleted;
+// where that fails, others delete it later.
 func (s *source) Close(ctx context.Context) error {
 	if s.membership.Load() == nil {
 		return nil
 	}
 	flushed := inHalfOf(ctx, s.flush)
 	_ = inHalfOf(ctx, s.finishDeadLetters)
-	return errors.Join(
+	err := errors.Join(
 		flushed,
 		inHalfOf(ctx, s.listRest),
 		inHalfOf(ctx, s.claimBack),
 		retryUntilDone(ctx, s.release))
+	_ = (*s.membership.Load()).Leave(ctx)
+	return err
 }
 
 // inHalfOf tries fn until it succeeds or half of the time that ctx leaves is over.

@@ -53,6 +53,7 @@ type Membership interface {
 	Settler
 	Renewer
 	Trimmer
+	Successor
 }
 
 // Reader gets entries. The entries that it returns are pending for this
@@ -74,9 +75,10 @@ type Reader interface {
 	// goes on; "" at its end.
 	Pending(ctx context.Context, l List) (got []message.Delivery, next string, err error)
 	// ClaimReleased takes over up to max entries that departing engines
-	// released, oldest first, at no cost to their delivery counts: one that was
-	// never attempted is then on record as a read leaves it, and needs no Attempt
-	// before its first call. more says that others are left.
+	// released, or that have no owner (XNACK of Redis 8.8), oldest first, at no cost
+	// to their delivery counts: one that was never attempted is then on record as a
+	// read leaves it, and needs no Attempt before its first call. more says that
+	// others are left.
 	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error)
 	// Bodies reads entries by their ids, in the order given; one whose body is
 	// gone has no fields.
@@ -171,6 +173,36 @@ type Trimmed struct {
 	Group  string
 	// More says that the bound was reached: another call removes more.
 	More bool
+}
+
+// Successor takes the place of consumers that are gone, and keeps this one from
+// being taken for one of them.
+type Successor interface {
+	// Heartbeat shows the group that this consumer lives, where it has nothing
+	// pending; where it has, Renew does. It deletes other consumers that have nothing
+	// pending and have been idle for more than an hour, and returns those that have
+	// something pending, without the one called "released".
+	Heartbeat(ctx context.Context) ([]Consumer, error)
+	// TakeOver claims the oldest entry that has been pending for the consumer
+	// `from` for at least idle, and with it, up to a hundred, those before it whose
+	// body is gone. Delivery counts stay as they are: an entry's Attempts are its
+	// count, but for one that was never attempted, as in ClaimReleased.
+	//
+	// Nothing is claimed where `from` is not as it was seen: where it has another
+	// number of entries pending than from.Pending, or was itself idle for less than
+	// idle. So of several processes that saw the same, one takes over.
+	TakeOver(ctx context.Context, from Consumer, idle time.Duration) ([]message.Delivery, error)
+	// Leave deletes this consumer, if it has nothing pending.
+	Leave(ctx context.Context) error
+}
+
+// Consumer is another consumer of the group, as the broker sees it.
+type Consumer struct {
+	Name    string
+	Pending int
+	// Idle is for how long the broker has not seen it. Not all that a consumer does
+	// is seen: acknowledging is not, and waiting in a read is not by Redis 7.0.
+	Idle time.Duration
 }
 
 // Entry is an entry in flight and the attempts made for it.

@@ -109,6 +109,14 @@ func (f *fake) Trim(context.Context, consumergroup.Retention) (consumergroup.Tri
 	return consumergroup.Trimmed{}, nil
 }
 
+func (f *fake) Heartbeat(context.Context) ([]consumergroup.Consumer, error) { return nil, nil }
+
+func (f *fake) TakeOver(context.Context, consumergroup.Consumer, time.Duration) ([]message.Delivery, error) {
+	return nil, nil
+}
+
+func (f *fake) Leave(context.Context) error { return nil }
+
 func (f *fake) Position(context.Context) (message.EntryID, int, error) {
 	return message.EntryID{}, 0, nil
 }

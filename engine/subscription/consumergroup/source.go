@@ -45,7 +45,10 @@ func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Sourc
 		retention:   o.retentions.of(c.Stream, c.Group, c.RetentionMaxLen),
 		deadLetters: c.DeadLetters,
 		block:       min(c.BlockingTimeout, longestBlock),
+		claimIdle:   c.ClaimIdle,
 		renewEvery:  c.ClaimIdle / 3,
+		maxAttempts: max(c.Retry.MaxAttempts, 1),
+		takeover:    takeover{returned: make(chan struct{}, 1)},
 		added:       make(chan struct{}, 1),
 		reclaim:     make(chan struct{}, 1),
 	}
@@ -70,8 +73,11 @@ type source struct {
 	retention   *retention
 	deadLetters bool // what is given up is kept in the stream's dead-letter queue
 	block       time.Duration
+	claimIdle   time.Duration
 	renewEvery  time.Duration
+	maxAttempts int
 	inflight    *inflight
+	takeover    takeover
 
 	// membership is set by the first join, and replaced when the group had to
 	// be made again. joining is held while it is made.
@@ -120,7 +126,7 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 }
 
 // next is one turn: what is pending for this consumer and unknown, then what
-// was released, then what is new.
+// was released, then what dead consumers left, then what is new.
 func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error) {
 	if s.membership.Load() == nil {
 		if err := s.join(ctx); err != nil {
@@ -151,6 +157,13 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 			return tasks, nil
 		}
 	}
+	// While dead consumers' entries are taken over one by one, there is a read each
+	// second.
+	if s.takeover.dead.Load() > 0 && time.Since(time.Unix(0, s.lastRead.Load())) < longestBlock {
+		if tasks, err := s.takeOver(ctx, m); err != nil || len(tasks) > 0 {
+			return tasks, err
+		}
+	}
 	return s.read(ctx, m, max)
 }
 
@@ -174,7 +187,7 @@ func (s *source) listOwn(ctx context.Context, m Membership, page List) (unknown 
 }
 
 // read takes new entries. It waits for them only when there is nothing to
-// acknowledge and the last read was not full.
+// acknowledge, nothing to be taken over, and the last read was not full.
 func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscription.Task, error) {
 	var got []message.Delivery
 	var err error
@@ -187,9 +200,13 @@ func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscripti
 		})
 	}
 	if err == nil && len(got) == 0 && (!tried || !s.full) {
+		block := s.block
+		if s.takeover.dead.Load() > 0 {
+			block = 0
+		}
 		s.waiting.Store(true)
 		if !s.inflight.hasHandled() { // what was handled meanwhile is acknowledged first
-			got, _, err = m.Read(ctx, Read{Max: max, Block: s.block})
+			got, _, err = m.Read(ctx, Read{Max: max, Block: block})
 		}
 		s.waiting.Store(false)
 	}

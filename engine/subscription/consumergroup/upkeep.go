@@ -81,14 +81,15 @@ func apart[T any](ctx context.Context, fn func(ctx context.Context) T) T {
 	return <-result
 }
 
-// checkAndRenew checks the group, renews what is in flight, and returns what is
-// lost.
+// checkAndRenew checks the group, renews what is in flight, or shows life without,
+// and returns what is lost.
 func (s *source) checkAndRenew(ctx context.Context) (lost []*subscription.Task) {
 	lost = s.checkGroup(ctx)
 	gone, err := s.renew(ctx)
 	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // which a stop does
 		s.log.WarnContext(ctx, "cannot renew what is in flight; trying again", "error", err)
 	}
+	s.heartbeat(ctx)
 	return append(lost, gone...)
 }
 

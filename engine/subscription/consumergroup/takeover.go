@@ -1,0 +1,142 @@
+package consumergroup
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/observatory-go/observatory/engine/subscription"
+)
+
+// takeover is what is known of the group's other consumers that have something
+// pending, and what was taken over of those that show no life.
+type takeover struct {
+	// mu is held while the broker is asked: else what this process takes over itself
+	// would look like a sign of life.
+	mu        sync.Mutex
+	consumers map[string]*observed
+	asked     time.Time // when the last answer about them was asked for
+
+	dead     atomic.Int64  // how many of the consumers are
+	inHand   atomic.Int64  // how many entries were taken over of which no call has returned
+	returned chan struct{} // inHand went down
+}
+
+// observed is a consumer and for how long it has been as it is.
+type observed struct {
+	pending int
+	// since is when it was first found to be as it is: not seen by the broker again,
+	// and with as many entries pending. A consumer that works through a long batch
+	// shows life by nothing but a list that becomes shorter.
+	since time.Time
+	// dead says that it has been so for claim_idle_seconds.
+	dead bool
+}
+
+// heartbeat shows that this consumer lives, and finds out which others do.
+func (s *source) heartbeat(ctx context.Context) {
+	t := &s.takeover
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	asked := time.Now()
+	others, err := (*s.membership.Load()).Heartbeat(ctx)
+	if err != nil {
+		return // Next reports what is wrong with the broker
+	}
+	now := time.Now()
+	before := t.consumers
+	t.consumers = make(map[string]*observed, len(others))
+	for _, other := range others {
+		o := before[other.Name]
+		if o == nil || o.pending != other.Pending || other.Idle < now.Sub(t.asked) {
+			o = &observed{pending: other.Pending, since: now}
+		}
+		if !o.dead && asked.Sub(o.since) >= s.claimIdle && other.Idle >= s.claimIdle {
+			o.dead = true
+			s.log.WarnContext(ctx, "a consumer shows no life; taking over what it left, one by one",
+				"consumer", other.Name, "entries", other.Pending, "idle", other.Idle.String())
+		}
+		t.consumers[other.Name] = o
+	}
+	t.asked = asked
+	t.countDead()
+}
+
+// takeOver takes the next entry of what dead consumers left. Until a call of it has
+// returned, no other is taken by this process: a message that ends it must not take
+// the others' attempts along. It waits up to a second for that.
+func (s *source) takeOver(ctx context.Context, m Membership) ([]*subscription.Task, error) {
+	t := &s.takeover
+	limit := time.NewTimer(longestBlock)
+	defer limit.Stop()
+	for t.dead.Load() > 0 {
+		if t.inHand.Load() == 0 {
+			if tasks, err := s.takeOverNext(ctx, m); err != nil || len(tasks) > 0 {
+				return tasks, err
+			}
+			continue
+		}
+		select {
+		case <-t.returned:
+		case <-limit.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+	return nil, nil
+}
+
+// takeOverNext takes the oldest entry of the first dead consumer. Where there is none,
+// or the consumer is not as it was, it has to show no life once more from now on:
+// another process may be taking over, entry by entry.
+func (s *source) takeOverNext(ctx context.Context, m Membership) ([]*subscription.Task, error) {
+	t := &s.takeover
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.countDead()
+	for _, name := range slices.Sorted(maps.Keys(t.consumers)) {
+		o := t.consumers[name]
+		if !o.dead {
+			continue
+		}
+		got, err := m.TakeOver(ctx, Consumer{Name: name, Pending: o.pending}, s.claimIdle)
+		if err != nil || len(got) == 0 {
+			o.dead, o.since = false, time.Now()
+			return nil, err
+		}
+		if o.pending -= len(got); o.pending == 0 {
+			delete(t.consumers, name)
+		}
+		tasks := s.inflight.enter(got, 0)
+		for _, task := range tasks {
+			task.TakenOver = true
+			// The death of this call would be taken for its own: it is made with as
+			// little beside it as can be.
+			task.Apart = task.Attempts >= s.maxAttempts
+		}
+		t.inHand.Add(int64(len(tasks)))
+		return tasks, nil
+	}
+	return nil, nil
+}
+
+// countDead counts the dead consumers, under the lock.
+func (t *takeover) countDead() {
+	dead := 0
+	for _, o := range t.consumers {
+		if o.dead {
+			dead++
+		}
+	}
+	t.dead.Store(int64(dead))
+}
+
+// Returned implements [subscription.Follower].
+func (s *source) Returned(*subscription.Task) {
+	s.takeover.inHand.Add(-1)
+	signal(s.takeover.returned)
+}
