@@ -5,7 +5,7 @@ SHELL := /bin/sh
 APP := github.com/observatory-go/observatory/cmd/observatory/internal/app
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
-MODULES := . bench chaos dashboards/build e2e
+MODULES := . bench chaos dashboards/build e2e interop
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
 
@@ -25,8 +25,12 @@ run: build ## Run the sample domain on memory: engine, probes and /metrics, noth
 servers: ## Install the servers that the tests start, where they are missing.
 	@./engine/testserver/install
 
+.PHONY: protean
+protean: ## Install Protean from PyPI, beside which our engine is tested.
+	@./interop/install
+
 .PHONY: test
-test: servers ## Run all tests, with the race detector, against real servers.
+test: servers protean ## Run all tests, with the race detector, against real servers.
 	@set -e; for m in $(MODULES); do \
 		echo "== tests of module $$m"; \
 		(cd $$m && $(GOTESTSUM) --format pkgname --hide-summary=skipped -- -race -timeout 15m ./...); \

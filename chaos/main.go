@@ -55,7 +55,7 @@ func parse(args []string) (options, error) {
 	fs.Uint64Var(&o.seed, "seed", 1, "what is left to chance (whom a fault hits, and when) follows from it")
 	fs.IntVar(&o.rate, "rate", 2000, "messages published a second")
 	fs.IntVar(&o.seconds, "seconds", 0, "length of the load; 0 is each scenario's own")
-	fs.DurationVar(&o.work, "work", time.Millisecond, "how long the application takes for a call")
+	fs.DurationVar(&o.work, "work", 4*time.Millisecond, "how long the application takes for a call")
 	fs.DurationVar(&o.claim, "claim", 5*time.Second, "claim_idle_seconds of the replicas")
 	fs.StringVar(&only, "only", "", "scenarios, comma-separated; none is all")
 	fs.StringVar(&o.history, "history", "", "folder for the histories and the logs of the replicas (default: a new temporary one)")

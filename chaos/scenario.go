@@ -251,10 +251,7 @@ func freeze(ctx context.Context, g *stage) error {
 		return nil
 	}
 	r := g.replicas[g.victim()]
-	if err := r.signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	pending, err := g.redis.pending(ctx)
+	pending, err := g.freezeBusy(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -265,6 +262,25 @@ func freeze(ctx context.Context, g *stage) error {
 	}
 	g.mended("SIGCONT of %s", r.name)
 	return nil
+}
+
+// freezeBusy stops a process at a moment in which it holds something, and returns
+// what each consumer holds.
+func (g *stage) freezeBusy(ctx context.Context, r *replica) (map[string]int64, error) {
+	for range 100 {
+		if err := r.signal(syscall.SIGSTOP); err != nil {
+			return nil, err
+		}
+		pending, err := g.redis.pending(ctx)
+		if err != nil || r.holds(pending) > 0 {
+			return pending, err
+		}
+		if err := r.signal(syscall.SIGCONT); err != nil {
+			return nil, err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nil, fmt.Errorf("%s held nothing whenever it was stopped", r.name)
 }
 
 // jumps are an hour on, back to the right time, an hour behind, and right again.
