@@ -42,6 +42,7 @@ type Figures struct {
 	Pools         []Pool
 	Outboxes      []Outbox
 	Streams       []Stream
+	EventStores   []EventStore
 }
 
 // Value is a figure that may be unknown. Its zero value is unknown.
@@ -95,8 +96,12 @@ type Subscription struct {
 	// them.
 	Health       Health
 	DrainSeconds Value
-	// DeadLetters is the depth of the dead-letter queue of its stream.
+	// DeadLetters is the depth of the dead-letter queue of its stream; of an
+	// event-store subscription, how many messages it gave up on.
 	DeadLetters Value
+	// PositionAhead is 1 where the position is beyond the event store's head, else 0;
+	// unknown of a stream's.
+	PositionAhead Value
 	// EntriesRead counts the entries that the group was ever given.
 	EntriesRead Value
 }
@@ -104,7 +109,7 @@ type Subscription struct {
 // Queue is one dead-letter queue.
 type Queue struct {
 	Domain string
-	Stream string // the queue's own stream: `<stream>:dlq`
+	Stream string // the queue's own stream: `<stream>:dlq`, in an event store that of the failed positions
 	Depth  Value
 }
 
@@ -120,6 +125,13 @@ type Stream struct {
 	// left them, unknown where it trims no such stream.
 	RetentionHeld   Value
 	RetentionHeldBy string
+}
+
+// EventStore are the figures of an event store.
+type EventStore struct {
+	Domain string
+	// Head is the global position of its last message; 0 where it has none.
+	Head Value
 }
 
 // Broker are the figures of one broker's server and of this process' pool.

@@ -21,7 +21,7 @@ type inspectableDatabase interface {
 
 // inspectableEventStore is an event store that a collector can read.
 type inspectableEventStore interface {
-	Source(watched []collector.Watch) collector.Source
+	Source(domain string, watched []collector.Watch) collector.Source
 }
 
 // Sources are what a collector reads: the open brokers and the event store, with
@@ -49,7 +49,7 @@ func (d *Domain) SubscriptionSources() []collector.Source {
 		}
 	}
 	if store, ok := d.store.(inspectableEventStore); ok {
-		all = append(all, store.Source(ofStore))
+		all = append(all, store.Source(domain, ofStore))
 	}
 	return all
 }

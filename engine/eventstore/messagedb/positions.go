@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,14 +41,15 @@ func (k lockKey) checkpointStream() string {
 
 // positionRow is the payload of a Read row.
 type positionRow struct {
-	Position int64 `json:"position"`
+	// Position is nil of a row that has none.
+	Position *int64 `json:"position"`
 	// Stopped says that the owner held nothing any more when it wrote the row.
 	Stopped bool `json:"stopped,omitempty"`
 }
 
 // failedRow is the payload of a Failed, Resolved or Exhausted row.
 type failedRow struct {
-	Position       int64  `json:"position"`
+	Position       *int64 `json:"position"`
 	MessageType    string `json:"message_type"`
 	MessageID      string `json:"message_id"`
 	RetryCount     int    `json:"retry_count"`
@@ -60,14 +62,14 @@ type failedRow struct {
 
 func rowOf(f catchup.Failed) failedRow {
 	return failedRow{
-		Position: f.Position, MessageType: f.MessageType, MessageID: f.MessageID, RetryCount: max(f.Attempts-1, 0),
+		Position: &f.Position, MessageType: f.MessageType, MessageID: f.MessageID, RetryCount: max(f.Attempts-1, 0),
 		StreamName: f.Stream, StreamPosition: f.StreamPosition, Attempts: &f.Attempts,
 	}
 }
 
 func (r failedRow) failed() catchup.Failed {
 	f := catchup.Failed{
-		Position: r.Position, Attempts: r.RetryCount + 1, MessageID: r.MessageID, MessageType: r.MessageType,
+		Position: *r.Position, Attempts: r.RetryCount + 1, MessageID: r.MessageID, MessageType: r.MessageType,
 		Stream: r.StreamName, StreamPosition: r.StreamPosition,
 	}
 	if r.Attempts != nil {
@@ -116,12 +118,12 @@ func (s *Store) Own(ctx context.Context, subscription, category string) (catchup
 // begin reads how far the subscription is, and writes that it has this owner.
 func (o *ownership) begin(ctx context.Context, conn *pgx.Conn) (err error) {
 	var watermark int64
-	if o.state, o.version, watermark, err = load(ctx, conn, o.key); err != nil {
+	if o.state, o.version, watermark, err = o.store.load(ctx, conn, o.key); err != nil {
 		return err
 	}
 	o.position = o.state.Position
 	batch := &pgx.Batch{}
-	o.queuePosition(batch, positionRow{Position: o.position})
+	o.queuePosition(batch, positionRow{Position: &o.position})
 	if watermark > 0 {
 		c := checkpoint{Watermark: watermark, Unresolved: map[string]failedRow{}}
 		for _, f := range o.state.Failed {
@@ -142,7 +144,7 @@ func (o *ownership) begin(ctx context.Context, conn *pgx.Conn) (err error) {
 // LoadPosition implements [catchup.Positions].
 func (s *Store) LoadPosition(ctx context.Context, subscription, category string) (state catchup.State, err error) {
 	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		state, _, _, err = load(ctx, conn, lockKey{subscription, category})
+		state, _, _, err = s.load(ctx, conn, lockKey{subscription, category})
 		return err
 	})
 	return state, err
@@ -150,7 +152,7 @@ func (s *Store) LoadPosition(ctx context.Context, subscription, category string)
 
 // load reads how far a subscription is; the version of its position's stream; and
 // where the stream of failed positions ends, 0 where its checkpoint has all of it.
-func load(ctx context.Context, conn *pgx.Conn, key lockKey) (state catchup.State, version, watermark int64, err error) {
+func (s *Store) load(ctx context.Context, conn *pgx.Conn, key lockKey) (state catchup.State, version, watermark int64, err error) {
 	version = eventstore.NoStream
 	last, err := read(ctx, conn, 1, "SELECT * FROM get_last_stream_message($1)", key.positionStream())
 	if err != nil {
@@ -158,46 +160,53 @@ func load(ctx context.Context, conn *pgx.Conn, key lockKey) (state catchup.State
 	}
 	if len(last) > 0 {
 		var row positionRow
-		if err := json.Unmarshal(last[0].Data, &row); err != nil {
-			return state, 0, 0, fmt.Errorf("the last row of stream %s is no position: %w", key.positionStream(), err)
+		if err := json.Unmarshal(last[0].Data, &row); err != nil || row.Position == nil {
+			return state, 0, 0, noPosition(key, err)
 		}
 		// Protean's -1 is before the first.
-		version, state.Position, state.Interrupted = last[0].Position, max(row.Position, 0), !row.Stopped
+		version, state.Position, state.Interrupted = last[0].Position, max(*row.Position, 0), !row.Stopped
 		if head := last[0].GlobalPosition; state.Position >= head {
 			return state, 0, 0, ahead(key, state.Position, head)
 		}
 	}
-	state.Failed, watermark, err = loadFailed(ctx, conn, key)
+	state.Failed, watermark, err = s.loadFailed(ctx, conn, key)
 	return state, version, watermark, err
+}
+
+// noPosition says that the row which names the position has none: beginning anew
+// would handle everything again.
+func noPosition(key lockKey, cause error) error {
+	why := ""
+	if cause != nil {
+		why = ": " + cause.Error()
+	}
+	return fmt.Errorf("the last row of stream %s has no position, a whole number%s; %s", key.positionStream(), why, setPosition(key))
+}
+
+// setPosition is the statement that sets a position.
+func setPosition(key lockKey) string {
+	return fmt.Sprintf("write the position up to which all was handled, 0 for none: "+
+		"SELECT message_store.write_message(gen_random_uuid()::varchar, '%s', 'Read', '{\"position\": 0}')", strings.ReplaceAll(key.positionStream(), "'", "''"))
 }
 
 // ahead says that a position cannot be: the row that names it stands before it.
 func ahead(key lockKey, position, head int64) error {
-	return &catchup.AheadError{Position: position, Head: head, WayOut: fmt.Sprintf(
-		"write the position up to which all was handled, 0 for none: SELECT message_store.write_message(gen_random_uuid()::varchar, '%s', 'Read', '{\"position\": 0}')",
-		key.positionStream())}
+	return &catchup.AheadError{Position: position, Head: head, WayOut: setPosition(key)}
 }
 
-func loadFailed(ctx context.Context, conn *pgx.Conn, key lockKey) (failed []catchup.Failed, watermark int64, err error) {
-	unresolved := map[int64]catchup.Failed{}
-	from := int64(0)
+// loadFailed reads the positions that are not settled, from the last checkpoint on;
+// where that cannot be read, from the beginning. A row that cannot be read is left
+// out, and logged: one must not end the subscription.
+func (s *Store) loadFailed(ctx context.Context, conn *pgx.Conn, key lockKey) (failed []catchup.Failed, watermark int64, err error) {
 	last, err := read(ctx, conn, 1, "SELECT * FROM get_last_stream_message($1)", key.checkpointStream())
 	if err != nil {
 		return nil, 0, err
 	}
+	unresolved, from := map[int64]catchup.Failed{}, int64(0)
 	if len(last) > 0 {
-		var c checkpoint
-		if err := json.Unmarshal(last[0].Data, &c); err != nil {
-			return nil, 0, fmt.Errorf("the last row of stream %s is no checkpoint: %w", key.checkpointStream(), err)
-		}
-		from = c.Watermark
-		for position, row := range c.Unresolved {
-			n, err := strconv.ParseInt(position, 10, 64)
-			if err != nil {
-				return nil, 0, fmt.Errorf("the last row of stream %s has a position that is no number: %q", key.checkpointStream(), position)
-			}
-			row.Position = n
-			unresolved[n] = row.failed()
+		if unresolved, from, err = readCheckpoint(last[0].Data); err != nil {
+			s.log.WarnContext(ctx, "checkpoint of failed messages cannot be read; reading all of their rows",
+				"stream", key.checkpointStream(), "position", last[0].Position, "error", err)
 		}
 	}
 	for {
@@ -207,22 +216,44 @@ func loadFailed(ctx context.Context, conn *pgx.Conn, key lockKey) (failed []catc
 		}
 		for _, r := range page {
 			var row failedRow
-			if err := json.Unmarshal(r.Data, &row); err != nil {
-				return nil, 0, fmt.Errorf("row %d of stream %s is no failed position: %w", r.Position, key.failedStream(), err)
-			}
-			if r.Type == typeFailed {
-				unresolved[row.Position] = row.failed()
-			} else {
-				delete(unresolved, row.Position)
-			}
 			from = r.Position + 1
 			watermark = from
+			if err := json.Unmarshal(r.Data, &row); err != nil || row.Position == nil {
+				s.log.WarnContext(ctx, "row of a failed message cannot be read, and is left out: what it names is not tried again, or once more",
+					"stream", key.failedStream(), "position", r.Position, "type", r.Type, "error", err)
+				continue
+			}
+			if r.Type == typeFailed {
+				unresolved[*row.Position] = row.failed()
+			} else {
+				delete(unresolved, *row.Position)
+			}
 		}
 		if len(page) < failedPage {
 			break
 		}
 	}
 	return slices.SortedFunc(maps.Values(unresolved), func(a, b catchup.Failed) int { return cmp.Compare(a.Position, b.Position) }), watermark, nil
+}
+
+// readCheckpoint returns what is unresolved as of a position in the stream of failed
+// ones; nothing, as of its beginning, where it cannot be read.
+func readCheckpoint(data []byte) (unresolved map[int64]catchup.Failed, from int64, err error) {
+	var c checkpoint
+	if err = json.Unmarshal(data, &c); err == nil && c.Unresolved == nil {
+		err = errors.New("it has no unresolved positions")
+	}
+	unresolved = map[int64]catchup.Failed{}
+	for position, row := range c.Unresolved {
+		n, parsed := strconv.ParseInt(position, 10, 64)
+		err = cmp.Or(err, parsed)
+		row.Position = &n
+		unresolved[n] = row.failed()
+	}
+	if err != nil {
+		return map[int64]catchup.Failed{}, 0, err
+	}
+	return unresolved, c.Watermark, nil
 }
 
 // State implements [catchup.Ownership].
@@ -257,7 +288,7 @@ func (o *ownership) Save(ctx context.Context, c catchup.Change) error {
 			}
 		}
 		position := max(c.Position, o.position)
-		id := o.queuePosition(batch, positionRow{Position: position, Stopped: c.Stopped})
+		id := o.queuePosition(batch, positionRow{Position: &position, Stopped: c.Stopped})
 		err := conflict(conn.SendBatch(ctx, batch).Close())
 		switch {
 		case err == nil:

@@ -2,6 +2,7 @@ package messagedb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -19,26 +20,38 @@ const sourceName = "event_store"
 // source reads the figures of subscriptions for a collector.
 type source struct {
 	store   *Store
+	domain  string
 	watched []collector.Watch
 }
 
-// Source returns the figures of subscriptions for a collector. It is named
-// "event_store".
-func (s *Store) Source(watched []collector.Watch) collector.Source { return source{s, watched} }
+// Source returns the figures of the store and of subscriptions for a collector. It
+// is named "event_store".
+func (s *Store) Source(domain string, watched []collector.Watch) collector.Source {
+	return source{s, domain, watched}
+}
 
 // Name is the source's name.
 func (s source) Name() string { return sourceName }
 
-// figuresQuery has one row for each subscription: its position, how many messages
-// of its category are behind it, the age of the oldest of those, and how many
-// failed positions are not settled. A subscription to all messages does not count
+// number is a text as a bigint, NULL where it is none: rows of any shape may stand
+// in the streams that are read.
+func number(text string) string {
+	return "CASE WHEN (" + text + ") ~ '^-?[0-9]{1,18}$' THEN (" + text + ")::bigint END"
+}
+
+// figuresQuery has one row for each subscription: whether its last position can be
+// read, whether that is beyond the head, how many messages of its category are
+// behind it, the age of the oldest of those, how many failed positions are not
+// settled, and how many are given up. A subscription to all messages does not count
 // what subscriptions themselves write.
 var figuresQuery = fmt.Sprintf(`
-SELECT w.i - 1, behind.n, greatest(extract(epoch FROM (now() AT TIME ZONE 'utc') - oldest.time), 0)::float8, failed.n
+SELECT w.i - 1, last.data IS NULL OR p.position IS NOT NULL, coalesce(p.position > $5, false), behind.n,
+	greatest(extract(epoch FROM (now() AT TIME ZONE 'utc') - oldest.time), 0)::float8, failed.n, exhausted.n
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS w(category, positions, failures, checkpoints, i)
 LEFT JOIN LATERAL (
-	SELECT (data->>'position')::bigint AS position FROM messages WHERE stream_name = w.positions ORDER BY messages.position DESC LIMIT 1
-) AS p ON true
+	SELECT coalesce(data, 'null') AS data FROM messages WHERE stream_name = w.positions ORDER BY messages.position DESC LIMIT 1
+) AS last ON true
+CROSS JOIN LATERAL (SELECT %[2]s AS position) AS p
 CROSS JOIN LATERAL (
 	SELECT count(*) AS n FROM (
 		SELECT FROM messages WHERE w.category <> '$all' AND category(stream_name) = w.category AND global_position > coalesce(p.position, 0)
@@ -60,22 +73,28 @@ LEFT JOIN LATERAL (
 ) AS oldest ON true
 LEFT JOIN LATERAL (
 	SELECT data FROM messages WHERE stream_name = w.checkpoints ORDER BY position DESC LIMIT 1
-) AS c ON true
+) AS c ON jsonb_typeof(c.data->'unresolved') = 'object' AND %[3]s IS NOT NULL
 CROSS JOIN LATERAL (
 	SELECT count(*) AS n FROM (
 		SELECT DISTINCT ON (at) type FROM (
-			SELECT key::bigint AS at, -1::bigint AS position, 'Failed' AS type FROM jsonb_object_keys(c.data->'unresolved') AS key
+			SELECT %[4]s AS at, -1::bigint AS position, 'Failed' AS type FROM jsonb_object_keys(c.data->'unresolved') AS key
 			UNION ALL
-			SELECT (data->>'position')::bigint, position, type FROM messages
-			WHERE stream_name = w.failures AND position >= coalesce((c.data->>'watermark')::bigint, 0)
-		) AS outcomes ORDER BY at, position DESC
+			SELECT %[5]s, position, type FROM messages WHERE stream_name = w.failures AND position >= coalesce(%[3]s, 0)
+		) AS outcomes WHERE at IS NOT NULL ORDER BY at, position DESC
 	) AS latest WHERE type = 'Failed'
-) AS failed`, countLimit)
+) AS failed
+CROSS JOIN LATERAL (
+	SELECT count(*) AS n FROM (
+		SELECT DISTINCT ON (at) type FROM (
+			SELECT %[5]s AS at, position, type FROM messages WHERE stream_name = w.failures ORDER BY position DESC LIMIT %[1]d
+		) AS outcomes WHERE at IS NOT NULL ORDER BY at, position DESC
+	) AS latest WHERE type = 'Exhausted'
+) AS exhausted`, countLimit, number("last.data->>'position'"), number("c.data->>'watermark'"), number("key"), number("data->>'position'"))
 
-// Collect reads the figures of all subscriptions with one query, over the
-// connection of health checks.
+// Collect reads the figures of the store, and those of all subscriptions with one
+// query, over the connection of health checks.
 func (s source) Collect(ctx context.Context) (collector.Figures, error) {
-	var figures collector.Figures
+	figures := collector.Figures{EventStores: []collector.EventStore{{Domain: s.domain}}}
 	columns := make([][]string, 4)
 	for _, w := range s.watched {
 		figures.Subscriptions = append(figures.Subscriptions, collector.Subscription{Watch: w})
@@ -84,18 +103,32 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 			columns[i] = append(columns[i], v)
 		}
 	}
-	if len(s.watched) == 0 {
-		return figures, s.store.Ping(ctx)
-	}
+	var unreadable []error
 	err := s.store.db.Inspect(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, figuresQuery, columns[0], columns[1], columns[2], columns[3])
+		head, err := headOf(ctx, conn)
 		if err != nil {
 			return err
 		}
-		var i, behind, failed int64
+		figures.EventStores[0].Head = collector.Known(float64(head))
+		if len(s.watched) == 0 {
+			return nil
+		}
+		rows, err := conn.Query(ctx, figuresQuery, columns[0], columns[1], columns[2], columns[3], head)
+		if err != nil {
+			return err
+		}
+		var i, behind, failed, exhausted int64
+		var readable, ahead bool
 		var age *float64
-		_, err = pgx.ForEachRow(rows, []any{&i, &behind, &age, &failed}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&i, &readable, &ahead, &behind, &age, &failed, &exhausted}, func() error {
 			f := &figures.Subscriptions[i]
+			f.Pending = collector.Known(float64(failed))
+			f.DeadLetters = collector.Known(float64(exhausted))
+			figures.Queues = append(figures.Queues, collector.Queue{Domain: s.domain, Stream: columns[2][i], Depth: f.DeadLetters})
+			if !readable {
+				unreadable = append(unreadable, noPosition(lockKey{f.Subscriber, f.Stream}, nil))
+				return nil
+			}
 			f.Lag, f.LagExact, f.LagSeconds = collector.Known(float64(behind)), collector.Known(1), collector.Known(0)
 			if behind == countLimit {
 				f.LagExact = collector.Known(0)
@@ -103,7 +136,10 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 			if age != nil {
 				f.LagSeconds = collector.Known(*age)
 			}
-			f.Pending = collector.Known(float64(failed))
+			f.PositionAhead = collector.Known(0)
+			if ahead {
+				f.PositionAhead = collector.Known(1)
+			}
 			if failed == 0 {
 				f.OldestUnfinishedSeconds = f.LagSeconds
 			}
@@ -111,8 +147,14 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 		})
 		return err
 	})
-	if err != nil {
+	if err = errors.Join(append(unreadable, err)...); err != nil {
 		return figures, fmt.Errorf("event store: read the positions of subscriptions: %w", explain(err))
 	}
 	return figures, nil
+}
+
+// headOf is the position of the store's last message; 0 where it has none.
+func headOf(ctx context.Context, conn *pgx.Conn) (head int64, err error) {
+	err = conn.QueryRow(ctx, "SELECT coalesce(max(global_position), 0) FROM messages").Scan(&head)
+	return head, err
 }

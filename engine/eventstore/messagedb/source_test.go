@@ -22,7 +22,7 @@ func TestLagCountsTheCategorysOwnMessages(t *testing.T) {
 	watch := func(name, category string) collector.Watch {
 		return collector.Watch{Handler: name, Subscriber: "shop." + name, Group: "shop." + name, Stream: category, Type: "event_store"}
 	}
-	source := s.Source([]collector.Watch{watch("Report", "shop::order"), watch("New", "shop::customer"), watch("Log", catchup.All)})
+	source := s.Source("shop", []collector.Watch{watch("Report", "shop::order"), watch("New", "shop::customer"), watch("Log", catchup.All)})
 	read := func() []collector.Subscription {
 		t.Helper()
 		figures, err := source.Collect(ctx)

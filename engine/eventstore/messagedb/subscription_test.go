@@ -135,7 +135,7 @@ func TestTheRoleOfMessageDBIsEnough(t *testing.T) {
 	_, err := s.Append(t.Context(), eventstoretest.Event(t, "shop::order-1", "e"))
 	require.NoError(t, err)
 	require.Equal(t, "e", <-got)
-	figures, err := s.Source(nil).Collect(t.Context())
+	figures, err := s.Source("shop", nil).Collect(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, figures.Subscriptions)
 }
