@@ -29,7 +29,7 @@ type metric struct {
 // chapters group the metrics by the beginnings of their names.
 var chapters = []struct{ title, prefix string }{
 	{"Subscriptions", "protean_subscription_"},
-	{"Streams and dead-letter queues", "protean_stream_ protean_dlq_"},
+	{"Streams, event store and dead-letter queues", "protean_stream_ protean_dlq_ protean_eventstore_"},
 	{"Engine", "protean_engine_ protean_build_"},
 	{"Broker", "protean_broker_"},
 	{"Databases and outbox", "protean_db_ protean_outbox_"},

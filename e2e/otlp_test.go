@@ -19,8 +19,8 @@ var (
 	shared  = fmt.Sprintf("{domain=%q,group=%q,handler=%q,stream=%q,type=%q}", domain, handler, handler, stream, "stream")
 	handled = fmt.Sprintf("protean_subscription_messages_processed_total{domain=%q,group=%q,handler=%q,status=%q,stream=%q,subscription=%q}",
 		domain, handler, handler, "ok", stream, handler)
-	routed = fmt.Sprintf("protean_subscription_dlq_routed_total{domain=%q,group=%q,handler=%q,stream=%q,subscription=%q}",
-		domain, handler, handler, stream, handler)
+	routed = fmt.Sprintf("protean_subscription_dlq_routed_total{domain=%q,group=%q,handler=%q,reason=%q,stream=%q,subscription=%q}",
+		domain, handler, handler, "exhausted", stream, handler)
 	queued = fmt.Sprintf("protean_dlq_depth{dlq_stream=%q,domain=%q}", stream+":dlq", domain)
 )
 

@@ -20,7 +20,7 @@ func TestAFailingHandlerPagesItsNameAndItsStreamAndEveryPanelHasAnAnswer(t *test
 
 	// Prometheus knows the counter before anything fails: only so does it see
 	// the first dead letter.
-	deadLetters := fmt.Sprintf("protean_subscription_dlq_routed_total{handler=%q, stream=%q}", handler, stream)
+	deadLetters := fmt.Sprintf("protean_subscription_dlq_routed_total{handler=%q, reason=\"exhausted\", stream=%q}", handler, stream)
 	eventually(t, "Prometheus has "+deadLetters+" at 0", func() bool { return prom.is(t, deadLetters, 0) })
 
 	placeMany(t, broker, 20, "early")
@@ -68,7 +68,7 @@ func requireFigures(t *testing.T, prom prometheus) {
 		"protean_subscription_messages_processed_total" + of + `, status="error"}`:        3,
 		"protean_subscription_messages_processed_total" + of + `, status="skipped"}`:      0,
 		"protean_subscription_retries_total" + of + "}":                                   2,
-		"protean_subscription_dlq_routed_total" + of + "}":                                1,
+		"protean_subscription_dlq_routed_total" + of + `, reason="exhausted"}`:            1,
 		"protean_subscription_consumer_lag" + of + `, type="stream"}`:                     0,
 		"protean_subscription_pending_messages" + of + `, type="stream"}`:                 0,
 		"protean_subscription_lag_seconds" + of + `, type="stream"}`:                      0,

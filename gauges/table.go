@@ -40,8 +40,11 @@ func subscriptionTable() []Gauge {
 			"Age of the oldest entry not yet got or still pending; 0 where there is none."),
 			func(s *collector.Subscription) collector.Value { return s.OldestUnfinishedSeconds }),
 		of(gauge("protean_subscription_dlq_depth", "protean_subscription_dlq_depth", "",
-			"Dead letters of the subscription's stream, repeated for each of its handlers; protean_dlq_depth has them once."),
+			"Dead letters of the subscription's stream, repeated for each of its handlers, or the messages of an event store that the handler gave up on; protean_dlq_depth has them once."),
 			func(s *collector.Subscription) collector.Value { return s.DeadLetters }),
+		of(gauge("protean.subscription.position_ahead", "protean_subscription_position_ahead", "",
+			"1 where the position is beyond the event store's head, which was restored, or is another one; event-store subscriptions only."),
+			func(s *collector.Subscription) collector.Value { return s.PositionAhead }),
 		of(gauge("protean_subscription_status", "protean_subscription_status", "",
 			"1 where nothing lags or is pending, else 0; absent where that is unknown."), status),
 		gauge("protean.subscription.health", "protean_subscription_health", "",
@@ -89,7 +92,7 @@ func status(s *collector.Subscription) collector.Value {
 func queueTable() []Gauge {
 	return []Gauge{
 		gauge("protean.dlq.depth", "protean_dlq_depth", "",
-			"Messages in the dead-letter queue.").
+			"Messages in the dead-letter queue; of an event store, where dlq_stream is a stream of failed positions, those given up on.").
 			shared().of([]string{"dlq_stream", "domain"}, func(s *collector.Snapshot, emit Emit) {
 			for i := range s.Parts {
 				for _, q := range s.Parts[i].Queues {
@@ -112,6 +115,15 @@ func queueTable() []Gauge {
 			for i := range s.Parts {
 				for _, stream := range s.Parts[i].Streams {
 					known(emit, stream.RetentionHeld, stream.Domain, stream.RetentionHeldBy, stream.Stream)
+				}
+			}
+		}),
+		gauge("protean.eventstore.head", "protean_eventstore_head", "",
+			"Global position of the event store's last message.").
+			shared().of([]string{"domain"}, func(s *collector.Snapshot, emit Emit) {
+			for i := range s.Parts {
+				for _, store := range s.Parts[i].EventStores {
+					known(emit, store.Head, store.Domain)
 				}
 			}
 		}),

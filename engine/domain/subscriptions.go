@@ -145,7 +145,7 @@ func (d *Domain) Config() (engine.Config, error) {
 		settings.SkipChecksums = !d.config.Observatory.VerifyChecksums
 		run := engine.Subscription{Config: settings, Func: handler.Dispatch(kind, r.Routes)}
 		if s.Type == string(config.TypeEventStore) {
-			run.DeadLetters = false // what is given up stays in the store, and is recorded as exhausted
+			run.DeadLetters = true // what is given up stays in the store, recorded as exhausted
 			run.Source = catchup.Over(d.store)
 		} else {
 			run.Source = streams

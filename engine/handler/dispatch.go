@@ -52,7 +52,7 @@ func (t table) command(ctx context.Context, m *message.Envelope) error {
 	h := &m.Metadata.Headers
 	fns := t.routesOf(h.Type)
 	if len(fns) == 0 {
-		return Reject(fmt.Errorf("no handler for command type %q", h.Type))
+		return rejectUnhandled(fmt.Errorf("no handler for command type %q", h.Type))
 	}
 	if !h.Deadline.IsZero() && time.Now().After(h.Deadline) {
 		return Skip(fmt.Errorf("command passed its deadline %s", h.Deadline.Format(time.RFC3339)))

@@ -38,6 +38,7 @@ const (
 type outcomeError struct {
 	outcome   Outcome
 	uncalled  bool // the error is not a call's
+	unhandled bool // no route handles the message, and no other handler will
 	unreached bool // nothing of the message reached what the handler depends on
 	after     time.Duration
 	err       error
@@ -63,6 +64,17 @@ func RejectUncalled(err error) error {
 func IsUncalled(err error) bool {
 	v, ok := errors.AsType[*outcomeError](err)
 	return ok && v.uncalled
+}
+
+// rejectUnhandled is RejectUncalled for a message that no handler will handle.
+func rejectUnhandled(err error) error {
+	return &outcomeError{outcome: Rejected, uncalled: true, unhandled: true, err: err}
+}
+
+// IsUnhandled reports whether an error says that no handler will handle the message.
+func IsUnhandled(err error) bool {
+	v, ok := errors.AsType[*outcomeError](err)
+	return ok && v.unhandled
 }
 
 // RetryAfter postpones the message by d (MinRetryAfter to MaxRetryAfter). It

@@ -59,7 +59,7 @@ type Listed struct {
 	// acknowledged, given to the group or not; 0 where there is none.
 	OldestUnfinishedSeconds collector.Value
 	// DeadLetters is the depth of the stream's dead-letter queue, which all
-	// handlers of the stream share.
+	// handlers of the stream share; of the event store, what the handler gave up on.
 	DeadLetters collector.Value
 	// Missing is what the server does not have of it: a stream or a group whose
 	// name is misspelt, perhaps. It is "" where nothing is missing, or the server
@@ -137,11 +137,11 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 	ofBroker := func(p collector.Part) bool { return p.Source != eventStore }
 	whole := slices.ContainsFunc(snapshot.Parts, ofBroker) && len(list.Failed) == 0
 	for _, s := range configured {
-		var depth collector.Value
+		read, joined := figures[key{s.Stream, s.Group}]
+		depth := read.DeadLetters
 		if s.Type != eventStore {
 			depth = depths[deadletter.QueueOf(s.Stream)]
 		}
-		read, joined := figures[key{s.Stream, s.Group}]
 		listed := Listed{
 			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, LagSeconds: read.LagSeconds, Pending: read.Pending,
 			OldestUnfinishedSeconds: read.OldestUnfinishedSeconds, DeadLetters: depth,

@@ -139,7 +139,7 @@ func (d *dispatcher) reloaded(t *Task) {
 	if t.Delivery.Gone() {
 		d.ghost(t)
 	} else if err := t.decodeAgain(&d.cfg); err != nil {
-		d.giveUp(t, err)
+		d.giveUp(t, Undecodable, err)
 	} else {
 		d.first = append(d.first, t)
 	}
@@ -183,7 +183,7 @@ func (d *dispatcher) gaveUp(t *Task) {
 		d.unwritten--
 	}
 	if d.cfg.DeadLetters {
-		d.counting.deadLetter()
+		d.counting.deadLetter(t.Reason)
 		d.events.write(slog.LevelError, "dead-lettered", d.of(t), "attempts", t.Attempts, "reason", t.Err)
 	} else {
 		d.events.write(slog.LevelError, "message given up; no dead letter is kept of it", d.of(t), "attempts", t.Attempts, "reason", t.Err)

@@ -34,7 +34,8 @@ type Config struct {
 	// Retry says whether and when a failed message is called again.
 	Retry retry.Policy
 	// DeadLetters keeps what is given up in the stream's dead-letter queue; without
-	// it, it is discarded.
+	// it, it is discarded. An event store keeps it in any case, recorded as exhausted:
+	// there it says that this is counted.
 	DeadLetters bool
 	// OriginStream, if set, keeps only messages whose origin stream is of this
 	// category; others are acknowledged and counted as skipped.

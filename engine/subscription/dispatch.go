@@ -260,11 +260,11 @@ func (d *dispatcher) accept(tasks []*Task) {
 			continue
 		}
 		if err := t.decode(&d.cfg); err != nil {
-			d.giveUp(t, err)
+			d.giveUp(t, Undecodable, err)
 			continue
 		}
 		if t.Attempts > max(d.cfg.Retry.MaxAttempts, 1) {
-			d.giveUp(t, poison(t.Attempts))
+			d.giveUp(t, Poison, poison(t.Attempts))
 			continue
 		}
 		if t.isForeign(&d.cfg) {
@@ -487,7 +487,7 @@ func (d *dispatcher) decodeAgain(t *Task) bool {
 		t.unload(d.share)
 		d.reloading.tasks = append(d.reloading.tasks, t)
 	default:
-		d.giveUp(t, fmt.Errorf("a handler changed the message's memory: %w", err))
+		d.giveUp(t, Undecodable, fmt.Errorf("a handler changed the message's memory: %w", err))
 	}
 	return false
 }

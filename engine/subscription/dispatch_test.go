@@ -217,7 +217,7 @@ func TestNoOtherIsTakenBesideWhatMayHaveEndedAProcess(t *testing.T) {
 			d.settle(task, new(counts))
 		},
 		d.drop, d.ghost,
-		func(task *Task) { d.giveUp(task, errors.New("poison")) },
+		func(task *Task) { d.giveUp(task, Poison, errors.New("poison")) },
 	} {
 		task := newTask(t, "1-0", "")
 		task.Apart = true

@@ -24,8 +24,9 @@ type figures struct {
 
 // totals are counted by the dispatcher.
 type totals struct {
-	ok, failed, skipped, retries, deadLettered, ghosts, lost atomic.Int64
-	closed, opened, halfOpen                                 atomic.Int64 // of the circuit breaker
+	ok, failed, skipped, retries, ghosts, lost atomic.Int64
+	deadLettered                               [len(reasons)]atomic.Int64
+	closed, opened, halfOpen                   atomic.Int64 // of the circuit breaker
 }
 
 // callFigures are counted by one worker.
@@ -67,9 +68,10 @@ func (f *figures) count(c counts) {
 	f.retries.Add(c.retries)
 }
 
-func (f *figures) ghost()      { f.ghosts.Add(1) }
-func (f *figures) lose()       { f.lost.Add(1) }
-func (f *figures) deadLetter() { f.deadLettered.Add(1) }
+func (f *figures) ghost() { f.ghosts.Add(1) }
+func (f *figures) lose()  { f.lost.Add(1) }
+
+func (f *figures) deadLetter(why Reason) { f.deadLettered[why.index()].Add(1) }
 
 func (f *figures) transition(to breakerState) { f.of(to).Add(1) }
 

@@ -22,7 +22,7 @@ type instrument struct{ name, unit, help string }
 var (
 	processedMessages = instrument{"protean.subscription.messages_processed", "{message}", "Calls of the handler by outcome: ok, error; skipped counts messages for other handlers, which were not called."}
 	scheduledRetries  = instrument{"protean.subscription.retries", "{retry}", "Failed messages that were scheduled for another attempt."}
-	deadLetters       = instrument{"protean.subscription.dlq_routed", "{message}", "Messages written to the dead-letter queue."}
+	deadLetters       = instrument{"protean.subscription.dlq_routed", "{message}", "Messages given up, by reason: written to the dead-letter queue, or recorded as exhausted in the event store."}
 	ghostEntries      = instrument{"protean.subscription.ghost_entries", "{entry}", "Pending entries whose body was gone."}
 	lostEntries       = instrument{"protean.subscription.entries_lost", "{entry}", "Entries in flight that another consumer took over, or that were acknowledged or removed by hand."}
 	circuitBreaker    = instrument{"protean.subscription.circuit_breaker.state", "{transition}", "Transitions of the circuit breaker, by the state it came to: opened, half_open, closed; of subscriptions that have one."}
@@ -53,6 +53,7 @@ type labels struct {
 	own                 attribute.Set
 	ok, failed, skipped attribute.Set
 	gates               []attribute.Set                // one a reason
+	reasons             [len(reasons)]attribute.Set    // in their order
 	breaker             map[breakerState]attribute.Set // empty without a circuit breaker
 }
 
@@ -73,6 +74,9 @@ func labelsOf(c Config) labels {
 	}
 	for _, why := range gateReasons {
 		l.gates = append(l.gates, with(attribute.String("reason", string(why))))
+	}
+	for i, why := range reasons {
+		l.reasons[i] = with(attribute.String("reason", string(why)))
 	}
 	if c.BreakerThreshold > 0 {
 		l.breaker = make(map[breakerState]attribute.Set)
@@ -118,7 +122,7 @@ type counting interface {
 	count(counts)
 	ghost()
 	lose()
-	deadLetter()
+	deadLetter(why Reason)
 	transition(to breakerState)
 }
 
@@ -129,6 +133,7 @@ type instruments struct {
 	duration, endToEnd                                          metric.Float64Histogram
 
 	own, ok, failed, skipped metric.MeasurementOption
+	reasons                  [len(reasons)]metric.MeasurementOption
 	breaker                  map[breakerState]attribute.Set
 }
 
@@ -159,8 +164,12 @@ func newInstruments(m metric.Meter, l labels) (*instruments, error) {
 	for _, outcome := range []metric.MeasurementOption{i.ok, i.failed, i.skipped} {
 		i.processed.Add(ctx, 0, outcome)
 	}
-	for _, c := range []metric.Int64Counter{i.retries, i.deadLettered, i.ghosts, i.lost} {
+	for _, c := range []metric.Int64Counter{i.retries, i.ghosts, i.lost} {
 		c.Add(ctx, 0, i.own)
+	}
+	for n, of := range l.reasons {
+		i.reasons[n] = metric.WithAttributeSet(of)
+		i.deadLettered.Add(ctx, 0, i.reasons[n])
 	}
 	for _, of := range l.breaker {
 		i.transitions.Add(ctx, 0, metric.WithAttributeSet(of))
@@ -199,9 +208,12 @@ func (i *instruments) count(t counts) {
 	add(i.retries, t.retries, i.own)
 }
 
-func (i *instruments) ghost()      { i.ghosts.Add(context.Background(), 1, i.own) }
-func (i *instruments) lose()       { i.lost.Add(context.Background(), 1, i.own) }
-func (i *instruments) deadLetter() { i.deadLettered.Add(context.Background(), 1, i.own) }
+func (i *instruments) ghost() { i.ghosts.Add(context.Background(), 1, i.own) }
+func (i *instruments) lose()  { i.lost.Add(context.Background(), 1, i.own) }
+
+func (i *instruments) deadLetter(why Reason) {
+	i.deadLettered.Add(context.Background(), 1, i.reasons[why.index()])
+}
 
 func (i *instruments) transition(to breakerState) {
 	i.transitions.Add(context.Background(), 1, metric.WithAttributeSet(i.breaker[to]))

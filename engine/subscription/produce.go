@@ -50,7 +50,11 @@ func Metrics(runners []*Runner) []metricdata.Metrics {
 			add(r.labels.skipped, r.figures.skipped.Load())
 		}),
 		sum(scheduledRetries, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.retries.Load()) }),
-		sum(deadLetters, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.deadLettered.Load()) }),
+		sum(deadLetters, func(r *Runner, add func(attribute.Set, int64)) {
+			for i, labels := range r.labels.reasons {
+				add(labels, r.figures.deadLettered[i].Load())
+			}
+		}),
 		sum(ghostEntries, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.ghosts.Load()) }),
 		sum(lostEntries, func(r *Runner, add func(attribute.Set, int64)) { add(r.labels.own, r.figures.lost.Load()) }),
 		sum(circuitBreaker, func(r *Runner, add func(attribute.Set, int64)) {

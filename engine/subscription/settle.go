@@ -108,7 +108,11 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		if !t.uncalled {
 			t.Attempts++
 		}
-		d.giveUp(t, t.err)
+		why := Rejected
+		if t.unhandled {
+			why = Unhandled
+		}
+		d.giveUp(t, why, t.err)
 	case handler.Failed:
 		counts.failed++
 		t.Attempts++
@@ -117,7 +121,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		}
 		delay, again := d.cfg.Retry.Next(t.Attempts)
 		if !again {
-			d.giveUp(t, t.err)
+			d.giveUp(t, Exhausted, t.err)
 			return
 		}
 		counts.retries++
@@ -331,10 +335,10 @@ func (d *dispatcher) unload(t *Task) {
 
 // giveUp ends a task that cannot be handled. Until the source has written that
 // down, as a dead letter where it keeps such, later messages of its key wait.
-func (d *dispatcher) giveUp(t *Task, cause error) {
+func (d *dispatcher) giveUp(t *Task, why Reason, cause error) {
 	d.endApart(t)
 	d.returned(t)
-	t.stage, t.Err, t.FailedAt = toGiveUp, cause, time.Now()
+	t.stage, t.Reason, t.Err, t.FailedAt = toGiveUp, why, cause, time.Now()
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)
 	}

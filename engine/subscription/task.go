@@ -28,7 +28,9 @@ type Task struct {
 	// TakenOver says that the source wants to know when the first call has returned;
 	// see [Follower]. The source sets it.
 	TakenOver bool
-	// Err is why the message is given up, and FailedAt when that was decided.
+	// Reason and Err are why the message is given up, and FailedAt when that was
+	// decided.
+	Reason   Reason
 	Err      error
 	FailedAt time.Time
 	// UnderWay says, at Close, that a call has not returned.
@@ -68,6 +70,7 @@ type Task struct {
 	crash     *handler.PanicError // nil where it did not panic
 	cut       bool                // the target took it, and was down then
 	uncalled  bool                // it was rejected before the handler was called
+	unhandled bool                // no handler will handle it
 	unreached bool                // nothing of it reached the target, which is down whatever the message
 	notRun    bool                // the worker did not call it, or cut it off
 

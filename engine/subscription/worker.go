@@ -138,7 +138,7 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 	t := r.tasks[r.next]
 	w.call.Store(nil)
 	o := outcomeOf(err, !now.Before(t.call.deadline))
-	t.outcome, t.after, t.uncalled, t.unreached, t.crash, t.err = o.outcome, o.after, o.uncalled, o.unreached, o.crash, o.err
+	t.outcome, t.after, t.uncalled, t.unhandled, t.unreached, t.crash, t.err = o.outcome, o.after, o.uncalled, o.unhandled, o.unreached, o.crash, o.err
 	if t.cut = t.outcome == handler.Cut; t.cut {
 		t.outcome = handler.Down
 	}
@@ -170,6 +170,7 @@ type callOutcome struct {
 	outcome   handler.Outcome
 	after     time.Duration
 	uncalled  bool
+	unhandled bool
 	unreached bool
 	crash     *handler.PanicError
 	err       error // a plain text
@@ -187,7 +188,7 @@ func outcomeOf(err error, late bool) (o callOutcome) {
 	if o.outcome, o.after = handler.OutcomeOf(err); o.outcome == handler.Done {
 		return o
 	}
-	o.uncalled, o.unreached = handler.IsUncalled(err), handler.IsUnreachable(err)
+	o.uncalled, o.unhandled, o.unreached = handler.IsUncalled(err), handler.IsUnhandled(err), handler.IsUnreachable(err)
 	o.crash, _ = errors.AsType[*handler.PanicError](err)
 	o.err = errors.New(handler.Cause(err).Error())
 	if late && o.outcome == handler.Failed && !errors.Is(err, ErrHandlerTimeout) {

@@ -48,15 +48,24 @@ deliver = %q
 max_retries = 2
 retry_delay_seconds = 0.01
 circuit_breaker_threshold = 10
-`, database.URL, stream, shop.URL))})
+
+[event_store]
+provider = "message_db"
+database_uri = %q
+
+[observatory.handlers.OrderReport]
+stream = "shop::order"
+subscription_type = "event_store"
+deliver = "log:"
+`, database.URL, stream, shop.URL, testserver.MessageDB(t).URL))})
 
 	client := redis.Client(t)
 	orders := placeMany(t, client, "good", 9)
 	shoptest.Place(t, client, "bad")
-	r.becomes(1, "protean_subscription_dlq_routed_total")
+	r.becomes(1, "protean_subscription_dlq_routed_total", "handler", "OrderMailer", "reason", "exhausted")
 	r.becomes(1, "protean_dlq_depth", "dlq_stream", stream+":dlq")
 	r.until("all is settled", func() bool { return settled(t, client, "OrderMailer") })
-	r.becomes(0, "protean_subscription_pending_messages")
+	r.becomes(0, "protean_subscription_pending_messages", "handler", "OrderMailer")
 
 	require.True(t, shop.has(orders...))
 	dead := deadLetters(t, client)
@@ -64,11 +73,13 @@ circuit_breaker_threshold = 10
 	require.Equal(t, "bad", dead[0].Data.OrderID)
 	require.Equal(t, 2, dead[0].DLQ.RetryCount)
 	require.Contains(t, dead[0].DLQ.FailureReason, "no such customer")
-	r.becomes(9, "protean_subscription_messages_processed_total", "status", "ok")
-	r.becomes(2, "protean_subscription_messages_processed_total", "status", "error")
-	r.becomes(1, "protean_subscription_retries_total")
+	r.becomes(9, "protean_subscription_messages_processed_total", "handler", "OrderMailer", "status", "ok")
+	r.becomes(2, "protean_subscription_messages_processed_total", "handler", "OrderMailer", "status", "error")
+	r.becomes(1, "protean_subscription_retries_total", "handler", "OrderMailer")
 	r.becomes(1, "protean_outbox_pending_count")
-	r.becomes(1, "protean_engine_active_subscriptions")
+	r.becomes(2, "protean_engine_active_subscriptions")
+	r.becomes(0, "protean_subscription_position_ahead", "handler", "OrderReport")
+	r.becomes(1, "protean_eventstore_head") // the row of who owns the subscription
 	return r
 }
 

@@ -64,7 +64,7 @@ concurrency = %d
 	r.until("all is settled", func() bool { return settled(t, client, "OrderMailer") })
 	r.becomes(0, "protean_subscription_target_down", "handler", "OrderMailer", "stream", stream)
 	require.Empty(t, deadLetters(t, client))
-	routed, known := r.figure("protean_subscription_dlq_routed_total")
+	routed, known := r.figure("protean_subscription_dlq_routed_total", "reason", "exhausted")
 	require.True(t, known)
 	require.Zero(t, routed)
 }

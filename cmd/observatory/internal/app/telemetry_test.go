@@ -47,7 +47,7 @@ deliver = %q
 	}
 	is(4, "protean.subscription.messages_processed", append(handler, "status", "ok")...)
 	is(0, "protean.subscription.messages_processed", append(handler, "status", "skipped")...)
-	is(1, "protean.subscription.dlq_routed", handler...)
+	is(1, "protean.subscription.dlq_routed", append(handler, "reason", "rejected")...)
 	is(5, "protean.subscription.processing_duration", handler...)
 	is(1, "protean.engine.up", "domain", "shop")
 	is(1, "protean.dlq.depth", "dlq_stream", stream+":dlq")
