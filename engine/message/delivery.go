@@ -2,6 +2,8 @@ package message
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -30,7 +32,8 @@ func FromDelivery(d Delivery) (Envelope, error) {
 // is of the right kind, and otherwise made up from the entry: the id
 // (metadata.headers.id, else the entry's), the time (metadata.headers.time,
 // else the entry's), and the correlation id (metadata.domain.correlation_id,
-// metadata.correlation_id, correlation_id).
+// metadata.correlation_id, correlation_id, else 32 hexadecimal digits made of the
+// stream's name and the entry's id: the same at every attempt and for every group).
 func FromObject(d Delivery) (Envelope, error) {
 	text, err := d.dataField()
 	if err != nil {
@@ -43,24 +46,28 @@ func FromObject(d Delivery) (Envelope, error) {
 	e.Data = text
 	hints := readHints(text)
 	hints.apply(&e.Metadata)
+	d.correlate(&e.Metadata)
 	return e, nil
 }
 
 // FromFields reads an entry of any shape: its fields become an object of
 // strings. Names and values must be UTF-8; of a name that occurs twice the last
-// counts.
+// counts. A field correlation_id is the correlation id, which is else made up as
+// [FromObject] does.
 func FromFields(d Delivery) (Envelope, error) {
 	if d.Gone() {
 		return Envelope{}, fmt.Errorf("entry %s has no fields", d.ID)
 	}
 	last := make(map[string]int, len(d.Fields))
+	size := len("{}")
 	for i, f := range d.Fields {
 		if !utf8.ValidString(f.Name) || !utf8.Valid(f.Value) {
 			return Envelope{}, fmt.Errorf("field %s is not UTF-8", quoteShort(f.Name))
 		}
 		last[f.Name] = i
+		size += len(f.Name) + len(f.Value) + len(`"": "", `)
 	}
-	w, separator := make(writer, 0, 256), "{"
+	w, separator := make(writer, 0, size), "{"
 	for i, f := range d.Fields {
 		if last[f.Name] == i {
 			w.raw(separator).quoted(f.Name).raw(": ").quoted(string(f.Value))
@@ -69,6 +76,10 @@ func FromFields(d Delivery) (Envelope, error) {
 	}
 	e := d.brokerMessage()
 	e.Data = json.RawMessage(append(w, '}'))
+	if i, has := last["correlation_id"]; has && strings.TrimSpace(string(d.Fields[i].Value)) != "" {
+		e.Metadata.Domain.CorrelationID = string(d.Fields[i].Value)
+	}
+	d.correlate(&e.Metadata)
 	return e, nil
 }
 
@@ -107,6 +118,14 @@ func (d Delivery) brokerMessage() Envelope {
 			Domain:  domain,
 		},
 		Source: d.source(),
+	}
+}
+
+// correlate makes up a correlation id where there is none.
+func (d Delivery) correlate(m *Metadata) {
+	if m.Domain.CorrelationID == "" {
+		sum := sha256.Sum256([]byte(d.Stream + " " + d.ID))
+		m.Domain.CorrelationID = hex.EncodeToString(sum[:16])
 	}
 }
 

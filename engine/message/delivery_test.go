@@ -18,6 +18,31 @@ func delivery(fields ...string) Delivery {
 
 var entryMillis = time.UnixMilli(1700000000123).UTC()
 
+// madeUp is the correlation id of what has none.
+const madeUp = "97909033f4c39317f78f40029fa8a436"
+
+func TestAMadeUpCorrelationIDIsThatOfTheEntry(t *testing.T) {
+	t.Parallel()
+	of := func(change func(*Delivery)) string {
+		d := delivery("data", "{}")
+		change(&d)
+		e, err := FromObject(d)
+		require.NoError(t, err)
+		return e.Metadata.Domain.CorrelationID
+	}
+	require.Equal(t, madeUp, of(func(d *Delivery) { d.Attempts++ }), "at every attempt")
+	require.NotEqual(t, madeUp, of(func(d *Delivery) { d.ID = "1700000000123-5" }))
+	require.NotEqual(t, madeUp, of(func(d *Delivery) { d.Stream = "other" }))
+	require.Regexp(t, "^[0-9a-f]{32}$", madeUp, "as Protean writes one")
+
+	e, err := FromFields(delivery("correlation_id", "c-7"))
+	require.NoError(t, err)
+	require.Equal(t, "c-7", e.Metadata.Domain.CorrelationID)
+	e, err = FromFields(delivery("correlation_id", " "))
+	require.NoError(t, err)
+	require.Equal(t, madeUp, e.Metadata.Domain.CorrelationID)
+}
+
 func TestMessageKnowsWhereItWasReadAndHowOftenItWasTried(t *testing.T) {
 	t.Parallel()
 	want := Source{Stream: "payments", ID: "1700000000123-4", Attempt: 3}
@@ -37,7 +62,7 @@ func TestPayloadOfAnyKindBecomesAMessage(t *testing.T) {
 	require.Equal(t, json.RawMessage(`{"payment_id": "p", "amount": 12.50}`), e.Data)
 	require.Equal(t, Metadata{
 		Headers: Headers{ID: "1700000000123-4", Stream: "payments", Time: entryMillis},
-		Domain:  Domain{Kind: KindBroker, Version: 1, Asynchronous: true},
+		Domain:  Domain{Kind: KindBroker, Version: 1, Asynchronous: true, CorrelationID: madeUp},
 	}, e.Metadata)
 }
 
@@ -58,9 +83,9 @@ func TestPayloadMaySayWhoItIs(t *testing.T) {
 		`{"metadata": {"headers": {"id": "m-1", "time": "2026-03-02T10:30:00Z"}, "domain": {"correlation_id": "c1"}, "correlation_id": "c2"}, "correlation_id": "c3"}`: {"m-1", "c1", at},
 		`{"metadata": {"headers": {"id": " ", "time": "soon"}, "domain": {"correlation_id": "\t"}, "correlation_id": "c2"}, "correlation_id": "c3"}`:                   {"1700000000123-4", "c2", entryMillis},
 		`{"correlation_id": "c3", "metadata": {"headers": {"id": 7, "time": 1772447400}, "domain": null, "correlation_id": {"x": 1}}}`:                                 {"1700000000123-4", "c3", at},
-		`{"metadata": [1], "correlation_id": 7}`:                                                {"1700000000123-4", "", entryMillis},
-		`{"metadata": {"headers": {"id": "old"}}, "metadata": {"headers": {"id": "\u006eew"}}}`: {"new", "", entryMillis},
-		`{"metadata": {"headers": {"id": "a"}, "headers": []}}`:                                 {"1700000000123-4", "", entryMillis},
+		`{"metadata": [1], "correlation_id": 7}`:                                                {"1700000000123-4", madeUp, entryMillis},
+		`{"metadata": {"headers": {"id": "old"}}, "metadata": {"headers": {"id": "\u006eew"}}}`: {"new", madeUp, entryMillis},
+		`{"metadata": {"headers": {"id": "a"}, "headers": []}}`:                                 {"1700000000123-4", madeUp, entryMillis},
 	} {
 		e, err := FromObject(delivery("data", text))
 		require.NoError(t, err, text)
@@ -100,7 +125,7 @@ func TestFieldsBecomeAnObjectOfStrings(t *testing.T) {
 	require.Equal(t, `{"b": "1", "": "empty name", "a": "\u00e9\"\u0000", "c": ""}`, string(e.Data))
 	require.Equal(t, Metadata{
 		Headers: Headers{ID: "1700000000123-4", Stream: "payments", Time: entryMillis},
-		Domain:  Domain{Kind: KindBroker, Version: 1, Asynchronous: true},
+		Domain:  Domain{Kind: KindBroker, Version: 1, Asynchronous: true, CorrelationID: madeUp},
 	}, e.Metadata)
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // New makes a message ready to be encoded: sealed with its checksum,
@@ -158,8 +159,17 @@ func (w *writer) text(s string) *writer {
 // quoted writes a string; what is not UTF-8 in it becomes U+FFFD.
 func (w *writer) quoted(s string) *writer {
 	w.raw(`"`)
-	for _, r := range s {
-		*w = appendASCII(*w, r)
+	for len(s) > 0 {
+		plain := 0
+		for plain < len(s) && ' ' <= s[plain] && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\' {
+			plain++
+		}
+		w.raw(s[:plain])
+		if s = s[plain:]; s != "" {
+			r, size := utf8.DecodeRuneInString(s)
+			*w = appendASCII(*w, r)
+			s = s[size:]
+		}
 	}
 	return w.raw(`"`)
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
+	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -28,17 +30,49 @@ func BenchmarkKeys(b *testing.B) {
 }
 
 func benchmarkKeys(b *testing.B, concurrency, aggregates int) {
+	c := config()
+	c.Concurrency = concurrency
+	benchmark(b, c, func(i int) string {
+		return fmt.Sprintf(`{"data": {"n": %d}, "metadata": {"headers": {"id": "e-%d", "type": "Shop.Placed.v1", "stream": "%s-%d"}}}`,
+			i, i, stream, i%aggregates)
+	})
+}
+
+// BenchmarkFormats is the time a message takes of Protean's form, its checksum
+// included, and of others' plain JSON with as many bytes.
+func BenchmarkFormats(b *testing.B) {
+	payload := fmt.Sprintf(`{"order_id": "o-1", "lines": "%s"}`, strings.Repeat("x", 300))
+	e, err := message.New(message.KindEvent, message.Headers{ID: "shop::order-1-0.1", Type: "Shop.Placed.v1", Stream: "shop::order-1"}, []byte(payload))
+	if err != nil {
+		b.Fatal(err)
+	}
+	envelope, err := e.Encode()
+	if err != nil {
+		b.Fatal(err)
+	}
+	object := fmt.Sprintf(`{"order_id": "o-1", "lines": "%s"}`, strings.Repeat("x", len(envelope)-len(payload)+300))
+	for name, format := range map[string]handler.Format{"envelope": handler.FormatEnvelope, "object": handler.FormatObject, "fields": handler.FormatFields} {
+		text := object
+		if format == handler.FormatEnvelope {
+			text = string(envelope)
+		}
+		b.Run(name, func(b *testing.B) {
+			c := config()
+			c.Format = format
+			benchmark(b, c, func(int) string { return text })
+		})
+	}
+}
+
+func benchmark(b *testing.B, c subscription.Config, text func(i int) string) {
 	broker := memorybroker.New()
 	ctx := context.Background()
 	for i := range b.N {
-		text := fmt.Appendf(nil, `{"data": {"n": %d}, "metadata": {"headers": {"id": "e-%d", "type": "Shop.Placed.v1", "stream": "%s-%d"}}}`,
-			i, i, stream, i%aggregates)
-		if _, err := broker.Publish(ctx, stream, message.Field{Name: message.DataField, Value: text}); err != nil {
+		if _, err := broker.Publish(ctx, stream, message.Field{Name: message.DataField, Value: []byte(text(i))}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	c := config()
-	c.Concurrency, c.MessagesPerTick = concurrency, 500
+	c.MessagesPerTick = 500
 	var handled atomic.Int64
 	running, stop := context.WithCancel(ctx)
 	defer stop()
