@@ -124,10 +124,13 @@ func (s *Store) Wait(ctx context.Context, category string, after int64, d time.D
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		last, appended := s.last(category), s.appended
+		last, head, appended := s.last(category), int64(len(s.log)), s.appended
 		s.mu.Unlock()
-		if last > after {
+		switch {
+		case last > after:
 			return true, nil
+		case after > head:
+			return false, ahead(after, head)
 		}
 		select {
 		case <-appended:

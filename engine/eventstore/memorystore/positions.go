@@ -43,11 +43,16 @@ func (s *Store) Own(ctx context.Context, subscription, category string) (catchup
 		return nil, err
 	}
 	if head := int64(len(s.log)); p.state.Position > head {
-		return nil, &catchup.AheadError{Position: p.state.Position, Head: head, WayOut: "start the program anew"}
+		return nil, ahead(p.state.Position, head)
 	}
 	p.owner = &ownership{store: s, key: key, state: p.clone(), ended: make(chan struct{})}
+	p.owner.state.Head = int64(len(s.log))
 	p.state.Interrupted = true // until it stops in order
 	return p.owner, nil
+}
+
+func ahead(position, head int64) error {
+	return &catchup.AheadError{Position: position, Head: head, WayOut: "start the program anew"}
 }
 
 // Expire ends an ownership as the end of its process would: for tests.

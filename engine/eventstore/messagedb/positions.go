@@ -121,6 +121,9 @@ func (o *ownership) begin(ctx context.Context, conn *pgx.Conn) (err error) {
 	if o.state, o.version, watermark, err = o.store.load(ctx, conn, o.key); err != nil {
 		return err
 	}
+	if o.state.Head, err = headOf(ctx, conn); err != nil {
+		return err
+	}
 	o.position = o.state.Position
 	batch := &pgx.Batch{}
 	o.queuePosition(batch, positionRow{Position: &o.position})

@@ -24,9 +24,14 @@ import (
 // run runs a subscription until stop is called, or the test ends.
 func run(t *testing.T, s *messagedb.Store, category string, fn handler.Func) (stop func()) {
 	t.Helper()
+	return runLogging(t, s, category, slog.New(slog.DiscardHandler), fn)
+}
+
+func runLogging(t *testing.T, s *messagedb.Store, category string, log *slog.Logger, fn handler.Func) (stop func()) {
+	t.Helper()
 	c := subscription.Config{Handler: "h", Stream: category, MessagesPerTick: 10}
 	c.Retry.MaxAttempts, c.Retry.Delay = 2, 50*time.Millisecond
-	r, err := subscription.New(c.WithDefaults(), catchup.Over(s), fn, subscription.Environment{Meter: noop.Meter{}, Logger: slog.New(slog.DiscardHandler)})
+	r, err := subscription.New(c.WithDefaults(), catchup.Over(s), fn, subscription.Environment{Meter: noop.Meter{}, Logger: log})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/observatory-go/observatory/engine/eventstore"
+	"github.com/observatory-go/observatory/engine/subscription/catchup"
 )
 
 // The poller asks this soon after there was something new, and then ever more
@@ -21,11 +22,11 @@ const (
 // poller asks for new messages on behalf of all subscriptions that wait, with one
 // query, while there are such.
 type poller struct {
-	find func(ctx context.Context, waiting []wanted) (found []int, err error)
+	find func(ctx context.Context, waiting []wanted) (found []int, head int64, err error)
 
-	ctx context.Context
-	end context.CancelFunc
-	run sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+	run    sync.WaitGroup
 
 	mu      sync.Mutex
 	waiting map[*waiter]struct{}
@@ -41,12 +42,12 @@ type wanted struct {
 
 type waiter struct {
 	wanted
-	found chan struct{}
+	found chan error // has one once it is over
 }
 
-func newPoller(find func(context.Context, []wanted) ([]int, error)) *poller {
+func newPoller(find func(context.Context, []wanted) ([]int, int64, error)) *poller {
 	p := &poller{find: find, waiting: make(map[*waiter]struct{}), woken: make(chan struct{}, 1)}
-	p.ctx, p.end = context.WithCancel(context.Background())
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
 
@@ -56,7 +57,7 @@ func (s *Store) Wait(ctx context.Context, category string, after int64, d time.D
 }
 
 func (p *poller) wait(ctx context.Context, want wanted, d time.Duration) (bool, error) {
-	w := &waiter{want, make(chan struct{})}
+	w := &waiter{want, make(chan error, 1)}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -76,8 +77,8 @@ func (p *poller) wait(ctx context.Context, want wanted, d time.Duration) (bool, 
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-w.found:
-		return true, nil
+	case err := <-w.found:
+		return err == nil, err
 	case <-timer.C:
 		return false, nil
 	case <-ctx.Done():
@@ -129,7 +130,7 @@ func (p *poller) loop() {
 			wants[i] = w.wanted
 		}
 		ctx, cancel := context.WithTimeout(p.ctx, pollLimit)
-		found, err := p.find(ctx, wants)
+		found, head, err := p.find(ctx, wants)
 		cancel()
 		if err != nil { // each that waits reads next, and says what is wrong
 			found = found[:0]
@@ -142,12 +143,22 @@ func (p *poller) loop() {
 		}
 		p.mu.Lock()
 		for _, i := range found {
-			if _, still := p.waiting[waiting[i]]; still {
-				close(waiting[i].found)
-				delete(p.waiting, waiting[i])
+			p.end(waiting[i], nil)
+		}
+		for _, w := range waiting {
+			if err == nil && w.after > head {
+				p.end(w, &catchup.AheadError{Position: w.after, Head: head, WayOut: "the subscription begins again at the position that the store has of it; see what the restore lost"})
 			}
 		}
 		p.mu.Unlock()
+	}
+}
+
+// end ends a wait that is not over. p.mu is held.
+func (p *poller) end(w *waiter, err error) {
+	if _, still := p.waiting[w]; still {
+		w.found <- err
+		delete(p.waiting, w)
 	}
 }
 
@@ -156,13 +167,13 @@ func (p *poller) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.end()
+	p.cancel()
 	p.run.Wait()
 }
 
-// findNew says which of the categories have a message above the position: one
-// look into an index for each.
-func (s *Store) findNew(ctx context.Context, waiting []wanted) (found []int, err error) {
+// findNew says which of the categories have a message above the position, by one
+// search of an index for each, and where the store's head is.
+func (s *Store) findNew(ctx context.Context, waiting []wanted) (found []int, head int64, err error) {
 	categories, after := make([]string, len(waiting)), make([]int64, len(waiting))
 	for i, w := range waiting {
 		categories[i], after[i] = w.category, w.after
@@ -175,8 +186,11 @@ func (s *Store) findNew(ctx context.Context, waiting []wanted) (found []int, err
 		if err != nil {
 			return err
 		}
-		found, err = pgx.CollectRows(rows, pgx.RowTo[int])
+		if found, err = pgx.CollectRows(rows, pgx.RowTo[int]); err != nil {
+			return err
+		}
+		head, err = headOf(ctx, conn)
 		return err
 	})
-	return found, err
+	return found, head, err
 }

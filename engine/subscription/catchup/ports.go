@@ -51,7 +51,8 @@ type Log interface {
 	// those that do not exist are left out.
 	ReadAt(ctx context.Context, category string, positions []int64) ([]message.Recorded, error)
 	// Wait returns true when the category has a message above after, and false
-	// when d has passed.
+	// when d has passed. The error is an *AheadError where after is above the
+	// store's head.
 	Wait(ctx context.Context, category string, after int64, d time.Duration) (bool, error)
 }
 
@@ -92,6 +93,9 @@ type State struct {
 	// Interrupted says that the last owner did not stop in order: one of the
 	// messages it held may be what ended it.
 	Interrupted bool
+	// Head is the position of the store's last message when it was owned: what is
+	// above it no owner before had. LoadPosition leaves it 0.
+	Head int64
 }
 
 // Failed is a message that is not settled.

@@ -101,10 +101,22 @@ func (s *source) stop(ctx context.Context) error {
 	}
 	c := Change{Stopped: true}
 	var written []*taskState
+	add := func(m *taskState) {
+		written = append(written, m)
+		c.Failed = append(c.Failed, m.failure())
+	}
 	for _, m := range s.inflight {
-		if !m.recorded {
-			written = append(written, m)
-			c.Failed = append(c.Failed, m.failure())
+		if m.written && !m.recorded {
+			add(m)
+		}
+	}
+	last := len(s.order) - 1
+	for last >= 0 && !s.order[last].settled && !s.order[last].written && !s.order[last].called {
+		last--
+	}
+	for _, m := range s.order[:last+1] {
+		if !m.settled && !m.written {
+			add(m)
 		}
 	}
 	return s.write(ctx, c, written)
@@ -116,7 +128,7 @@ func (s *source) stop(ctx context.Context) error {
 func (s *source) write(ctx context.Context, c Change, written []*taskState) error {
 	owner := s.owner
 	for _, m := range written {
-		m.recorded, m.written = true, true
+		m.recorded, m.written, m.attempts = true, true, m.failed.Attempts
 	}
 	c.Resolved, s.resolved = s.resolved, nil
 	s.advance()
@@ -132,7 +144,7 @@ func (s *source) write(ctx context.Context, c Change, written []*taskState) erro
 	}
 	err := owner.Save(ctx, c)
 	if errors.Is(err, ErrFenced) {
-		s.disown(owner)
+		s.disown(owner, fenced)
 		return err
 	}
 	s.mu.Lock()

@@ -33,7 +33,10 @@ func (s *source) Attempt(ctx context.Context, tasks []*subscription.Task) (lost 
 			f.Attempts++ // the coming one
 			c.Failed = append(c.Failed, f)
 		},
-		func(m *taskState) { m.recorded, m.task.Recorded = true, m.task.Attempts+1 })
+		func(m *taskState) {
+			m.recorded, m.attempts = true, m.task.Attempts+1
+			m.task.Recorded = m.attempts
+		})
 }
 
 // GiveUp implements [subscription.Settlement]: an event store is append-only, so

@@ -63,9 +63,11 @@ type source struct {
 	// not stop in order: they come with the recovery, and not again when they are
 	// read.
 	ahead map[int64]bool
-	// suspects is how many of the next messages may be what ended the last owner:
-	// each is taken by itself, and its attempt is on record before its call.
-	suspects int
+	// suspects is how many of the next messages up to suspectsEnd may be what ended
+	// the last owner: each is taken by itself, and its attempt is on record before its
+	// call.
+	suspects    int
+	suspectsEnd int64
 
 	// saving is held while a change is put together and written, so that changes
 	// reach the store in the order in which they came about.
@@ -91,9 +93,11 @@ type taskState struct {
 	settled bool
 	// metadata name the message, where the store knows its row alone.
 	metadata json.RawMessage
-	// recorded says that the store has a failed position for it, and written that
-	// it may have one: a reply was lost.
+	// recorded says that the store has a failed position for it, with attempts, and
+	// written that it may have one: a reply was lost.
 	recorded, written bool
+	attempts          int
+	called            bool // at a stop: a handler was called for it
 }
 
 // failure is what is written down of the task: as Protean, with the id of the
@@ -116,7 +120,7 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 	if err != nil {
 		return nil, err
 	}
-	suspect := s.suspects > 0
+	suspect := s.isSuspect()
 	if suspect {
 		limit = 1
 	}
@@ -134,6 +138,11 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 	}
 	if s.idle {
 		found, err := s.store.Wait(ctx, s.category, s.read, s.wait)
+		if _, replaced := errors.AsType[*AheadError](err); replaced {
+			// What the store has of the position holds: the next turn begins there.
+			s.disown(owner, "the event store was replaced; what was in flight is given up, and read again where the store still has it")
+			return nil, errors.Join(err, owner.Release(ctx))
+		}
 		if err != nil || !found {
 			return nil, err
 		}
@@ -149,7 +158,7 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 		s.read = got[len(got)-1].GlobalPosition
 		s.suspects = max(s.suspects-len(got), 0)
 		got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
-		if tasks := s.enter(owner, got, nil, suspect); len(tasks) > 0 || suspect != (s.suspects > 0) {
+		if tasks := s.enter(owner, got, nil, suspect); len(tasks) > 0 || suspect != s.isSuspect() {
 			return tasks, nil
 		}
 		select {
@@ -160,6 +169,11 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 	}
 }
 
+// isSuspect reports whether the next message may be what ended the last owner.
+func (s *source) isSuspect() bool {
+	return s.suspects > 0 && (len(s.recovery) > 0 || s.read < s.suspectsEnd)
+}
+
 // own returns the ownership, and asks for it where there is none.
 func (s *source) own(ctx context.Context) (Ownership, error) {
 	s.mu.Lock()
@@ -168,7 +182,7 @@ func (s *source) own(ctx context.Context) (Ownership, error) {
 	if owner != nil {
 		select {
 		case <-owner.Ended():
-			s.disown(owner)
+			s.disown(owner, fenced)
 		default:
 			return owner, nil
 		}
@@ -182,7 +196,7 @@ func (s *source) own(ctx context.Context) (Ownership, error) {
 		return nil, err
 	}
 	state := owner.State()
-	s.recovery, s.read, s.idle, s.suspects = state.Failed, state.Position, false, 0
+	s.recovery, s.read, s.idle, s.suspects, s.suspectsEnd = state.Failed, state.Position, false, 0, state.Head
 	if state.Interrupted {
 		s.suspects = (unsavedTicks + 2) * s.perTick
 	}
@@ -199,9 +213,12 @@ func (s *source) own(ctx context.Context) (Ownership, error) {
 	return owner, nil
 }
 
-// disown gives up what belongs to an ownership that ended. Upkeep reports the
-// tasks as lost.
-func (s *source) disown(owner Ownership) {
+// fenced is what the log says of an ownership that ended by itself.
+const fenced = "another process owns the subscription now, or the connection that held it is gone; what was in flight is left to the next owner"
+
+// disown gives up what belongs to an ownership that ended, and logs why. Upkeep
+// reports the tasks as lost.
+func (s *source) disown(owner Ownership, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owner != owner {
@@ -214,7 +231,7 @@ func (s *source) disown(owner Ownership) {
 	}
 	clear(s.inflight)
 	s.order, s.resolved = nil, nil
-	s.log.Warn("another process owns the subscription now, or the connection that held it is gone; what was in flight is left to the next owner")
+	s.log.Warn(why) //nolint:sloglint // one of two constants
 	s.signal()
 }
 
@@ -238,8 +255,9 @@ func (s *source) readFailed(ctx context.Context, owner Ownership, limit int) ([]
 	if err != nil {
 		return nil, err
 	}
+	suspect := s.isSuspect()
 	s.recovery = s.recovery[len(page):]
-	tasks := s.enter(owner, got, failed, s.suspects > 0)
+	tasks := s.enter(owner, got, failed, suspect)
 	for _, r := range got {
 		delete(failed, r.GlobalPosition)
 	}
@@ -273,7 +291,7 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 			}
 		}
 		m := &states[i]
-		*m = taskState{failed: f, metadata: r.Metadata, since: now, recorded: again, written: again}
+		*m = taskState{failed: f, metadata: r.Metadata, since: now, recorded: again, written: again, attempts: f.Attempts}
 		if !again {
 			s.order = append(s.order, m)
 		}
@@ -307,8 +325,10 @@ func isBookkeeping(r message.Recorded) bool {
 	return r.Type == "SNAPSHOT" && len(r.Metadata) == 0
 }
 
-// Close implements [subscription.Intake]: it writes down the position, and each
-// unsettled message as failed, to be read again by the next run.
+// Close implements [subscription.Intake]: it writes down the position, and as failed
+// what a handler was called for without success. What none was called for is read
+// again by the next run, as if it had not been read; only where something behind it
+// was handled it is written down too.
 func (s *source) Close(ctx context.Context) error {
 	s.mu.Lock()
 	owner := s.owner
@@ -317,7 +337,8 @@ func (s *source) Close(ctx context.Context) error {
 		if m.task.UnderWay {
 			m.failed.Attempts++
 		}
-		m.recorded = false
+		m.called = m.failed.Attempts > 0
+		m.recorded = m.recorded && m.attempts == m.failed.Attempts
 	}
 	s.mu.Unlock()
 	if owner == nil {
