@@ -29,6 +29,12 @@ type Config struct {
 	// ShuttingDown reports whether the program is about to end; then it is
 	// not ready, whatever its checks say. Default: it never is.
 	ShuttingDown func() bool
+	// Drainer is what POST and DELETE /drainz act on; default: there is no such path.
+	// While it drains, the program is not ready.
+	Drainer Drainer
+	// Token lets requests from other machines drain, as `Authorization: Bearer
+	// <token>`; default: only those from this one may.
+	Token string
 	// Logger gets a line when a check that readiness depends on begins to fail, and
 	// when it succeeds again; default slog.Default().
 	Logger *slog.Logger
@@ -36,7 +42,7 @@ type Config struct {
 
 // Handler answers GET /livez, /healthz and /readyz as Protean does, byte for
 // byte: one request a connection, exact paths without a query, JSON bodies in
-// Python's spacing.
+// Python's spacing. It answers POST and DELETE /drainz too.
 //
 // A liveness probe is answered within two seconds, a readiness probe within
 // one, whatever the dependencies do: what has not answered by then is
@@ -63,7 +69,7 @@ func (h *Handler) Close() error { return h.checks.closeWithin(time.Second) }
 
 // ServeHTTP answers one probe.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status, body := h.answer(r)
+	status, body := h.answer(w, r)
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -72,7 +78,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(body)) // the client may have closed the connection
 }
 
-func (h *Handler) answer(r *http.Request) (status int, body string) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (status int, body string) {
+	if r.URL.EscapedPath() == "/drainz" && r.Method != http.MethodGet {
+		return h.drain(w, r)
+	}
 	if r.Method != http.MethodGet {
 		return http.StatusMethodNotAllowed, `{"error": "Method Not Allowed"}`
 	}
@@ -99,6 +108,9 @@ func (h *Handler) alive(ctx context.Context) (status int, body string) {
 func (h *Handler) ready(ctx context.Context) (status int, body string) {
 	if h.config.ShuttingDown != nil && h.config.ShuttingDown() {
 		return http.StatusServiceUnavailable, `{"status": "unavailable", "checks": {"shutting_down": true}}`
+	}
+	if h.config.Drainer != nil && h.config.Drainer.Draining() {
+		return http.StatusServiceUnavailable, `{"status": "unavailable", "checks": {"draining": true}}`
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

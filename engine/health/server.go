@@ -16,6 +16,9 @@ import (
 // takes.
 const closeTimeout = 3 * time.Second
 
+// writeTimeout is how long a client may take to read an answer that needs no waiting.
+const writeTimeout = 10 * time.Second
+
 // Server answers probes on a port of its own.
 type Server struct {
 	http    *http.Server
@@ -57,7 +60,7 @@ func newHTTPServer(h http.Handler, listener *listen.Listener, logger *slog.Logge
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      10 * time.Second,
+		WriteTimeout:      writeTimeout,
 		MaxHeaderBytes:    4096,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
