@@ -140,7 +140,8 @@ func (t *HTTP) Close() error {
 //     not count as an answer: a 502 is a proxy's.
 //   - all else, redirects included: a failure.
 //
-// When ctx is cancelled its error is returned.
+// When ctx is cancelled the cause is returned: the message is not this process' any
+// more, or the process ends. It says nothing of the target.
 func (t *HTTP) Handle(ctx context.Context, m *message.Envelope) error {
 	room := rooms.Get().(*room)
 	defer rooms.Put(room)

@@ -235,10 +235,23 @@ func TestAMessageThatOnlyHangsIsAFailureWhileOthersAreAnswered(t *testing.T) {
 func TestATimeoutOfTheCallersOwnIsATargetThatHangs(t *testing.T) {
 	t.Parallel()
 	srv, hangs := hangingOn(t, "Shop.OrderPlaced.v1", 200)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	go func() { <-hangs; cancel(errors.New("the handler's time is up")) }()
+	ctx, expire := expiring(t.Context())
+	go func() { <-hangs; expire() }()
 	err := to(t, srv.URL).Handle(ctx, order())
 	require.Equal(t, handler.Down, outcome(err), "%v", err)
+}
+
+func TestAMessageThatIsTakenOverDuringItsCallSaysNothingOfTheTarget(t *testing.T) {
+	t.Parallel()
+	for way, m := range bothWays() {
+		srv, hangs := hangingOn(t, "Shop.OrderPlaced.v1", 200)
+		lost := errors.New("the message is not this consumer's any more")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() { <-hangs; cancel(lost) }()
+		err := to(t, srv.URL).Handle(ctx, m)
+		require.ErrorIs(t, err, lost, way)
+		require.Equal(t, handler.Failed, outcome(err), way)
+	}
 }
 
 func TestAMessageThatNeverReachedTheTargetIsNotToBlame(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 // target answered others; Interrupted where the target had the request; Unreachable
 // where there was no connection; else Unavailable.
 func (t *HTTP) outcomeOfFailure(ctx context.Context, f *noAnswer, othersAnswered bool) error {
-	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) { // another cause is the caller's time-out
-		return fmt.Errorf("deliver to %s: %w", t.name, cause)
+	if errors.Is(ctx.Err(), context.Canceled) { // else the caller's time is over
+		return fmt.Errorf("deliver to %s: %w", t.name, context.Cause(ctx))
 	}
 	err := fmt.Errorf("deliver to %s: %w", t.name, explain(f.err))
 	switch {

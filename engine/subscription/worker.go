@@ -143,8 +143,9 @@ func (w *worker) returned(r *run, now time.Time, err error) {
 		t.outcome = handler.Down
 	}
 	// A call that failed because the engine waits no longer is no failure of the
-	// message, which is released as if it had not been called.
-	t.notRun = t.outcome == handler.Failed && t.call.base.Err() != nil
+	// message, which is released as if it had not been called; nor is one that failed
+	// because the message was lost.
+	t.notRun = t.outcome == handler.Failed && (t.call.base.Err() != nil || t.call.isLost())
 	t.took = now.Sub(t.started)
 	w.breaker.observe(t, r.opening)
 	w.observe(t) // before the end: an exemplar looks up the context's values

@@ -26,13 +26,13 @@ func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry)
 	queue := deadletter.QueueOf(m.member.Stream)
 	err = m.do(ctx, "dead-letter from", func() error {
 		for batch := range slices.Chunk(entries, maxBodies) {
-			more, err := m.deadLetter(ctx, queue, batch)
+			more, refused, err := m.deadLetter(ctx, queue, batch)
 			lost = append(lost, more...)
-			if errors.Is(err, consumergroup.ErrRefused) {
-				return fmt.Errorf("%w: %w", consumergroup.ErrRefused, m.broker.explain(ctx, err, m.member.Stream, queue))
+			if err = m.broker.explain(ctx, err, m.member.Stream, queue); refused && len(entries) == 1 { // of others some may be written
+				err = fmt.Errorf("%w: %w", consumergroup.ErrRefused, err)
 			}
 			if err != nil {
-				return m.broker.explain(ctx, err, m.member.Stream, queue)
+				return err
 			}
 		}
 		return nil
@@ -40,9 +40,11 @@ func (m *membership) DeadLetter(ctx context.Context, entries []deadletter.Entry)
 	return lost, err
 }
 
-func (m *membership) deadLetter(ctx context.Context, queue string, entries []deadletter.Entry) (lost []string, err error) {
+// deadLetter reports as refused what the server answered that nothing was written of.
+func (m *membership) deadLetter(ctx context.Context, queue string, entries []deadletter.Entry) (lost []string, refused bool, err error) {
 	if m.split.Load() {
-		return m.writeThenAck(ctx, queue, entries)
+		lost, err = m.writeThenAck(ctx, queue, entries)
+		return lost, false, err
 	}
 	args := []any{m.member.Group, m.member.Consumer}
 	for _, entry := range entries {
@@ -53,13 +55,13 @@ func (m *membership) deadLetter(ctx context.Context, queue string, entries []dea
 	switch {
 	case hasCode(err, "CROSSSLOT"):
 		m.split.Store(true)
-		return m.writeThenAck(ctx, queue, entries)
-	case len(entries) == 1 && errors.As(err, &refusal):
-		return nil, fmt.Errorf("%w: %w", consumergroup.ErrRefused, err)
+		lost, err = m.writeThenAck(ctx, queue, entries)
+		return lost, false, err
 	case err != nil:
-		return nil, err
+		return nil, errors.As(err, &refusal), err
 	}
-	return result.StringSlice()
+	lost, err = result.StringSlice()
+	return lost, false, err
 }
 
 // clockDifference is how far this process' clock may be ahead of the server's,

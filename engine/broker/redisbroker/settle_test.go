@@ -210,3 +210,26 @@ func TestNothingToSettleAsksNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, lost)
 }
+
+// A hundred are written by one script, the last by another, which the server refuses.
+func TestARefusalAmongManyIsNotOneOfAll(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	client, b := server.Client(t), open(t, server.URL)
+	a := join(t, b, stream, "a")
+	publish(t, b, stream, 101)
+	var dead []deadletter.Entry
+	for _, d := range read(t, a, 101) {
+		dead = append(dead, deadletter.Entry{ID: d.ID, Data: []byte("{}")})
+	}
+	require.Len(t, dead, 101)
+	require.NoError(t, client.XAdd(t.Context(), &redis.XAddArgs{ // a hundred ids are left above it
+		Stream: deadletter.QueueOf(stream), ID: "18446744073709551615-18446744073709551515", Values: []string{"data", "{}"},
+	}).Err())
+
+	_, err := a.DeadLetter(t.Context(), dead)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, consumergroup.ErrRefused, "a hundred are written")
+	_, err = a.DeadLetter(t.Context(), dead[100:])
+	require.ErrorIs(t, err, consumergroup.ErrRefused, "nothing of it is")
+}

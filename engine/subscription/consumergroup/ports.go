@@ -47,7 +47,7 @@ type Member struct {
 
 // Membership is one consumer's place in a group. Its methods may be called side
 // by side. None of them repeats a command silently: a reply that was lost is an
-// error. Each returns ErrNoGroup, wrapped, where the group is gone.
+// error. Each but Bodies returns ErrNoGroup, wrapped, where the group is gone.
 type Membership interface {
 	Reader
 	Settler
@@ -81,7 +81,7 @@ type Reader interface {
 	// others are left.
 	ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error)
 	// Bodies reads entries by their ids, in the order given; one whose body is
-	// gone has no fields.
+	// gone has no fields. It does not ask for the group.
 	Bodies(ctx context.Context, ids []string) ([]message.Delivery, error)
 }
 
