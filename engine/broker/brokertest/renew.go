@@ -16,6 +16,7 @@ var renewTests = []test{
 	{"renew/what was dropped with the consumer is claimed back", broker.ConsumerGroups, byHand(renewDropped)},
 	{"renew/an entry that another consumer took stays lost", broker.ConsumerGroups, byHand(renewStolen)},
 	{"renew/what is read after the deletion stays as it is", broker.ConsumerGroups, byHand(renewThenRead)},
+	{"renew/what may be settled is never claimed back", broker.ConsumerGroups, byHand(renewSettled)},
 	{"renew/many dropped entries are all claimed back", broker.ConsumerGroups, byHand(renewMany)},
 }
 
@@ -45,6 +46,20 @@ func renewAcked(t *testing.T, f *fixture) {
 	s.ack(t, ids[1])
 	require.Equal(t, ids[1:2], s.renew(t, entriesWith(1, ids...)...), "this consumer was not deleted: it has the first")
 	require.Equal(t, []string{ids[0], ids[2]}, idsOf(s.pending(t)))
+}
+
+func renewSettled(t *testing.T, f *fixture) {
+	s := f.join(t, "g", "c")
+	ids := f.publish(t, 2)
+	s.read(t, 2)
+	settled := entriesWith(1, ids...)
+	settled[0].MayBeSettled, settled[1].MayBeSettled = true, true
+	s.ack(t, ids[0])
+	require.Empty(t, s.renew(t, settled...), "neither lost")
+	require.Equal(t, ids[1:], idsOf(s.pending(t)), "nor back")
+	require.NoError(t, f.operator.DeleteConsumer(t.Context(), f.stream, "g", "c"))
+	require.Empty(t, s.renew(t, settled...))
+	require.Empty(t, s.pending(t))
 }
 
 func renewDropped(t *testing.T, f *fixture) {

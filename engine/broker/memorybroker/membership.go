@@ -242,6 +242,7 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 				// What was claimed back a moment ago proves nothing of the next.
 				owned = true
 				p.renew()
+			case p == nil && entry.MayBeSettled:
 			case p == nil && !owned && g.claimBack(c, id, entry.Attempts):
 			default:
 				lost = append(lost, entry.ID)

@@ -31,7 +31,8 @@ func (m *membership) Renew(ctx context.Context, entries []consumergroup.Entry) (
 }
 
 // renew renews what is still owned. Dropped are the entries that no consumer has
-// pending and that precede all that are still owned; lost is the rest.
+// pending and that precede all that are still owned; lost is the rest but for what
+// may be settled.
 func (m *membership) renew(ctx context.Context, entries []consumergroup.Entry) (dropped []consumergroup.Entry, lost []string, err error) {
 	owned := false
 	for batch := range slices.Chunk(entries, maxBodies) { // the script may have to read them
@@ -52,6 +53,7 @@ func (m *membership) renew(ctx context.Context, entries []consumergroup.Entry) (
 			switch {
 			case owners[i] == 'm':
 				owned = true
+			case owners[i] == 'n' && entry.MayBeSettled:
 			case owners[i] == 'n' && !owned:
 				dropped = append(dropped, entry)
 			default:

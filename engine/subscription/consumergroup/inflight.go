@@ -208,9 +208,8 @@ func (f *inflight) recordAttempts(tasks []*subscription.Task) {
 }
 
 // unfinished are the entries that are worked on, in the order in which they were
-// got: without those to be acknowledged, and those whose dead letter may have
-// been written, since neither may be claimed back; and without those whose call
-// runs beyond its time-out, which another may take over.
+// got: without those to be acknowledged, and without those whose call runs beyond
+// its time-out, which another may take over.
 func (f *inflight) unfinished() []Entry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -220,14 +219,14 @@ func (f *inflight) unfinished() []Entry {
 	}
 	kept := make([]*taskState, 0, len(f.entries))
 	for id, e := range f.entries {
-		if !skip[id] && e.triedAt.IsZero() && !e.task.Overdue() {
+		if !skip[id] && !e.task.Overdue() {
 			kept = append(kept, e)
 		}
 	}
 	slices.SortFunc(kept, func(a, b *taskState) int { return cmp.Compare(a.order, b.order) })
 	entries := make([]Entry, len(kept))
 	for i, e := range kept {
-		entries[i] = Entry{ID: e.task.Delivery.ID, Attempts: e.task.Recorded}
+		entries[i] = Entry{ID: e.task.Delivery.ID, Attempts: e.task.Recorded, MayBeSettled: !e.triedAt.IsZero()}
 	}
 	return entries
 }

@@ -138,7 +138,8 @@ type Renewer interface {
 	// (XGROUP DELCONSUMER), or with its group, if no entry given before it is
 	// still this consumer's: it is claimed back, with its Attempts written as
 	// they are given, provided that its id is not above the group's position
-	// and its body exists. Everything else that is not this consumer's is lost.
+	// and its body exists. One that may be settled is left as it is instead.
+	// Everything else that is not this consumer's is lost.
 	Renew(ctx context.Context, entries []Entry) (lost []string, err error)
 	// Position is the id that the group has delivered last, and how many entries
 	// its consumers have pending together.
@@ -209,4 +210,7 @@ type Consumer struct {
 type Entry struct {
 	ID       string
 	Attempts int
+	// MayBeSettled says that it may be acknowledged already, its dead letter being
+	// written: it is renewed where it is pending, and never claimed back.
+	MayBeSettled bool
 }
