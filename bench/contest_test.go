@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestARunMeasuresEveryContestant(t *testing.T) {
-	o, err := parse([]string{"-messages", "1000", "-rounds", "1", "-latency", "10", "-json"})
+	o, err := parse([]string{"-messages", "1000", "-rounds", "1", "-latency", "10", "-idle", "1", "-json"})
 	require.NoError(t, err)
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), o, &out))
@@ -37,7 +37,12 @@ func TestARunMeasuresEveryContestant(t *testing.T) {
 		require.Positive(t, s.Median, s.Name)
 		require.Positive(t, s.Ratio, s.Name)
 	}
+	require.Equal(t, manyStreams, got.Idle.Subscriptions)
+	require.Positive(t, got.Idle.CPU)
+	require.Positive(t, got.Idle.ServerCPU)
 	require.Len(t, got.Latency, 2)
+	got.Latency = append(got.Latency, got.Idle.Latency...)
+	require.Len(t, got.Latency, 4)
 	for _, d := range got.Latency {
 		require.Equal(t, 10, d.Samples, d.Name)
 		require.Positive(t, d.P50, d.Name)
@@ -109,6 +114,7 @@ func TestFlagsThatCannotWorkAreNamed(t *testing.T) {
 		"--messages":   {"-messages", "0"},
 		"--rounds":     {"-rounds", "0"},
 		"--latency":    {"-latency", "-1"},
+		"--idle":       {"-idle", "-1"},
 		"--cpuprofile": {"-cpuprofile", "x"},
 		"--markdown":   {"-markdown", "-json"},
 	} {

@@ -16,8 +16,9 @@ type delay struct {
 	Samples int     `json:"samples"`
 	P50     float64 `json:"p50"`
 	P99     float64 `json:"p99"`
-	// Ratio is the p99 over the bare loop's.
-	Ratio float64 `json:"ratio"`
+	// Median and Ratio are the p50 and the p99 over the bare loop's.
+	Median float64 `json:"median"`
+	Ratio  float64 `json:"ratio"`
 }
 
 // settle is the pause before each publish: time for the acknowledgement of the
@@ -35,7 +36,7 @@ type probe struct {
 // latency publishes n messages to each contestant, one at a time, turn and turn
 // about, to consumers that run side by side and are otherwise idle.
 func (c *contest) latency(ctx context.Context, field []contestant, n int) (_ []delay, err error) {
-	probes, err := c.probes(ctx, field)
+	probes, err := c.probes(ctx, "bench::idle-", field)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +63,11 @@ func (c *contest) latency(ctx context.Context, field []contestant, n int) (_ []d
 	return delays(probes), nil
 }
 
-func (c *contest) probes(ctx context.Context, field []contestant) ([]*probe, error) {
+// probes are a consumer each, on a new stream of this prefix and its name.
+func (c *contest) probes(ctx context.Context, prefix string, field []contestant) ([]*probe, error) {
 	probes := make([]*probe, len(field))
 	for i, who := range field {
-		r := c.round("bench::idle-" + who.Name)
+		r := c.round(prefix + who.Name)
 		p := &probe{contestant: who, round: r, arrived: make(chan time.Time, 1)}
 		r.handle = func(string, []byte) { p.arrived <- time.Now() }
 		if err := c.control.XGroupCreateMkStream(ctx, r.stream, r.group, "0").Err(); err != nil {
@@ -98,7 +100,11 @@ func delays(probes []*probe) []delay {
 	out := make([]delay, len(probes))
 	for i, p := range probes {
 		p50, p99 := percentile(p.samples, 0.50), percentile(p.samples, 0.99)
-		out[i] = delay{Name: p.Name, Samples: len(p.samples), P50: p50, P99: p99, Ratio: p99 / percentile(probes[0].samples, 0.99)}
+		bare := probes[0].samples
+		out[i] = delay{
+			Name: p.Name, Samples: len(p.samples), P50: p50, P99: p99,
+			Median: p50 / percentile(bare, 0.50), Ratio: p99 / percentile(bare, 0.99),
+		}
 	}
 	return out
 }

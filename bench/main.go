@@ -23,6 +23,7 @@ type options struct {
 	messages   int
 	rounds     int
 	samples    int
+	idle       int
 	only       []string
 	markdown   bool
 	json       bool
@@ -60,6 +61,7 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.messages, "messages", 100_000, "messages a turn; those that pay a round trip a message get a tenth")
 	fs.IntVar(&o.rounds, "rounds", 5, "turns of each contestant")
 	fs.IntVar(&o.samples, "latency", 500, "publishes of the latency table; 0 leaves it out")
+	fs.IntVar(&o.idle, "idle", 5, "seconds of silence in which 1,000 idle subscriptions are measured; 0 leaves them out")
 	fs.StringVar(&only, "only", "", "contestants, comma-separated; the bare loop always runs along")
 	fs.BoolVar(&o.markdown, "markdown", false, "print Markdown tables")
 	fs.BoolVar(&o.json, "json", false, "print JSON, every turn included")
@@ -84,6 +86,9 @@ func (o options) validate() error {
 	}
 	if o.samples < 0 {
 		errs = append(errs, fmt.Errorf("--latency must not be negative, got %d", o.samples))
+	}
+	if o.idle < 0 {
+		errs = append(errs, fmt.Errorf("--idle must not be negative, got %d", o.idle))
 	}
 	if o.cpuprofile != "" && len(o.only) != 1 {
 		errs = append(errs, errors.New("--cpuprofile needs exactly one contestant: name it with --only"))
@@ -151,7 +156,12 @@ func measure(ctx context.Context, c *contest, o options) (report, error) {
 	consuming, delivering := split(scores)
 	r.Throughput, r.Delivery = summarise(consuming, bareName), summarise(delivering, httpBareName)
 	if idle := idlers(competing); o.samples > 0 && o.cpuprofile == "" {
-		r.Latency, err = c.latency(ctx, idle, o.samples)
+		if r.Latency, err = c.latency(ctx, idle, o.samples); err != nil {
+			return r, err
+		}
+	}
+	if o.idle > 0 && o.cpuprofile == "" {
+		r.Idle, err = c.idle(ctx, o.idle, o.samples)
 	}
 	return r, err
 }

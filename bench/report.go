@@ -10,11 +10,12 @@ import (
 
 // report is one run, as printed.
 type report struct {
-	Machine    machine `json:"machine"`
-	Rounds     int     `json:"rounds"`
-	Throughput []score `json:"throughput"`
-	Delivery   []score `json:"delivery,omitempty"`
-	Latency    []delay `json:"latency,omitempty"`
+	Machine    machine     `json:"machine"`
+	Rounds     int         `json:"rounds"`
+	Throughput []score     `json:"throughput"`
+	Delivery   []score     `json:"delivery,omitempty"`
+	Latency    []delay     `json:"latency,omitempty"`
+	Idle       *idleResult `json:"idle,omitempty"`
 }
 
 type machine struct {
@@ -50,13 +51,26 @@ func (r report) print(w io.Writer, table printer) error {
 			return err
 		}
 	}
-	if len(r.Latency) == 0 {
+	if len(r.Latency) > 0 {
+		if _, err := fmt.Fprint(w, "\nPublish to handler, idle:\n\n"); err != nil {
+			return err
+		}
+		if err := table(w, latencies(r.Latency)); err != nil {
+			return err
+		}
+	}
+	if r.Idle == nil {
 		return nil
 	}
-	if _, err := fmt.Fprint(w, "\nPublish to handler, idle:\n\n"); err != nil {
+	_, err = fmt.Fprintf(w, "\n%d idle subscriptions: %.1f %% of a core, Redis %.1f %%, over %.0f s of silence.\n",
+		r.Idle.Subscriptions, 100*r.Idle.CPU, 100*r.Idle.ServerCPU, r.Idle.Seconds)
+	if err != nil || len(r.Idle.Latency) == 0 {
 		return err
 	}
-	return table(w, r.latency())
+	if _, err := fmt.Fprint(w, "\n"); err != nil {
+		return err
+	}
+	return table(w, latencies(r.Idle.Latency))
 }
 
 func rows(what string, scores []score) [][]string {
@@ -70,10 +84,10 @@ func rows(what string, scores []score) [][]string {
 	return rows
 }
 
-func (r report) latency() [][]string {
-	rows := [][]string{{"publish to handler", "p50 µs", "p99 µs", "p99 × bare", "samples"}}
-	for _, d := range r.Latency {
-		rows = append(rows, []string{d.Name, whole(d.P50), whole(d.P99), ratio(d.Ratio), fmt.Sprint(d.Samples)})
+func latencies(delays []delay) [][]string {
+	rows := [][]string{{"publish to handler", "p50 µs", "p99 µs", "p50 × bare", "p99 × bare", "samples"}}
+	for _, d := range delays {
+		rows = append(rows, []string{d.Name, whole(d.P50), whole(d.P99), ratio(d.Median), ratio(d.Ratio), fmt.Sprint(d.Samples)})
 	}
 	return rows
 }
