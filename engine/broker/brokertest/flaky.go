@@ -173,6 +173,9 @@ func (s *flakyMembership) Pending(ctx context.Context, l consumergroup.List) ([]
 	return p.got, p.next, err
 }
 
+// HasReleased never fails, as it promises.
+func (s *flakyMembership) HasReleased() bool { return s.membership.HasReleased() }
+
 func (s *flakyMembership) ClaimReleased(ctx context.Context, max int) ([]message.Delivery, bool, error) {
 	p, err := try(s.flaky, "ClaimReleased", func() (page, error) {
 		got, more, err := s.membership.ClaimReleased(ctx, max)

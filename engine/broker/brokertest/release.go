@@ -3,6 +3,7 @@ package brokertest
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,6 +18,7 @@ var releaseTests = []test{
 	{"release/claiming says whether others are left", broker.ConsumerGroups, claimSaysMore},
 	{"release/a delivery count out of reach costs its entry only", broker.ConsumerGroups, byHand(claimOutOfReach)},
 	{"release/an entry can be released again", broker.ConsumerGroups, releaseAgain},
+	{"release/what was released shows before it is claimed", broker.ConsumerGroups, releasedShows},
 	{"release/only one's own group claims", broker.ConsumerGroups, claimInGroup},
 }
 
@@ -102,6 +104,22 @@ func releaseAgain(t *testing.T, f *fixture) {
 	require.Empty(t, b.attempt(t, entriesWith(2, id)...))
 	require.Empty(t, b.release(t, entriesWith(2, id)...))
 	require.Equal(t, map[string]int{id: 2}, attemptsOf(a.claim(t, 1)))
+}
+
+func releasedShows(t *testing.T, f *fixture) {
+	a, b := f.join(t, "g", "a"), f.join(t, "g", "b")
+	becomes := func(want bool) {
+		t.Helper()
+		// What is asked all the time is answered by what was found a moment ago.
+		require.Eventually(t, func() bool { return b.HasReleased() == want }, time.Minute, 10*time.Millisecond)
+	}
+	ids := f.publish(t, 1)
+	a.read(t, 1)
+	becomes(false)
+	a.release(t, entriesWith(1, ids...)...)
+	becomes(true)
+	require.Equal(t, ids, idsOf(b.claim(t, 10)))
+	becomes(false)
 }
 
 func claimInGroup(t *testing.T, f *fixture) {

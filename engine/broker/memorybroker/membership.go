@@ -113,6 +113,16 @@ func attemptsOf(count int) int {
 	return max(count-1, 0)
 }
 
+func (m *membership) HasReleased() bool {
+	has := true
+	_ = m.do(context.Background(), "released entries of", func(g *group, _ *consumer) error {
+		owned, _ := g.owned(g.consumer(released), message.EntryID{}, 1)
+		has = len(owned) > 0
+		return nil
+	})
+	return has
+}
+
 func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error) {
 	err = m.do(ctx, "claim released entries of", func(g *group, c *consumer) error {
 		var owned []*pending

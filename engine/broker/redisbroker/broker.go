@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,10 +26,16 @@ type Broker struct {
 	blocking  redis.UniversalClient // reads that wait
 	inspector redis.UniversalClient // health checks and the collector: a connection each
 
-	slots chan struct{} // one for each connection of blocking
 	// goneAfter is for how long a consumer with nothing pending is idle before it is
 	// deleted.
 	goneAfter time.Duration
+	slots     chan struct{} // one for each connection of blocking that a read may hold
+	// wanted is set where a read that should have had a slot found none.
+	wanted atomic.Bool
+
+	wakeups  []*wakeups
+	shared   *redis.Client // blocking, for the wake-ups; nil where no command can wait on all streams
+	released *releasedChecks
 
 	serving  serving
 	retained retained
@@ -53,17 +60,28 @@ func New(config Config) (*Broker, error) {
 		return nil, fmt.Errorf("redis broker %q: %w", config.Name, err)
 	}
 	blocking := config.MaxConnections / 2
-	return &Broker{
+	b := &Broker{
 		config: config, connector: c,
 		cluster:   t.kind == cluster,
 		commands:  c.client(t, config.MaxConnections-blocking, config.SocketTimeout, true),
 		blocking:  c.client(t, max(blocking, 1), config.SocketTimeout+maxBlock, false),
 		inspector: c.client(t, 2, config.SocketTimeout, true),
-		slots:     make(chan struct{}, blocking),
 		goneAfter: goneAfter,
 		closing:   make(chan struct{}),
 		closed:    make(chan struct{}),
-	}, nil
+	}
+	slots, waking := blocking, 1
+	if shared, ok := b.blocking.(*redis.Client); ok && blocking > 0 {
+		b.shared = shared
+		waking = max(blocking/wakingPart, 1)
+		slots -= waking
+	}
+	b.slots = make(chan struct{}, slots)
+	for range waking {
+		b.wakeups = append(b.wakeups, newWakeups(b))
+	}
+	b.released = newReleasedChecks(b)
+	return b, nil
 }
 
 // Capabilities are all that a broker may have.
@@ -120,6 +138,10 @@ func (b *Broker) closeAll() {
 	if err := errors.Join(b.blocking.Close(), b.commands.Close(), b.inspector.Close()); err != nil {
 		b.closeErr = fmt.Errorf("redis broker %q: close: %w", b.config.Name, err)
 	}
+	for _, w := range b.wakeups {
+		w.close()
+	}
+	b.released.close()
 }
 
 // do runs one operation, unless the broker is closed; what names it in errors.
@@ -141,6 +163,19 @@ func (b *Broker) isClosing() bool {
 	default:
 		return false
 	}
+}
+
+// whileOpen returns a context that ends when Close begins. The caller cancels it.
+func (b *Broker) whileOpen() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		select {
+		case <-b.closing:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // retryOnTimeout runs an operation once more where it timed out and the

@@ -2,6 +2,7 @@ package redisbroker
 
 import (
 	"context"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/message"
 )
@@ -13,6 +14,7 @@ import (
 // Entries are claimed first and their bodies read second, so that a reply that
 // is slow or lost leaves them where Pending lists them.
 func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.Delivery, more bool, err error) {
+	began := time.Now().UnixNano()
 	err = m.do(ctx, "claim released entries of", func() error {
 		if max < 1 {
 			return nil
@@ -34,6 +36,9 @@ func (m *membership) ClaimReleased(ctx context.Context, max int) (got []message.
 	})
 	if err != nil {
 		return nil, false, err
+	}
+	if !more && max > 0 {
+		m.check.none.Store(began)
 	}
 	return got, more, nil
 }

@@ -29,8 +29,8 @@ type rawCommand struct {
 type replyBuffer struct {
 	bytes    []byte
 	expected int
-	idsOnly  bool // what is longer than an id becomes an empty text
-	line     int  // where the last line begins
+	longest  int // what is longer becomes an empty text; 0 keeps all
+	line     int // where the last line begins
 }
 
 // longestID is how long an entry's id may be.
@@ -52,7 +52,7 @@ func (b *replyBuffer) ReadFrom(r io.Reader) (int64, error) {
 		return io.Copy(writerOnly{b}, r)
 	}
 	n := int(limited.N)
-	if b.idsOnly && n > longestID+len("\r\n") {
+	if b.longest > 0 && n > b.longest+len("\r\n") {
 		b.bytes = append(b.bytes[:b.line], "$0\r\n\r\n"...)
 		return io.Copy(io.Discard, limited)
 	}
@@ -83,8 +83,14 @@ func newRawCommand(ctx context.Context, expected int, args ...any) rawCommand {
 // newIDsCommand is a raw command of whose reply only the ids of entries are kept,
 // and short texts.
 func newIDsCommand(ctx context.Context, args ...any) rawCommand {
+	return newShortTextsCommand(ctx, longestID, args...)
+}
+
+// newShortTextsCommand is a raw command of whose reply texts are kept that are no
+// longer, or as short as an id.
+func newShortTextsCommand(ctx context.Context, longest int, args ...any) rawCommand {
 	c := newRawCommand(ctx, 0, args...)
-	c.reply.idsOnly = true
+	c.reply.longest = max(longest, longestID)
 	return c
 }
 
@@ -99,7 +105,7 @@ func (c command) Clone() redis.Cmder { return command{c.Cmd.Clone().(*redis.Cmd)
 
 // Clone implements [redis.Cmder].
 func (c rawCommand) Clone() redis.Cmder {
-	b := &replyBuffer{expected: c.reply.expected, idsOnly: c.reply.idsOnly}
+	b := &replyBuffer{expected: c.reply.expected, longest: c.reply.longest}
 	clone := rawCommand{redis.NewRawWriteToCmd(context.Background(), b, c.Args()...), b}
 	clone.SetFirstKeyPos(firstKey(c.Args()))
 	return clone
@@ -110,6 +116,8 @@ func firstKey(args []any) int8 {
 	switch args[0] {
 	case "XREADGROUP":
 		return int8(len(args) - 2)
+	case "XREAD":
+		return int8(slices.Index(args, any("STREAMS")) + 1)
 	case "EVALSHA", "EVAL":
 		return 3
 	case "XINFO":

@@ -30,7 +30,7 @@ type Config struct {
 	URI func() (string, error)
 	// MaxConnections bounds the connections of reads and commands together, on a
 	// Cluster those to each node; default 100. With one, no read waits on the
-	// server.
+	// server. Of the half that is for reads that wait, a quarter are for wake-ups.
 	MaxConnections int
 	// SocketTimeout is how long a command waits for the server; default 5 s. A
 	// read that waits for entries is given that much more.

@@ -9,10 +9,15 @@
 //
 // Reads that wait have connections of their own, up to half of MaxConnections, so
 // that they never hold up an acknowledgement; everything else shares the other
-// half. Where all of the first are taken, a read does not wait on the server but
-// comes back within a tenth of a second. Health checks and the collector have two
-// more connections, which are not counted, so that an inspection changes no figure
-// and never waits for a full pool.
+// half. Of the first, a quarter are for wake-ups: where all others are taken, a
+// member waits until a plain XREAD, which waits on the streams of all such members,
+// sees its stream grow, and then reads its group. On a Cluster, whose nodes have a
+// part of the streams each, and with one connection, these streams are asked for
+// ten times a second, in one pipeline. A member that gets entries again and again
+// has a connection of its own in the place of one that does not.
+//
+// Health checks and the collector have two more connections, which are not
+// counted, so that an inspection changes no figure and never waits for a full pool.
 //
 // With Sentinel the master's address is asked for each new connection. On a
 // Cluster every command of a [consumergroup.Membership] is one that go-redis does

@@ -28,7 +28,10 @@ func (b *Broker) Join(ctx context.Context, m consumergroup.Member) (consumergrou
 	if err != nil {
 		return nil, err
 	}
-	return &membership{broker: b, member: m, where: fmt.Sprintf(" %s for group %q", m.Stream, m.Group)}, nil
+	return &membership{
+		broker: b, member: m, where: fmt.Sprintf(" %s for group %q", m.Stream, m.Group), attention: make(chan struct{}, 1),
+		wakeups: b.wakeupsOf(m.Stream),
+	}, nil
 }
 
 func check(m consumergroup.Member) error {
@@ -80,6 +83,15 @@ type membership struct {
 	// split is set once the server has said that the stream and its dead-letter
 	// queue are in two slots of a cluster.
 	split atomic.Bool
+
+	lastGot atomic.Int64 // when a read that could wait last got entries, in nanoseconds since 1970
+	busy    atomic.Bool  // that one got entries, and the one before shortly before
+	shares  atomic.Bool  // the last waited for a wake-up
+	empty   atomic.Pointer[emptyRead]
+	wakeups *wakeups
+	// attention ends a wait for a wake-up: entries were released, or the group is gone.
+	attention chan struct{}
+	check     releasedCheck
 }
 
 // do runs one operation of this membership; what names it in errors.

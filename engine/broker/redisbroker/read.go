@@ -16,9 +16,14 @@ const (
 	maxBlock = time.Second
 	// maxExpected bounds the memory that is taken for a reply before it has come.
 	maxExpected = 1 << 20
-	// maxPause is the longest that a read waits which found no free connection
-	// to wait on the server.
+	// maxPause is the time from one poll to the next of streams on which no command
+	// can wait.
 	maxPause = 100 * time.Millisecond
+	// busyWithin is the longest time between the reads of a member that is busy.
+	busyWithin = time.Second
+	// readAgainAfter is when a read is tried although there was no wake-up: where the
+	// ids of a stream began anew, there is none.
+	readAgainAfter = 20 * time.Second
 )
 
 // Read implements [consumergroup.Reader]. The values of the fields share one
@@ -44,11 +49,39 @@ func (m *membership) read(ctx context.Context, r consumergroup.Read) (got []mess
 	if r.Block <= 0 {
 		return m.readNow(ctx, r)
 	}
+	if m.takeSlot() {
+		got, acked, err = m.readUntilDone(ctx, r)
+	} else {
+		got, acked, err = m.readWhenWoken(ctx, r)
+	}
+	if len(got) > 0 {
+		now := time.Now().UnixNano()
+		m.busy.Store(now-m.lastGot.Swap(now) < int64(busyWithin))
+	} else {
+		m.busy.Store(false)
+	}
+	return got, acked, err
+}
+
+// takeSlot takes a connection to wait on. The connections are those of the members
+// that got entries most often: one that did not leaves its own where another lacks
+// one, and then waits for a wake-up until it does.
+func (m *membership) takeSlot() bool {
+	busy := m.busy.Load()
+	if !busy && (m.shares.Load() || m.broker.wanted.CompareAndSwap(true, false)) {
+		m.shares.Store(true)
+		return false
+	}
 	select {
 	case m.broker.slots <- struct{}{}:
-		return m.readUntilDone(ctx, r)
+		m.shares.Store(false)
+		return true
 	default:
-		return m.readAndPause(ctx, r)
+		m.shares.Store(true)
+		if busy {
+			m.broker.wanted.Store(true)
+		}
+		return false
 	}
 }
 
@@ -120,21 +153,65 @@ func (m *membership) readWaiting(ctx context.Context, r consumergroup.Read) (got
 	return got, true, err
 }
 
-// readAndPause reads without waiting on the server and, where nothing came,
-// waits here for a moment, so that every reader gets its turn.
-func (m *membership) readAndPause(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
-	got, acked, err = m.readNow(ctx, r)
-	if err != nil || len(got) > 0 {
+// readWhenWoken reads without waiting on the server. Where nothing came, it waits
+// for a wake-up and reads again.
+func (m *membership) readWhenWoken(ctx context.Context, r consumergroup.Read) (got []message.Delivery, acked bool, err error) {
+	w, stream := m.wakeups, m.member.Stream
+	head, known := w.head(stream)
+	if !known || m.empty.Load() == nil {
+		// A group that starts before the head, or a stream that began anew, has the
+		// XREAD begin where the group is.
+		if head, _, err = m.position(ctx); err != nil {
+			return nil, false, err
+		}
+		w.setHead(stream, head)
+	}
+	before := m.empty.Load()
+	if len(r.Acks) == 0 && before != nil && before.head == head && time.Since(before.at) < readAgainAfter {
+		acked = true
+	} else {
+		got, acked, err = m.readNow(ctx, r)
+		if err != nil {
+			return got, acked, err
+		}
+		if len(got) > 0 {
+			if before != nil && before.head == head {
+				m.empty.Store(nil) // there was no wake-up: the head is wrong
+			} else {
+				m.raiseHead(got)
+			}
+			return got, acked, nil
+		}
+		m.empty.Store(&emptyRead{head, time.Now()})
+	}
+	if !w.wait(ctx, stream, head, r.Block, m.attention) {
+		return nil, acked, nil
+	}
+	if got, _, err = m.readNow(ctx, consumergroup.Read{Max: r.Max}); err != nil {
 		return got, acked, err
 	}
-	pause := time.NewTimer(min(r.Block, maxPause))
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-	case <-m.broker.closing:
+	if len(got) > 0 {
+		m.raiseHead(got)
+		return got, acked, nil
 	}
-	return nil, acked, nil
+	// Another consumer was faster, or another group was meant.
+	position, _, err := m.position(ctx)
+	if err == nil {
+		w.raiseHead(stream, position)
+	}
+	return nil, acked, err
+}
+
+// emptyRead is a read of the group that found nothing.
+type emptyRead struct {
+	head message.EntryID // of the stream, before it
+	at   time.Time
+}
+
+func (m *membership) raiseHead(got []message.Delivery) {
+	if last, err := message.ParseEntryID(got[len(got)-1].ID); err == nil {
+		m.wakeups.raiseHead(m.member.Stream, last)
+	}
 }
 
 // readArgs waits where block is positive. BLOCK counts whole milliseconds, and

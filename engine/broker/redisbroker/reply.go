@@ -39,6 +39,35 @@ func parseRead(stream string, buf []byte) ([]message.Delivery, error) {
 	return r.entries(stream)
 }
 
+// parseHeads reads the last id that the reply of an XREAD has of each stream.
+func parseHeads(buf []byte) (map[string]message.EntryID, error) {
+	r := &reader{buf: buf}
+	streams, err := r.array()
+	if err != nil {
+		return nil, err
+	}
+	heads := make(map[string]message.EntryID)
+	for range streams {
+		if err := r.expect(2); err != nil {
+			return nil, err
+		}
+		name, err := r.bulk()
+		if err != nil {
+			return nil, err
+		}
+		entries, err := r.entries("")
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if heads[string(name)], err = message.ParseEntryID(e.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return heads, nil
+}
+
 // parseRange reads the reply of an XRANGE.
 func parseRange(stream string, buf []byte) ([]message.Delivery, error) {
 	r := &reader{buf: buf}

@@ -64,7 +64,7 @@ type Membership interface {
 type Reader interface {
 	// Read acknowledges r.Acks and reads entries that the group has not
 	// delivered yet, up to r.Max. It waits up to r.Block (at most a second)
-	// where there are none; zero does not wait, and only then may
+	// where there are none, and less where HasReleased became true; zero does not wait, and only then may
 	// acknowledgements share the round trip. The result is empty, not an error,
 	// where nothing came. acked reports whether r.Acks were acknowledged, also
 	// when err is not nil.
@@ -74,6 +74,10 @@ type Reader interface {
 	// attempts. It changes no delivery count. next is the id after which the list
 	// goes on; "" at its end.
 	Pending(ctx context.Context, l List) (got []message.Delivery, next string, err error)
+	// HasReleased reports whether entries may wait that departing engines released.
+	// It costs no round trip: the answer may be two seconds old. Asked again and
+	// again it is true where that is not known, and where the group is gone.
+	HasReleased() bool
 	// ClaimReleased takes over up to max entries that departing engines
 	// released, or that have no owner (XNACK of Redis 8.8), oldest first, at no cost
 	// to their delivery counts: one that was never attempted is then on record as a

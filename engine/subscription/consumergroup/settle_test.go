@@ -52,6 +52,8 @@ func (f *fake) Pending(context.Context, consumergroup.List) ([]message.Delivery,
 	return nil, "", nil
 }
 
+func (f *fake) HasReleased() bool { return false }
+
 func (f *fake) ClaimReleased(context.Context, int) ([]message.Delivery, bool, error) {
 	return nil, false, nil
 }

@@ -19,9 +19,6 @@ const (
 	// longestBlock bounds one blocking read, so that stopping is prompt: a
 	// client does not interrupt a read under way.
 	longestBlock = time.Second
-	// claimEvery is how often entries that departed engines released are looked
-	// for.
-	claimEvery = time.Second
 )
 
 // Over returns what opens the sources of subscriptions to streams of a broker: one
@@ -98,8 +95,7 @@ type source struct {
 	listing bool      // the listing of this consumer's entries goes on
 	after   string    // where it goes on
 	listed  time.Time // when it was through
-	claimed time.Time
-	full    bool // the last read was full: more is waiting
+	full    bool      // the last read was full: more is waiting
 
 	added   chan struct{} // there is something to acknowledge
 	reclaim chan struct{} // the group was made again
@@ -144,15 +140,12 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 			return tasks, err
 		}
 	}
-	if time.Since(s.claimed) >= claimEvery {
+	if m.HasReleased() {
 		got, more, err := m.ClaimReleased(ctx, max)
 		if err != nil {
 			return nil, err
 		}
 		tasks := s.inflight.enter(got, 0)
-		if !more {
-			s.claimed = time.Now()
-		}
 		if more || len(tasks) > 0 {
 			return tasks, nil
 		}
