@@ -264,7 +264,8 @@ func (d *dispatcher) accept(tasks []*Task) {
 			continue
 		}
 		if t.Attempts > max(d.cfg.Retry.MaxAttempts, 1) {
-			d.giveUp(t, Poison, poison(t.Attempts))
+			d.endCalls(t, Poison, poison(t.Attempts))
+			d.ready = append(d.ready, t) // those of its key before it have their turn first
 			continue
 		}
 		if t.isForeign(&d.cfg) {
@@ -359,7 +360,14 @@ func (d *dispatcher) take() []*Task {
 	case d.cfg.Concurrency == 1:
 		all := make([]*Task, 0, len(d.first)+len(d.ready))
 		for t := d.pop(); t != nil; t = d.pop() {
-			if !d.keys.queueBehind(t) && d.prepare(t) {
+			if d.keys.queueBehind(t) {
+				continue
+			}
+			if !t.isCallable() && slices.ContainsFunc(all, t.hasKeyOf) { // it must not hold the key before they have returned
+				d.first = append([]*Task{t}, d.first...)
+				break
+			}
+			if d.prepare(t) {
 				all = append(all, t)
 			}
 		}

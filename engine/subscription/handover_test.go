@@ -190,3 +190,59 @@ func TestAMessageFinishedRightBeforeAStopIsAcknowledgedWhileTheNextIsSlow(t *tes
 		b.pass(time.Minute)
 	})
 }
+
+// released publishes messages that another replica had, and released after so many
+// attempts each.
+func released(t *testing.T, b *bench, attempts ...int) {
+	t.Helper()
+	ctx := context.Background()
+	former, err := b.broker.Join(ctx, consumergroup.Member{Stream: stream, Group: group, Consumer: "former"})
+	require.NoError(t, err)
+	for i := range attempts {
+		b.publish(fmt.Sprintf("a/%d", i+1))
+	}
+	got, _, err := former.Read(ctx, consumergroup.Read{Max: len(attempts)})
+	require.NoError(t, err)
+	var held []consumergroup.Entry
+	for i, d := range got {
+		held = append(held, consumergroup.Entry{ID: d.ID, Attempts: attempts[i]})
+	}
+	_, err = former.Release(ctx, held)
+	require.NoError(t, err)
+}
+
+func TestAReleasedMessageIsNotOvertakenByOneThatIsToBeRecordedFirst(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				released(t, b, 0, 1)
+				c := config()
+				c.Concurrency = workers
+				b.run(c, func(_ context.Context, m *message.Envelope) error {
+					if m.Metadata.Headers.ID == "a/1" && b.nth(m) == 1 {
+						return handler.RetryAfter(time.Minute)
+					}
+					return nil
+				})
+				b.pass(10 * time.Minute)
+				require.Equal(t, []string{"a/1", "a/1", "a/2"}, b.ids())
+			})
+		})
+	}
+}
+
+func TestAPoisonMessageHoldsUpNoneBeforeIt(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				released(t, b, 0, 9)
+				c := config()
+				c.Concurrency = workers
+				b.broker.Inject(brokertest.Fault{Method: "DeadLetter", Times: -1})
+				b.run(c, succeed)
+				b.pass(10 * time.Minute)
+				require.Equal(t, []string{"a/1"}, b.ids())
+			})
+		})
+	}
+}

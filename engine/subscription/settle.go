@@ -336,12 +336,17 @@ func (d *dispatcher) unload(t *Task) {
 // giveUp ends a task that cannot be handled. Until the source has written that
 // down, as a dead letter where it keeps such, later messages of its key wait.
 func (d *dispatcher) giveUp(t *Task, why Reason, cause error) {
-	d.endApart(t)
-	d.returned(t)
-	t.stage, t.Reason, t.Err, t.FailedAt = toGiveUp, why, cause, time.Now()
+	d.endCalls(t, why, cause)
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)
 	}
+}
+
+// endCalls notes that a task is not called any more, and why.
+func (d *dispatcher) endCalls(t *Task, why Reason, cause error) {
+	d.endApart(t)
+	d.returned(t)
+	t.stage, t.Reason, t.Err, t.FailedAt = toGiveUp, why, cause, time.Now()
 }
 
 // of names a task in the log.

@@ -90,6 +90,15 @@ func (t *Task) MarkLost() { t.taken.Store(true) }
 // goroutine.
 func (t *Task) IsLost() bool { return t.taken.Load() }
 
+// isCallable reports whether a task can be called as it is: nothing is to be written
+// or read before.
+func (t *Task) isCallable() bool {
+	return !t.lost && t.stage == toCall && !t.unloaded && t.Recorded >= t.Attempts+1
+}
+
+// hasKeyOf reports whether both are kept in order with each other.
+func (t *Task) hasKeyOf(other *Task) bool { return t.key != "" && t.key == other.key }
+
 // stage is what is to be done with a task.
 type stage uint8
 
