@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,12 @@ func (e Envelope) Record() (Recorded, error) {
 		return Recorded{}, errors.New("message " + strconv.Quote(h.ID) + " is not encoded as an object")
 	}
 	return Recorded{Stream: h.Stream, ID: h.ID, Type: h.Type, Data: parts.Data, Metadata: parts.Metadata}, nil
+}
+
+// IsForeign reports whether another kind of program wrote the row, as Eventide and
+// other clients of the store do: its metadata have no headers, or there are none.
+func (r Recorded) IsForeign() bool {
+	return !bytes.Contains(r.Metadata, []byte(`"headers"`)) && !bytes.Contains(r.Metadata, []byte(`"fqn"`)) // fqn: of old releases of Protean
 }
 
 // Delivery is the message as an entry that [FromDelivery] reads: one field with

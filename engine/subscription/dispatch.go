@@ -259,6 +259,11 @@ func (d *dispatcher) accept(tasks []*Task) {
 			d.ghost(t)
 			continue
 		}
+		if t.Foreign {
+			counts.skipped++
+			d.handled(t)
+			continue
+		}
 		if err := t.decode(&d.cfg); err != nil {
 			d.giveUp(t, Undecodable, err)
 			continue

@@ -28,6 +28,9 @@ type Task struct {
 	// TakenOver says that the source wants to know when the first call has returned;
 	// see [Follower]. The source sets it.
 	TakenOver bool
+	// Foreign says that it is no message of a known form, which is acknowledged and
+	// counted as skipped. The source sets it.
+	Foreign bool
 	// Reason and Err are why the message is given up, and FailedAt when that was
 	// decided.
 	Reason   Reason

@@ -304,7 +304,7 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 		}
 		m.task = &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
 		m.task.Delivery.Stream = s.category
-		m.task.Apart = suspect
+		m.task.Apart, m.task.Foreign = suspect, r.IsForeign()
 		if !again && !suspect {
 			m.task.Recorded = 1
 		}
