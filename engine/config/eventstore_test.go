@@ -119,3 +119,29 @@ func TestWhatIsNotDoneOfRecoveryIsSaid(t *testing.T) {
 	}, got)
 	require.Empty(t, parse(t, "[server.event_store_subscription]\nenable_recovery = true").Warnings)
 }
+
+// What is no category would be read for ever without a message.
+func TestWhatIsNoCategoryIsAnErrorWithTheNearestRightForm(t *testing.T) {
+	t.Parallel()
+	for stream, want := range map[string]string{
+		"shop::order-1":          `expected a category, which has no "-": that is the name of one stream; did you mean "shop::order"?`,
+		"-1":                     `expected a category: what stands before the first "-" of a stream's name, and here nothing does`,
+		"$ALL":                   `expected a category, or "$all" for every message of the store; did you mean "$all"?`,
+		"$shop":                  `expected a category, or "$all" for every message of the store; did you mean "$all"?`,
+		"position":               `expected a category of messages: "position" keeps how far subscriptions are`,
+		"failed-X-shop::order":   `expected a category of messages: "failed" keeps how far subscriptions are`,
+		"recovery-checkpoint-X":  `expected a category of messages: "recovery" keeps how far subscriptions are`,
+		"shop::order":            "",
+		"shop::order:command":    "",
+		"shop::order_line:fact_": "",
+		"failed::order":          "",
+		"$all":                   "",
+	} {
+		file := messageDB + "[observatory.handlers.A]\nstream = \"" + stream + "\"\ndeliver = \"log:\"\nsubscription_type = \"event_store\""
+		if want == "" {
+			parse(t, file)
+		} else {
+			require.Equal(t, []string{`domain.toml: [observatory.handlers.A] stream = "` + stream + `": ` + want}, mistakes(t, file))
+		}
+	}
+}

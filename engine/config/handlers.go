@@ -76,6 +76,11 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 	}
 	h.Type = cmp.Or(typeOf(c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]), TypeStream)
 	if h.Type == TypeEventStore {
+		if h.Stream != "" {
+			if err := CheckCategory(h.Stream); err != nil {
+				s.bad("stream", "%s", err)
+			}
+		}
 		if h.Format != handler.FormatEnvelope {
 			s.bad("format", `expected "envelope": an event store keeps messages in that form alone`)
 		}
@@ -221,6 +226,28 @@ func validHeaderName(name string) bool {
 		}
 	}
 	return name != ""
+}
+
+// allMessages is what a subscription to every message of the event store reads.
+const allMessages = "$all"
+
+// CheckCategory says what is wrong with what a subscription to the event store
+// reads; nil if nothing is.
+func CheckCategory(name string) error {
+	category, _, isStream := strings.Cut(name, "-")
+	switch {
+	case name == allMessages:
+		return nil
+	case strings.HasPrefix(name, "$"):
+		return fmt.Errorf("expected a category, or %q for every message of the store; did you mean %q?", allMessages, allMessages)
+	case slices.Contains([]string{"position", "failed", "recovery"}, category):
+		return fmt.Errorf("expected a category of messages: %q keeps how far subscriptions are", category)
+	case isStream && category == "":
+		return errors.New(`expected a category: what stands before the first "-" of a stream's name, and here nothing does`)
+	case isStream:
+		return fmt.Errorf(`expected a category, which has no "-": that is the name of one stream; did you mean %q?`, category)
+	}
+	return nil
 }
 
 // CheckStream says what is wrong with the name of a stream; nil if nothing is.

@@ -98,6 +98,7 @@ func TestURLsOfOtherServersAreErrors(t *testing.T) {
 		"redis+sentinel://a/m/zero":                      "expected as its database a whole number",
 		"rediss://h?ssl_cert_reqs=sometimes":             "expected as its parameter ssl_cert_reqs one of none, optional, required",
 		"redis://h/0#x":                                  `it has a "#"`,
+		"postgresql://h/d%zz":                            `a "%" that is no percent-encoding`,
 		"redis://h?db=%zz":                               "its parameters cannot be read",
 		"redis://:pa?ss@h/0":                             `an @ follows a "/", "?" or "#"`,
 		"redis://u:12/ss@h/0":                            `an @ follows a "/", "?" or "#"`,

@@ -178,6 +178,9 @@ func (u urlText) address() (address, error) {
 	tail, fragment, _ := strings.Cut(tail, "#")
 	path, query, _ := strings.Cut(tail, "?")
 	a.path, a.raw = u.fill(path, escapePath), u.fill(query, url.QueryEscape)
+	if _, err := url.PathUnescape(a.path); err != nil {
+		errs = append(errs, errors.New(`what follows its host has a "%" that is no percent-encoding: a "%" itself is %25`))
+	}
 	var err error
 	if a.query, err = url.ParseQuery(a.raw); err != nil {
 		errs = append(errs, errors.New(`its parameters cannot be read: expected name=value, joined by "&", percent-encoded`))

@@ -100,6 +100,11 @@ func (d *Domain) runs(r handler.Registration, as config.Type) error {
 			return fmt.Errorf(`%s: handler %s would read the event store, whose provider %q this program has no adapter for: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"; a program that has a store in memory passes it in Adapters.EventStores`,
 				d.config.Path, r.Name, d.config.EventStore.Provider, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
 		}
+		for _, category := range streamsOf(r) {
+			if err := config.CheckCategory(category); err != nil {
+				return fmt.Errorf("%s: handler %s cannot read %q from the event store: %w", d.config.Path, r.Name, category, err)
+			}
+		}
 		return nil
 	default:
 		if d.brokers[streamBroker] == nil {
