@@ -7,4 +7,10 @@ import (
 	"github.com/observatory-go/observatory/engine/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asReplica) != "" {
+		runReplica()
+		return
+	}
+	os.Exit(testserver.Main(m))
+}

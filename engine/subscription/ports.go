@@ -62,9 +62,9 @@ type Settlement interface {
 // Follower is implemented by a source that takes messages over from processes that
 // died: one of them may be what ended its process.
 type Follower interface {
-	// Returned is called once for each task that is TakenOver: when a call of it has
-	// returned with another result than that the target is down, or when there will be
-	// none. It never blocks.
+	// Returned is called once for each task that is TakenOver and not given to Done
+	// before: when a call of it has returned with another result than that the target
+	// is down, or when there will be none. It never blocks.
 	Returned(t *Task)
 }
 

@@ -82,9 +82,6 @@ func (d *dispatcher) collect(r *run, end int) {
 func (d *dispatcher) settle(t *Task, counts *counts) {
 	d.endApart(t)
 	d.observeTarget(t)
-	if t.outcome != handler.Down {
-		d.returned(t)
-	}
 	switch t.outcome {
 	case handler.Done:
 		counts.ok++
@@ -93,6 +90,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		counts.skipped++
 		d.handled(t)
 	case handler.Postponed:
+		d.returned(t)
 		d.wait(t, t.after)
 	case handler.Down:
 		if d.outage.down() {
@@ -119,6 +117,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		if crash := t.crash; crash != nil {
 			d.events.write(slog.LevelError, "handler panicked", d.of(t), "panic", t.err.Error(), "stack", string(crash.Stack))
 		}
+		d.returned(t)
 		delay, again := d.cfg.Retry.Next(t.Attempts)
 		if !again {
 			d.giveUp(t, Exhausted, t.err)
@@ -202,7 +201,6 @@ func (d *dispatcher) flushDone() {
 // free ends a task: what queued behind it may go on.
 func (d *dispatcher) free(t *Task) {
 	d.endApart(t)
-	d.returned(t)
 	t.stage = settled
 	t.release(d.share)
 	t.id, t.typ = "", ""
@@ -222,8 +220,8 @@ func (d *dispatcher) endApart(t *Task) {
 	}
 }
 
-// returned tells the source that a task which it took over has been called, or will
-// not be.
+// returned tells the source that a task which it took over has been called and is not
+// done, or will not be called.
 func (d *dispatcher) returned(t *Task) {
 	if t.TakenOver {
 		t.TakenOver = false
@@ -260,6 +258,7 @@ func (d *dispatcher) drop(t *Task) {
 	if t.giveUps > 0 {
 		d.unwritten--
 	}
+	d.returned(t)
 	d.counting.lose()
 	d.events.write(slog.LevelWarn, "entry is not this consumer's any more: another took it over, or it was acknowledged or removed by hand", d.of(t))
 	d.free(t)

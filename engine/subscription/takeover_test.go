@@ -234,6 +234,31 @@ func TestNoMoreThanOneIsOnRecordAsBegunOfWhatWasLeft(t *testing.T) {
 	}
 }
 
+// Acknowledgements wait for up to 50 ms. What was handled a moment before a message
+// ended the process is taken over and called again: were it not acknowledged then, it
+// would be blamed for each such process.
+func TestWhatWasLeftIsAcknowledgedBeforeTheNextIsCalled(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				for i := range 10 {
+					b.publish(fmt.Sprintf("a%d/1", i))
+				}
+				b.stranger("dead", 10)
+				c := config()
+				c.Concurrency = concurrency
+				var pending []int
+				b.run(c, func(context.Context, *message.Envelope) error {
+					pending = append(pending, b.pending())
+					return nil
+				})
+				b.pass(2 * claimIdle)
+				require.Equal(t, []int{10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, pending)
+			})
+		})
+	}
+}
+
 // deliveries is the delivery count of a pending entry.
 func (b *bench) deliveries(id string) int {
 	b.t.Helper()

@@ -26,7 +26,7 @@ type Task struct {
 	// no other is taken before its call has returned. The source sets it.
 	Apart bool
 	// TakenOver says that the source wants to know when the first call has returned;
-	// see [Follower]. The source sets it.
+	// see [Follower]. The source sets it; who has told it takes it away.
 	TakenOver bool
 	// Foreign says that it is no message of a known form, which is acknowledged and
 	// counted as skipped. The source sets it.

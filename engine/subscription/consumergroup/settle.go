@@ -16,6 +16,12 @@ import (
 func (s *source) Done(tasks []*subscription.Task) {
 	s.inflight.addHandled(tasks)
 	signal(s.added)
+	for _, t := range tasks {
+		if t.TakenOver {
+			t.TakenOver = false
+			s.Returned(t)
+		}
+	}
 }
 
 // flush acknowledges all that waits.

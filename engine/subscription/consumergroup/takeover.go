@@ -66,14 +66,20 @@ func (s *source) heartbeat(ctx context.Context) {
 }
 
 // takeOver takes the next entry of what dead consumers left. Until a call of it has
-// returned, no other is taken by this process: a message that ends it must not take
-// the others' attempts along. It waits up to a second for that.
+// returned, and it is acknowledged where it was handled, no other is taken by this
+// process: a message that ends it must not take the others' attempts along. It waits
+// up to a second for that.
 func (s *source) takeOver(ctx context.Context, m Membership) ([]*subscription.Task, error) {
 	t := &s.takeover
 	limit := time.NewTimer(longestBlock)
 	defer limit.Stop()
 	for t.dead.Load() > 0 {
 		if t.inHand.Load() == 0 {
+			if s.inflight.hasHandled() {
+				if err := s.flush(ctx); err != nil {
+					return nil, err
+				}
+			}
 			if tasks, err := s.takeOverNext(ctx, m); err != nil || len(tasks) > 0 {
 				return tasks, err
 			}
