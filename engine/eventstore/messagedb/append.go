@@ -21,6 +21,7 @@ func (s *Store) Append(ctx context.Context, e message.Envelope) (position int64,
 	if err != nil {
 		return 0, fmt.Errorf("event store: %w", err)
 	}
+	s.writes.Store(true)
 	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, writeMessage, newID(), r.Stream, r.Type, string(r.Data), string(r.Metadata), e.Metadata.Domain.ExpectedVersion).Scan(&position)
 	})

@@ -19,7 +19,18 @@ const (
 	// to give a lock to another after the network is cut.
 	aliveEvery = time.Second
 	lockLimit  = 2500 * time.Millisecond
+	// frozenAfter is how long the session of an owner may be without a test before
+	// its process is taken for frozen (SIGSTOP, a paused container): its kernel still
+	// answers for it, and would keep the locks.
+	frozenAfter = 10 * time.Second
 )
+
+// endFrozen ends the session that holds a lock where its process is frozen. What
+// that process writes when it goes on is refused, since another has written since.
+const endFrozen = `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+	AND l.classid::bigint = $1 AND l.objid::bigint = $2 AND l.database = a.datid AND a.datname = current_database()
+	AND a.usename = current_user AND a.state = 'idle' AND a.state_change < clock_timestamp() - make_interval(secs => $3)`
 
 // lockSession has the server notice soon that a session's client is gone: within
 // five seconds after the network was cut, at once where the process ended while a
@@ -85,7 +96,11 @@ func (l *locks) take(ctx context.Context, key lockKey) (*lock, error) {
 		return nil, err
 	}
 	if !taken {
-		return nil, catchup.ErrOwned
+		if _, err := l.conn.Exec(ctx, endFrozen, int64(uint32(a)), int64(uint32(b)), frozenAfter.Seconds()); err != nil {
+			l.endIfBroken()
+			return nil, err
+		}
+		return nil, catchup.ErrOwned // until the next try, at least
 	}
 	k := &lock{key, make(chan struct{})}
 	l.held[key] = k

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,6 +57,7 @@ type Store struct {
 	locks  *locks
 	poller *poller
 	gaps   gaps
+	writes atomic.Bool // something of this process writes, or would
 }
 
 // New returns a store. It connects to nothing yet; the caller closes it.
@@ -89,11 +92,28 @@ func New(c Config) (*Store, error) {
 	return s, nil
 }
 
-// Ping asks for the version of Message-DB, over the connection of health checks.
+// Ping asks for the version of Message-DB, over the connection of health checks. The
+// error names the rights that the user lacks: to read, and to write where this
+// process has appended a message, or owned or tried to own a subscription.
 func (s *Store) Ping(ctx context.Context) error {
 	err := s.db.Inspect(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		var version string
-		return conn.QueryRow(ctx, "SELECT message_store_version()").Scan(&version)
+		var missing []string
+		const sql = `SELECT array_agg(name) FILTER (WHERE NOT granted AND (NOT writing OR $1)) FROM (VALUES
+			('EXECUTE on get_category_messages', false, has_function_privilege('get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar)', 'EXECUTE')),
+			('EXECUTE on get_stream_messages', false, has_function_privilege('get_stream_messages(varchar, bigint, bigint, varchar)', 'EXECUTE')),
+			('EXECUTE on get_last_stream_message', false, has_function_privilege('get_last_stream_message(varchar, varchar)', 'EXECUTE')),
+			('SELECT on messages', false, has_table_privilege('messages', 'SELECT')),
+			('EXECUTE on write_message', true, has_function_privilege('write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)', 'EXECUTE')),
+			('INSERT on messages', true, has_table_privilege('messages', 'INSERT')),
+			('USAGE on messages_global_position_seq', true, has_sequence_privilege('messages_global_position_seq', 'USAGE'))
+		) AS rights(name, writing, granted) WHERE message_store_version() IS NOT NULL`
+		if err := conn.QueryRow(ctx, sql, s.writes.Load()).Scan(&missing); err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("event store: the user of database_uri lacks %s: it needs the role message_store (GRANT message_store TO <user>)", strings.Join(missing, ", "))
+		}
+		return nil
 	})
 	return explain(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -59,3 +60,6 @@ func TestConformance(t *testing.T) {
 		}
 	})
 }
+
+// as is an address with another user.
+func as(url, user string) string { return strings.Replace(url, "postgres@", user+"@", 1) }

@@ -103,6 +103,7 @@ type ownership struct {
 // owner, and a row in the position's stream ends the writes of one before it.
 func (s *Store) Own(ctx context.Context, subscription, category string) (catchup.Ownership, error) {
 	key := lockKey{subscription, category}
+	s.writes.Store(true)
 	taken, err := s.locks.take(ctx, key)
 	if err != nil {
 		return nil, err
