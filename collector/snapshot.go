@@ -99,8 +99,8 @@ type Subscription struct {
 	// DeadLetters is the depth of the dead-letter queue of its stream; of an
 	// event-store subscription, how many messages it gave up on.
 	DeadLetters Value
-	// PositionAhead is 1 where the position is beyond the event store's head, else 0;
-	// unknown of a stream's.
+	// PositionAhead is 1 where the position is beyond the event store's head, or the
+	// group's beyond the last id of its stream, else 0.
 	PositionAhead Value
 	// EntriesRead counts the entries that the group was ever given.
 	EntriesRead Value

@@ -43,7 +43,7 @@ func subscriptionTable() []Gauge {
 			"Dead letters of the subscription's stream, repeated for each of its handlers, or the messages of an event store that the handler gave up on; protean_dlq_depth has them once."),
 			func(s *collector.Subscription) collector.Value { return s.DeadLetters }),
 		of(gauge("protean.subscription.position_ahead", "protean_subscription_position_ahead", "",
-			"1 where the position is beyond the event store's head, which was restored, or is another one; event-store subscriptions only."),
+			"1 where the position is beyond the event store's head, or the group's beyond the last entry of its stream: that was restored, or is another one, and nothing is read; else 0."),
 			func(s *collector.Subscription) collector.Value { return s.PositionAhead }),
 		of(gauge("protean_subscription_status", "protean_subscription_status", "",
 			"1 where nothing lags or is pending, else 0; absent where that is unknown."), status),

@@ -239,6 +239,10 @@ func (in *inspection) subscription(w collector.Watch, g *inspectedGroup, deadLet
 		EntriesRead:          g.state.read.value(),
 		OldestPendingSeconds: g.waiting,
 		LastSeenSeconds:      g.lastSeen,
+		PositionAhead:        collector.Known(0),
+	}
+	if g.state.delivered.Compare(g.stream.last) > 0 {
+		sub.PositionAhead = collector.Known(1)
 	}
 	sub.Lag, sub.LagExact, sub.LagSeconds = in.lag(g)
 	if g.waiting.Known && sub.LagSeconds.Known {

@@ -211,9 +211,12 @@ var (
 	takeOverSource string
 	//go:embed scripts/leave.lua
 	leaveSource string
+	//go:embed scripts/position.lua
+	positionSource string
 
 	createGroupScript    = newScript(idsSource + createGroupSource)
 	claimReleasedScript  = newScript(claimReleasedSource)
+	positionScript       = newScript(positionSource)
 	attemptScript        = newScript(attemptSource)
 	releaseScript        = newScript(releaseSource)
 	deadLetterScript     = newScript(writtenSource + deadLetterSource)

@@ -306,6 +306,16 @@ func TestAgesAreThoseOfTheEntriesNotOfTheirLastClaim(t *testing.T) {
 	require.Equal(t, collector.Known(0), got.OldestUnfinishedSeconds)
 }
 
+func TestAGroupAheadOfItsStreamShows(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.add(1, 2)
+	s.group("g", "2-0")
+	require.Equal(t, collector.Known(0), s.subscription("g").PositionAhead)
+	s.do("XGROUP", "SETID", s.stream, "g", "3-0")
+	require.Equal(t, collector.Known(1), s.subscription("g").PositionAhead)
+}
+
 func TestLifeIsAskedForWhereThereIsWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -351,7 +361,7 @@ func TestEachFigureOfAStreamIsThereOnce(t *testing.T) {
 	figures.Subscriptions[1].LastSeenSeconds = collector.Value{}
 	require.Equal(t, collector.Subscription{
 		Watch: second, Lag: collector.Known(4), LagExact: collector.Known(1), Pending: collector.Known(3),
-		DeadLetters: collector.Known(1), EntriesRead: collector.Known(3),
+		DeadLetters: collector.Known(1), EntriesRead: collector.Known(3), PositionAhead: collector.Known(0),
 	}, figures.Subscriptions[1])
 	require.Equal(t, []collector.Queue{{Domain: "shop", Stream: s.stream + ":dlq", Depth: collector.Known(1)}}, figures.Queues)
 	require.Equal(t, []collector.Stream{{Domain: "shop", Stream: s.stream, EntriesAdded: collector.Known(7)}}, figures.Streams)

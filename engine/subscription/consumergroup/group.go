@@ -47,7 +47,11 @@ func (s *source) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if id, _, err := m.Position(ctx); err == nil {
+	id, _, err := m.Position(ctx)
+	if isAhead(err) {
+		return err
+	}
+	if err == nil {
 		s.position.raise(id)
 	}
 	s.lastRead.Store(time.Now().UnixNano())
@@ -89,6 +93,7 @@ func (s *source) rejoin(ctx context.Context, through *Membership) error {
 func (s *source) checkGroup(ctx context.Context) (lost []*subscription.Task) {
 	m := s.membership.Load()
 	id, pending, err := (*m).Position(ctx)
+	s.ahead.Store(isAhead(err))
 	if err == nil {
 		s.position.raise(id)
 		s.pendingOfOthers.Store(int64(max(pending-s.inflight.size(), 0)))
@@ -98,6 +103,24 @@ func (s *source) checkGroup(ctx context.Context) (lost []*subscription.Task) {
 	}
 	lost, _ = s.renew(ctx)
 	return lost
+}
+
+// checkAhead asks again where the group was found ahead of its stream.
+func (s *source) checkAhead(ctx context.Context, m Membership) error {
+	if !s.ahead.Load() {
+		return nil
+	}
+	_, _, err := m.Position(ctx)
+	if isAhead(err) {
+		return err
+	}
+	s.ahead.Store(false)
+	return nil
+}
+
+func isAhead(err error) bool {
+	_, ahead := errors.AsType[*AheadError](err)
+	return ahead
 }
 
 func isGone(err error) bool { return errors.Is(err, ErrNoGroup) }

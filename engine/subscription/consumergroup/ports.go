@@ -3,6 +3,7 @@ package consumergroup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/observatory-go/observatory/engine/deadletter"
@@ -17,6 +18,22 @@ var ErrNoGroup = errors.New("consumer group does not exist")
 // ErrRefused is wrapped by an error of DeadLetter that is the broker's own answer
 // to an entry that stands alone: nothing was written.
 var ErrRefused = errors.New("refused")
+
+// AheadError is returned by Position for a group that has delivered an id beyond the
+// last one of its stream: it was set there by hand, or its stream was replaced. What
+// is published next would be skipped.
+type AheadError struct {
+	Stream, Group   string
+	Delivered, Last message.EntryID
+	// WayOut is what an operator can do.
+	WayOut string
+}
+
+// Error names the two ids and the way out.
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("group %q is at %s, beyond the last entry of stream %q, %s: reading on would skip what is published next; %s",
+		e.Group, e.Delivered, e.Stream, e.Last, e.WayOut)
+}
 
 // Broker is what a broker with consumer groups offers to a subscription.
 type Broker interface {
@@ -146,7 +163,8 @@ type Renewer interface {
 	// Everything else that is not this consumer's is lost.
 	Renew(ctx context.Context, entries []Entry) (lost []string, err error)
 	// Position is the id that the group has delivered last, and how many entries
-	// its consumers have pending together.
+	// its consumers have pending together. The error is an *AheadError where that is
+	// beyond the stream's last.
 	Position(ctx context.Context) (delivered message.EntryID, pending int, err error)
 }
 

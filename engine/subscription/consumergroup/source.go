@@ -81,6 +81,8 @@ type source struct {
 	membership atomic.Pointer[Membership]
 	joining    sync.Mutex
 	position   position
+	// ahead says that the group was found ahead of its stream: nothing is read.
+	ahead atomic.Bool
 	// lastRead is when a read last worked, in nanoseconds since 1970: while
 	// reads work, the group exists.
 	lastRead atomic.Int64
@@ -156,6 +158,9 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 		if tasks, err := s.takeOver(ctx, m); err != nil || len(tasks) > 0 {
 			return tasks, err
 		}
+	}
+	if err := s.checkAhead(ctx, m); err != nil {
+		return nil, err
 	}
 	return s.read(ctx, m, max)
 }
