@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	_ "github.com/observatory-go/observatory/engine/adapters" // the binary under test has it: a result is not kept when it changes
 )
 
 // A short run of the whole: servers, replicas and faults are real. What the long

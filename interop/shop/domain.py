@@ -1,6 +1,6 @@
 """A shop whose orders are handled by Protean's engine and by ours, in one consumer group.
 
-SHOP_CALLS names the file to which each call of the handler adds a line, SHOP_SECONDS
+CALLS names the file to which each call of the handler adds a line, SHOP_SECONDS
 says how long a call takes.
 """
 
@@ -29,7 +29,7 @@ class OrderMailer:
     @handle(OrderPlaced)
     def mail(self, event):
         time.sleep(float(os.environ.get("SHOP_SECONDS", "0")))
-        line = json.dumps({"order": event.order_id}) + "\n"
-        calls = os.open(os.environ["SHOP_CALLS"], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+        line = json.dumps({"id": event.order_id}) + "\n"
+        calls = os.open(os.environ["CALLS"], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
         os.write(calls, line.encode())
         os.close(calls)
