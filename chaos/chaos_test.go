@@ -58,7 +58,7 @@ func TestABrokenBoundFailsTheRun(t *testing.T) {
 func TestWrongFlagsAreNamed(t *testing.T) {
 	_, err := parse([]string{"--only", "kill,kil", "--rate", "0", "--claim", "1ms"})
 	require.Error(t, err)
-	assert.ErrorContains(t, err, `no scenario is called "kil"; --list has their names`)
-	assert.ErrorContains(t, err, "--rate must be 1 to 100000, got 0")
+	require.ErrorContains(t, err, `no scenario is called "kil"; --list has their names`)
+	require.ErrorContains(t, err, "--rate must be 1 to 100000, got 0")
 	assert.ErrorContains(t, err, "--claim must be at least 1s, got 1ms")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -79,7 +80,7 @@ func (h *history) add(r record) {
 func (h *history) all() []record {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.records[:len(h.records):len(h.records)]
+	return slices.Clip(h.records)
 }
 
 func (h *history) close() error {

@@ -42,7 +42,7 @@ func publish(ctx context.Context, addr string, rate int, random *rand.Rand, h *h
 		var batch []record
 		for ; owed >= 1; owed-- {
 			n++
-			key := random.IntN(aggregates)
+			key := 1 + random.IntN(aggregates)
 			batch = append(batch, record{Kind: kindPublish, N: n, Key: key})
 			pipe.XAdd(sending, &redis.XAddArgs{Stream: stream, Values: []any{"data", event(n, key)}})
 		}
