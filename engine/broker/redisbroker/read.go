@@ -50,6 +50,7 @@ func (m *membership) read(ctx context.Context, r consumergroup.Read) (got []mess
 		return m.readNow(ctx, r)
 	}
 	if m.takeSlot() {
+		r.Block = m.broker.released.wait(r.Block)
 		got, acked, err = m.readUntilDone(ctx, r)
 	} else {
 		got, acked, err = m.readWhenWoken(ctx, r)

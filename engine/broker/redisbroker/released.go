@@ -14,6 +14,7 @@ import (
 type releasedChecks struct {
 	broker *Broker
 	loop   sync.WaitGroup
+	due    atomic.Int64 // when the next check begins, in nanoseconds since 1970
 
 	mu      sync.Mutex
 	running bool
@@ -29,6 +30,8 @@ type releasedCheck struct {
 
 const (
 	checkEvery = time.Second
+	// checkTakes is how long a check may take until its result is known.
+	checkTakes = 50 * time.Millisecond
 	// usedFor is for how long a membership is checked that is not asked any more.
 	usedFor = 5 * time.Second
 	// trustedFor is for how long it counts that nothing was found.
@@ -66,6 +69,7 @@ func (c *releasedChecks) run() {
 	ctx, cancel := c.broker.whileOpen()
 	defer cancel()
 	for {
+		c.due.Store(time.Now().Add(checkEvery).UnixNano())
 		retry.Sleep(ctx, checkEvery)
 		members := c.inUse()
 		if members == nil {
@@ -73,6 +77,17 @@ func (c *releasedChecks) run() {
 		}
 		c.check(ctx, members)
 	}
+}
+
+// wait is for how long a read may wait whose connection no check can call back: until
+// the result of the next one is known, so that what was released is claimed a second
+// later and not two.
+func (c *releasedChecks) wait(longest time.Duration) time.Duration {
+	until := time.Until(time.Unix(0, c.due.Load()))
+	if until < -checkEvery { // there are no checks
+		return longest
+	}
+	return min(longest, max(until, 0)+checkTakes)
 }
 
 func (c *releasedChecks) inUse() []*membership {
