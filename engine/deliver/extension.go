@@ -62,7 +62,7 @@ var reserved = map[string]bool{
 	"datacontenttype": true, "dataschema": true, "data": true,
 
 	"proteankind": true, "proteanchecksum": true, "proteancorrelationid": true, "proteancausationid": true,
-	"sequence": true, "proteansequencetype": true, "proteanstream": true, "proteanentry": true, "traceparent": true,
+	"sequence": true, "proteansequencetype": true, "proteanstream": true, "proteanentry": true, "proteanfence": true, "traceparent": true,
 }
 
 // extensionsOf appends the extensions of a message's event: those that Protean's own
@@ -79,6 +79,7 @@ func extensionsOf(m *message.Envelope, all []extension) (_ []extension, leftOut 
 		{"proteansequencetype", "Ce-Proteansequencetype", sequenceType(d.SequenceID)},
 		{"proteanstream", "Ce-Proteanstream", m.Source.Stream},
 		{"proteanentry", "Ce-Proteanentry", m.Source.ID},
+		{"proteanfence", "Ce-Proteanfence", fence(m.Source.Fence)},
 		{"traceparent", "Ce-Traceparent", trace},
 	} {
 		switch {
@@ -93,6 +94,14 @@ func extensionsOf(m *message.Envelope, all []extension) (_ []extension, leftOut 
 		all, leftOut = enriched(all, leftOut, m.Metadata.Extensions, trace != "")
 	}
 	return all, leftOut
+}
+
+// fence is the number of an ownership; "" where there is none.
+func fence(number int64) string {
+	if number == 0 {
+		return ""
+	}
+	return strconv.FormatInt(number, 10)
 }
 
 // enriched adds the extensions of an object of metadata, in its order. Names

@@ -105,7 +105,7 @@ func (d Delivery) dataField() ([]byte, error) {
 }
 
 func (d Delivery) source() Source {
-	return Source{Stream: d.Stream, ID: d.ID, Attempt: d.Attempts + 1}
+	return Source{Stream: d.Stream, ID: d.ID, Attempt: d.Attempts + 1, Fence: d.Fence}
 }
 
 // brokerMessage is a message that knows nothing but its entry.

@@ -32,6 +32,12 @@ type Source struct {
 	// Attempt counts the calls of the handler for this message, this one
 	// included: 1 at the first.
 	Attempt int
+	// Fence is the number of the ownership under which the message was read, where
+	// one process at a time runs the subscription: a later owner has a greater one. A
+	// call under way in a process that was suspended cannot be stopped, and who stores
+	// the number with its effects can refuse what an earlier owner writes. 0 where
+	// there is no such ownership.
+	Fence int64
 }
 
 // Metadata are the parts of the wire's metadata object.
@@ -119,6 +125,8 @@ type Delivery struct {
 	Attempts int
 	// Position is where it stands in an event store; 0 for a stream's entry.
 	Position int64
+	// Fence is the number of the ownership that read it; see [Source].
+	Fence int64
 }
 
 // Field is one name and value of a stream entry.

@@ -60,6 +60,9 @@ type derivedContext struct {
 func (c *callContext) begin(base context.Context, m *message.Envelope, deadline time.Time) {
 	c.base = handler.WithTrace(base, m)
 	c.traced, c.deadline = c.base != base, deadline
+	if number := m.Source.Fence; number > 0 {
+		c.base = handler.WithFence(c.base, number)
+	}
 }
 
 // end ends the context unless it has ended. It may be called from any goroutine.

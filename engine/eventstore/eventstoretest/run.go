@@ -242,7 +242,8 @@ func testPositions(t *testing.T, process func() Process) {
 
 	owner, err := s.Own(ctx, subscriber, category)
 	require.NoError(t, err)
-	require.Equal(t, catchup.State{Head: 5}, owner.State())
+	require.Equal(t, catchup.State{Head: 5, Fence: 1}, owner.State())
+	fence := owner.State().Fence
 	save := func(c catchup.Change) catchup.State {
 		t.Helper()
 		require.NoError(t, owner.Save(ctx, c))
@@ -271,7 +272,9 @@ func testPositions(t *testing.T, process func() Process) {
 		require.NoError(t, err)
 		owned := again.State()
 		require.GreaterOrEqual(t, owned.Head, int64(5))
-		owned.Head = 0
+		require.Greater(t, owned.Fence, fence, "each owner has a greater one")
+		fence = owned.Fence
+		owned.Head, owned.Fence = 0, 0
 		require.Equal(t, state, owned)
 		require.NoError(t, again.Save(ctx, catchup.Change{Stopped: true}))
 		require.NoError(t, again.Release(ctx))

@@ -13,8 +13,9 @@ type subscriptionKey struct{ subscription, category string }
 
 // progress is how far a subscription is, and its owner; nil where it has none.
 type progress struct {
-	state catchup.State
-	owner *ownership
+	state  catchup.State
+	owner  *ownership
+	owners int64 // how many there were
 }
 
 // ownership implements [catchup.Ownership].
@@ -46,7 +47,8 @@ func (s *Store) Own(ctx context.Context, subscription, category string) (catchup
 		return nil, ahead(p.state.Position, head)
 	}
 	p.owner = &ownership{store: s, key: key, state: p.clone(), ended: make(chan struct{})}
-	p.owner.state.Head = int64(len(s.log))
+	p.owners++
+	p.owner.state.Head, p.owner.state.Fence = int64(len(s.log)), p.owners
 	p.state.Interrupted = true // until it stops in order
 	return p.owner, nil
 }

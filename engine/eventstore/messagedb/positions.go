@@ -142,6 +142,7 @@ func (o *ownership) begin(ctx context.Context, conn *pgx.Conn) (err error) {
 		return err
 	}
 	o.version++
+	o.state.Fence = o.version + 1 // the row just written is no other owner's
 	return nil
 }
 

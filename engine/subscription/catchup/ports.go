@@ -93,6 +93,9 @@ type State struct {
 	// Interrupted says that the last owner did not stop in order: one of the
 	// messages it held may be what ended it.
 	Interrupted bool
+	// Fence is the ownership's number, from 1: greater than that of any before it.
+	// LoadPosition leaves it 0.
+	Fence int64
 	// Head is the position of the store's last message when it was owned: what is
 	// above it no owner before had. LoadPosition leaves it 0.
 	Head int64

@@ -68,6 +68,7 @@ type source struct {
 	// call.
 	suspects    int
 	suspectsEnd int64
+	fence       int64 // the number of the ownership
 
 	// saving is held while a change is put together and written, so that changes
 	// reach the store in the order in which they came about.
@@ -197,6 +198,7 @@ func (s *source) own(ctx context.Context) (Ownership, error) {
 	}
 	state := owner.State()
 	s.recovery, s.read, s.idle, s.suspects, s.suspectsEnd = state.Failed, state.Position, false, 0, state.Head
+	s.fence = state.Fence
 	if state.Interrupted {
 		s.suspects = (unsavedTicks + 2) * s.perTick
 	}
@@ -303,7 +305,7 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 			continue
 		}
 		m.task = &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
-		m.task.Delivery.Stream = s.category
+		m.task.Delivery.Stream, m.task.Delivery.Fence = s.category, s.fence
 		m.task.Apart, m.task.Foreign = suspect, r.IsForeign()
 		if !again && !suspect {
 			m.task.Recorded = 1
