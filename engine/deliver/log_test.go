@@ -31,6 +31,17 @@ func TestALoggedMessageIsOneLineOfJSON(t *testing.T) {
 		`"data":{"total":42.0,"note":"\u00e9 <b>"}}`+"\n", out.String())
 }
 
+func TestADeliveryHasTheNumberOfItsOwnership(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	m := order()
+	m.Source.Fence = 7
+	m.Metadata.Extensions = json.RawMessage(`{"proteanfence": "9"}`)
+	require.NoError(t, NewLog(NewLines(&out), shop, nil).Handle(t.Context(), m))
+	require.Contains(t, out.String(), `"proteanentry":"1700000000000-3","proteanfence":"7",`)
+	require.NotContains(t, out.String(), `"9"`, "an enricher cannot say it")
+}
+
 func TestALoggedMessageHasItsEnrichersExtensionsInTheirTypes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
