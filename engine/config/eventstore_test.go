@@ -145,3 +145,13 @@ func TestWhatIsNoCategoryIsAnErrorWithTheNearestRightForm(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBrokerOfAHandlerMustBeInTheFile(t *testing.T) {
+	t.Parallel()
+	const file = "[brokers.partner]\nprovider = \"redis\"\nURI = \"redis://partner:6379/0\"\n[observatory.handlers.Audit]\nstream = \"s\"\ndeliver = \"log:\"\n"
+	require.Equal(t, "partner", parse(t, file+`broker = "partner"`).Handlers[0].Broker)
+	require.Equal(t, []string{`domain.toml: [observatory.handlers.Audit] broker = "partnr": expected one of default, partner; did you mean "partner"?`},
+		mistakes(t, file+`broker = "partnr"`))
+	require.Equal(t, []string{`domain.toml: [observatory.handlers.Audit] broker = "partner": expected none: an event_store subscription reads the event store`},
+		mistakes(t, file+"broker = \"partner\"\nsubscription_type = \"event_store\"\n[event_store]\nprovider = \"message_db\"\ndatabase_uri = \"postgresql://db/m\"\n"))
+}

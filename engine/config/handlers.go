@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ type Handler struct {
 	Headers func() (map[string]string, error)
 	// HeaderNames are the names of the headers of the file.
 	HeaderNames []string
+	// Broker is the name of the broker whose stream it is; "" for the default.
+	Broker string
 	// Group is the consumer group; "" for the handler's name.
 	Group string
 	// Format says how the stream's entries are read.
@@ -59,7 +62,7 @@ func (h Handler) FormatName() string {
 func (c *Config) newHandler(name string, s section, v values) Handler {
 	h := Handler{
 		Name: name, Stream: s.stream("stream"), Types: get[[]string](v, "types"),
-		Headers: s.at("headers").headers(), HeaderNames: s.at("headers").keys(), Group: get[string](v, "group"), Format: formats[get[string](v, "format")],
+		Headers: s.at("headers").headers(), HeaderNames: s.at("headers").keys(), Group: get[string](v, "group"), Broker: get[string](v, "broker"), Format: formats[get[string](v, "format")],
 	}
 	h.Target, h.TargetName = s.target("deliver")
 	if h.Target == TargetLog && s.has("headers") {
@@ -75,7 +78,13 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 		s.bad("types", `expected none: an entry of format = %q has no type`, get[string](v, "format"))
 	}
 	h.Type = cmp.Or(typeOf(c.layers.handlers[name], c.layers.subscriptions[subscription.ShortName(name)]), TypeStream)
+	if _, exists := c.Brokers[h.Broker]; h.Broker != "" && !exists {
+		s.badName("broker", h.Broker, slices.Sorted(maps.Keys(c.Brokers)))
+	}
 	if h.Type == TypeEventStore {
+		if h.Broker != "" {
+			s.bad("broker", "expected none: an event_store subscription reads the event store")
+		}
 		if h.Stream != "" {
 			if err := CheckCategory(h.Stream); err != nil {
 				s.bad("stream", "%s", err)

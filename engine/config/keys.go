@@ -260,6 +260,10 @@ var handlerRows = []row{
 		help: "The stream to read.",
 	},
 	{
+		in: in(inHandlers), name: "broker", kind: filledText("text"), defaultText: "`default`",
+		help: "The broker that has the stream, of `[brokers]`: another system's own, say.",
+	},
+	{
 		in: in(inHandlers), name: "deliver", kind: elsewhere("text"), defaultText: "required",
 		help: "`http://…` or `https://…` (user-info in it becomes basic authentication), or `log:`.",
 	},

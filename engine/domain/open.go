@@ -211,7 +211,7 @@ func registration(h config.Handler, fn handler.Func) handler.Registration {
 	}
 	r := handler.Events(h.Name, h.Stream, routes...)
 	r.Format = h.Format
-	return r.With(handler.Options{Group: h.Group})
+	return r.With(handler.Options{Group: h.Group, Broker: h.Broker})
 }
 
 // inMemory warns of handlers of the file whose broker is in memory: no other
@@ -222,7 +222,7 @@ func (d *Domain) inMemory() []config.Warning {
 	}
 	var handlers, others []string
 	for _, h := range d.config.Handlers {
-		if h.Type == config.TypeStream {
+		if h.Type == config.TypeStream && cmp.Or(h.Broker, streamBroker) == streamBroker {
 			handlers = append(handlers, h.Name)
 		}
 	}
@@ -237,7 +237,7 @@ func (d *Domain) inMemory() []config.Warning {
 	text := fmt.Sprintf(`%q is in the memory of this process: nothing that other programs publish reaches handler %s; expected provider = "redis" and a URI`,
 		inline, strings.Join(handlers, ", "))
 	if slices.Sort(others); len(others) > 0 {
-		text += "; handlers read this broker, and not " + strings.Join(others, ", ")
+		text += "; or name the broker that each of them reads (broker = …): " + strings.Join(others, ", ")
 	}
 	return []config.Warning{{Code: config.CodeInMemory, Section: config.Section("brokers", streamBroker), Key: "provider", Text: text}}
 }

@@ -260,7 +260,7 @@ func TestHandlersOfTheFileOnABrokerInMemoryAreWarnedOf(t *testing.T) {
 	const warning = `[brokers.default] provider: "inline" is in the memory of this process: nothing that other programs publish reaches handler A, B; expected provider = "redis" and a URI`
 	for file, want := range map[string]string{
 		handlers: warning,
-		handlers + "[brokers.main]\nprovider = \"redis\"\nURI = \"redis://h\"\n":    warning + "; handlers read this broker, and not [brokers.main]",
+		handlers + "[brokers.main]\nprovider = \"redis\"\nURI = \"redis://h\"\n":    warning + "; or name the broker that each of them reads (broker = …): [brokers.main]",
 		handlers + "[brokers.default]\nprovider = \"redis\"\nURI = \"redis://h\"\n": "",
 		"": "", // handlers in Go may publish to it themselves
 	} {

@@ -17,7 +17,8 @@ func (d *Domain) Register(registrations ...handler.Registration) error {
 	all := slices.Clone(d.handlers)
 	var errs []error
 	known := registered{
-		names: map[string]bool{}, groups: map[groupOnStream]handler.Registration{}, commands: map[commandOfCategory]handler.Registration{},
+		brokers: map[string]handler.Registration{},
+		names:   map[string]bool{}, groups: map[groupOnStream]handler.Registration{}, commands: map[commandOfCategory]handler.Registration{},
 	}
 	for _, r := range all {
 		_ = known.add(r) // it was found right when it was registered
@@ -76,6 +77,7 @@ func checkRegistration(r handler.Registration) error {
 // registered is what each handler has to itself, by the handler that has it.
 type registered struct {
 	names    map[string]bool
+	brokers  map[string]handler.Registration // by stream
 	groups   map[groupOnStream]handler.Registration
 	commands map[commandOfCategory]handler.Registration
 }
@@ -97,6 +99,13 @@ func (all registered) add(r handler.Registration) error {
 
 	group := groupOf(r)
 	for _, stream := range streamsOf(r) {
+		if other, has := all.brokers[stream]; !has {
+			all.brokers[stream] = r
+		} else if brokerOf(other) != brokerOf(r) {
+			errs = append(errs, fmt.Errorf("reads stream %q of broker %q, as handler %q does of broker %q: their figures would be one, rename one of the streams",
+				stream, brokerOf(r), other.Name, brokerOf(other)))
+			break
+		}
 		at := groupOnStream{group, stream}
 		other, has := all.groups[at]
 		if !has {

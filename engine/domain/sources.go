@@ -42,10 +42,9 @@ func (d *Domain) SubscriptionSources() []collector.Source {
 	var all []collector.Source
 	domain := d.Name()
 	ofStreams, ofStore := d.watched(domain)
-	watched := map[string][]collector.Watch{streamBroker: ofStreams}
 	for _, name := range slices.Sorted(maps.Keys(d.brokers)) {
 		if b, ok := d.brokers[name].(inspectableBroker); ok {
-			all = append(all, b.Source(domain, name, watched[name]))
+			all = append(all, b.Source(domain, name, ofStreams[name]))
 		}
 	}
 	if store, ok := d.store.(inspectableEventStore); ok {
@@ -54,9 +53,10 @@ func (d *Domain) SubscriptionSources() []collector.Source {
 	return all
 }
 
-// watched are the subscriptions that run, to streams and to the event store. One
+// watched are the subscriptions that run, to streams of each broker and to the event store. One
 // that cannot is for [Domain.Config] to report.
-func (d *Domain) watched(domain string) (ofStreams, ofStore []collector.Watch) {
+func (d *Domain) watched(domain string) (ofStreams map[string][]collector.Watch, ofStore []collector.Watch) {
+	ofStreams = map[string][]collector.Watch{}
 	subscriptions, _ := d.Subscriptions()
 	for _, s := range subscriptions {
 		w := collector.Watch{
@@ -66,7 +66,7 @@ func (d *Domain) watched(domain string) (ofStreams, ofStore []collector.Watch) {
 			w.Subscriber = s.Handler
 			ofStore = append(ofStore, w)
 		} else {
-			ofStreams = append(ofStreams, w)
+			ofStreams[s.Broker] = append(ofStreams[s.Broker], w)
 		}
 	}
 	return ofStreams, ofStore

@@ -1,8 +1,10 @@
 package domain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -17,8 +19,8 @@ import (
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
-// streamBroker is the broker whose streams handlers read, and inline the provider
-// of one that is in memory.
+// streamBroker is the broker whose streams handlers read that name none, and inline
+// the provider of one that is in memory.
 const (
 	streamBroker = "default"
 	inline       = "inline"
@@ -43,6 +45,8 @@ type Subscription struct {
 	Group string
 	// Stream is the stream of a broker, or the category of the event store.
 	Stream string
+	// Broker is the name of the broker; "" where the event store is read.
+	Broker string
 	// Type is the label `type`: stream, event_store or broker, which is a stream
 	// that other programs write.
 	Type string
@@ -76,9 +80,13 @@ func (d *Domain) Subscriptions() ([]Subscription, error) {
 		if r.Kind == handler.KindSubscriber {
 			kind = "broker"
 		}
+		broker := brokerOf(r)
+		if resolved.Type == config.TypeEventStore {
+			broker = ""
+		}
 		for _, stream := range streamsOf(r) {
 			all = append(all, Subscription{
-				Handler: runningName(r), Group: groupOf(r), Stream: stream, Type: kind,
+				Handler: runningName(r), Group: groupOf(r), Stream: stream, Broker: broker, Type: kind,
 				Settings: resolved.Settings, registration: r, resolved: resolved,
 			})
 		}
@@ -96,6 +104,9 @@ func (d *Domain) Subscriptions() ([]Subscription, error) {
 func (d *Domain) runs(r handler.Registration, as config.Type) error {
 	switch as {
 	case config.TypeEventStore:
+		if r.Broker != "" {
+			return fmt.Errorf("%s: handler %s reads the event store, and no broker: expected none, got %q", d.config.Path, r.Name, r.Broker)
+		}
 		if d.store == nil {
 			return fmt.Errorf(`%s: handler %s would read the event store, whose provider %q this program has no adapter for: set [server] default_subscription_type = "stream", or [%s] subscription_type = "stream"; a program that has a store in memory passes it in Adapters.EventStores`,
 				d.config.Path, r.Name, d.config.EventStore.Provider, config.Section("server.subscriptions", subscription.ShortName(runningName(r))))
@@ -107,9 +118,15 @@ func (d *Domain) runs(r handler.Registration, as config.Type) error {
 		}
 		return nil
 	default:
-		if d.brokers[streamBroker] == nil {
-			return fmt.Errorf("%s: handler %s reads the broker %q, whose provider %q this program has no adapter for: set [brokers.%s] provider to one that it has",
-				d.config.Path, r.Name, streamBroker, d.config.Brokers[streamBroker].Provider, streamBroker)
+		name := brokerOf(r)
+		spec, exists := d.config.Brokers[name]
+		if !exists {
+			return fmt.Errorf("%s: handler %s reads the broker %q, which the file does not have: expected one of %s",
+				d.config.Path, r.Name, name, strings.Join(slices.Sorted(maps.Keys(d.config.Brokers)), ", "))
+		}
+		if d.brokers[name] == nil {
+			return fmt.Errorf("%s: handler %s reads the broker %q, whose provider %q this program has no adapter for: set [%s] provider to one that it has",
+				d.config.Path, r.Name, name, spec.Provider, config.Section("brokers", name))
 		}
 		return nil
 	}
@@ -135,9 +152,9 @@ func (d *Domain) Config() (engine.Config, error) {
 			d.logWarning(w)
 		}
 	}
-	var streams subscription.Opener
-	if b := d.brokers[streamBroker]; b != nil {
-		streams = consumergroup.Over(b)
+	streams := make(map[string]subscription.Opener, len(d.brokers))
+	for name, b := range d.brokers {
+		streams[name] = consumergroup.Over(b)
 	}
 	for _, s := range subscriptions {
 		r := s.registration
@@ -153,7 +170,7 @@ func (d *Domain) Config() (engine.Config, error) {
 			run.DeadLetters = true // what is given up stays in the store, recorded as exhausted
 			run.Source = catchup.Over(d.store)
 		} else {
-			run.Source = streams
+			run.Source = streams[s.Broker]
 		}
 		c.Subscriptions = append(c.Subscriptions, run)
 	}
@@ -231,6 +248,9 @@ func (d *Domain) warnSections() {
 		first[category] = true
 	}
 }
+
+// brokerOf is the name of the broker that a handler reads.
+func brokerOf(r handler.Registration) string { return cmp.Or(r.Broker, streamBroker) }
 
 // runningName is the name that a handler runs under.
 func runningName(r handler.Registration) string {

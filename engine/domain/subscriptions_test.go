@@ -106,3 +106,42 @@ retention_maxlen = 7
 		require.True(t, s.Source == c.Subscriptions[0].Source, "one source for all, which knows the groups of all")
 	}
 }
+
+func TestAHandlerMayReadAnotherBroker(t *testing.T) {
+	t.Parallel()
+	fake := &fakes{}
+	d := open(t, streams+`
+[brokers.partner]
+provider = "redis"
+URI = "redis://partner.example:6379/0"
+[observatory.handlers.Audit]
+stream = "payments"
+broker = "partner"
+format = "object"
+deliver = "log:"
+`, fake)
+	require.NoError(t, d.Register(
+		handler.Events("shop.Mails", "shop::order", on("A")...),
+		handler.Subscriber("shop.Payments", "payments", nothing).With(handler.Options{Broker: "partner"}),
+	))
+	all, err := d.Subscriptions()
+	require.NoError(t, err)
+	var brokers []string
+	for _, s := range all {
+		brokers = append(brokers, s.Handler+" "+s.Broker)
+	}
+	require.Equal(t, []string{"Audit partner", "shop.Mails default", "shop.Payments partner"}, brokers)
+	c, err := d.Config()
+	require.NoError(t, err)
+	require.True(t, c.Subscriptions[0].Source == c.Subscriptions[2].Source)
+	require.False(t, c.Subscriptions[0].Source == c.Subscriptions[1].Source)
+	ofStreams, _ := d.watched("shop")
+	require.Len(t, ofStreams["partner"], 2)
+	require.Len(t, ofStreams["default"], 1)
+
+	require.ErrorContains(t, d.Register(handler.Subscriber("shop.Twice", "payments", nothing)),
+		`reads stream "payments" of broker "default", as handler "Audit" does of broker "partner": their figures would be one`)
+	require.NoError(t, d.Register(handler.Subscriber("shop.Lost", "refunds", nothing).With(handler.Options{Broker: "partnr"})))
+	_, err = d.Config()
+	require.ErrorContains(t, err, `handler shop.Lost reads the broker "partnr", which the file does not have: expected one of default, partner`)
+}

@@ -59,6 +59,9 @@ type Registration struct {
 type Options struct {
 	// Group names the consumer group; default: the handler's full name.
 	Group string
+	// Broker names the broker of [brokers] whose streams are read; default "default",
+	// where Protean publishes.
+	Broker string
 	// Profile names a subscription profile.
 	Profile string
 	// Type is the subscription's type: "stream" or "event_store".

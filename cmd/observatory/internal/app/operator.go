@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -40,10 +41,12 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	ofStore := func(h config.Handler) bool { return h.Type == config.TypeEventStore }
+	elsewhere := func(h config.Handler) bool {
+		return h.Type == config.TypeEventStore || taken.Brokers[cmp.Or(h.Broker, "default")].Provider != inMemory
+	}
 	opened := &Operator{
 		Configuration: taken,
-		InMemory:      taken.Brokers["default"].Provider == inMemory && !slices.ContainsFunc(taken.Handlers, ofStore),
+		InMemory:      taken.Brokers["default"].Provider == inMemory && !slices.ContainsFunc(taken.Handlers, elsewhere),
 	}
 	opened.closers.Add("domain", d.Close)
 	var figures operate.Figures

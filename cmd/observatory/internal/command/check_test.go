@@ -179,7 +179,7 @@ func TestCheckFindsAForgottenProvider(t *testing.T) {
 		"another broker": {
 			[]string{`[brokers.main]`, `provider = "redis"`, `URI = "redis://h"`},
 			exitWarnings,
-			warning + "; handlers read this broker, and not [brokers.main]\n",
+			warning + "; or name the broker that each of them reads (broker = …): [brokers.main]\n",
 		},
 		"no broker": {nil, exitWarnings, warning + "\n"},
 	} {
