@@ -209,6 +209,7 @@ func TestEveryFamilyThatAlertsIsMissedWhenItIsGone(t *testing.T) {
 		"protean_subscription_entries_lost_total":        "ObservatoryEngineAbsent: every engine has it from its start",
 		"protean_subscription_oldest_unfinished_seconds": "ObservatoryLagUnknown: read from the same reply",
 		"protean_subscription_position_ahead":            "ObservatoryLagUnknown: read from the same reply",
+		"protean_subscription_paused":                    "ObservatoryLagUnknown: read from the same server",
 		"protean_subscription_stuck_calls":               "ObservatoryEngineAbsent: every engine has it from its start",
 		"protean_subscription_target_down":               "ObservatoryEngineAbsent: every engine has it from its start",
 	}
@@ -228,7 +229,7 @@ func TestEveryFamilyThatAlertsIsMissedWhenItIsGone(t *testing.T) {
 // Facts that every replica reports alike must not be added up.
 func TestSharedFiguresAreTakenOnce(t *testing.T) {
 	t.Parallel()
-	shared := regexp.MustCompile(`^protean_(dlq_depth|outbox_|stream_|subscription_(consumer_lag|position_|pending|lag_|oldest_|dlq_depth|entries_read))`)
+	shared := regexp.MustCompile(`^protean_(dlq_depth|outbox_|stream_|subscription_(consumer_lag|position_|pending|lag_|oldest_|dlq_depth|entries_read|paused))`)
 	for _, r := range rules(t) {
 		for _, name := range promtest.Names(r.Expr) {
 			if shared.MatchString(name) && !strings.Contains(r.Expr, "absent(") {

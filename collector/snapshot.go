@@ -89,8 +89,11 @@ type Subscription struct {
 	// LastSeenSeconds is how long ago one of its consumers last showed life, infinite
 	// where it has none. It is read where there is something to do, and else unknown.
 	LastSeenSeconds Value
-	// Paused is 1 where it is paused by hand, else 0.
+	// Paused is 1 where it is paused by hand, else 0. Of one that was paused before its
+	// group was made, all other figures are unknown.
 	Paused Value
+	// Pause says more of that; nil where it is not paused, or not known to be.
+	Pause *Pause
 	// Health and DrainSeconds, the time until nothing is left where lag stays above
 	// zero and falls, come from this snapshot and those before it: the collector notes
 	// them.
@@ -104,6 +107,21 @@ type Subscription struct {
 	PositionAhead Value
 	// EntriesRead counts the entries that the group was ever given.
 	EntriesRead Value
+}
+
+// Pause is what an operator said who paused a subscription. What is not known is
+// empty.
+type Pause struct {
+	By     string
+	At     time.Time
+	Reason string
+}
+
+// SetPause notes whether a subscription is paused, and what is said of that.
+func (s *Subscription) SetPause(paused bool, p Pause) {
+	if s.Pause, s.Paused = nil, Known(0); paused {
+		s.Pause, s.Paused = &p, Known(1)
+	}
 }
 
 // Queue is one dead-letter queue.

@@ -44,6 +44,10 @@ type Subscription struct {
 	// Source opens where the messages come from: [consumergroup.Over] a broker,
 	// or [catchup.Over] an event store.
 	Source subscription.Opener
+	// Pauses is where it is kept whether the subscription is paused by hand, and asked
+	// every second; nil where it cannot be. The brokers and event stores of this module
+	// are such, each for what it holds.
+	Pauses subscription.Pauses
 }
 
 // HealthConfig is where and about what the engine answers probes.

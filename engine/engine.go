@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ var ErrRunning = errors.New("engine: it runs already, or has run; build a new on
 type Engine struct {
 	cfg     Config
 	runners []*subscription.Runner
+	watches map[subscription.Pauses]*subscription.PauseWatch
 	log     *slog.Logger
 
 	started      time.Time
@@ -36,7 +38,7 @@ type Engine struct {
 // wrong with the configuration is reported at once.
 func New(c Config) (*Engine, error) {
 	c = c.withDefaults()
-	e := &Engine{cfg: c, log: c.Logger.With("component", "engine"), started: time.Now(), pings: make(chan chan struct{})}
+	e := &Engine{cfg: c, log: c.Logger.With("component", "engine"), started: time.Now(), pings: make(chan chan struct{}), watches: make(map[subscription.Pauses]*subscription.PauseWatch)}
 	env := subscription.Environment{Logger: c.Logger, Budget: subscription.NewBudget(c.MaxInflightBytes)}
 	if c.MeterProvider != nil {
 		env.Meter = c.MeterProvider.Meter(subscription.Scope)
@@ -57,6 +59,13 @@ func New(c Config) (*Engine, error) {
 			continue
 		}
 		e.runners = append(e.runners, s)
+		if sub.Pauses == nil {
+			continue
+		}
+		if e.watches[sub.Pauses] == nil {
+			e.watches[sub.Pauses] = subscription.NewPauseWatch(sub.Pauses, c.Logger)
+		}
+		e.watches[sub.Pauses].Add(s)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -132,6 +141,11 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) supervise(ctx context.Context) error {
 	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer endWork()
+	var watches sync.WaitGroup
+	for _, w := range e.watches {
+		watches.Go(func() { w.Run(ctx) })
+	}
+	defer watches.Wait()
 	results := e.startAll(ctx, work)
 	var errs []error
 	var grace <-chan time.Time

@@ -172,9 +172,21 @@ func (d *Domain) Config() (engine.Config, error) {
 		} else {
 			run.Source = streams[s.Broker]
 		}
+		run.Pauses = d.Pauses(s)
 		c.Subscriptions = append(c.Subscriptions, run)
 	}
 	return c, err
+}
+
+// Pauses returns where it is kept whether a subscription is paused: its broker, or the
+// event store; nil where that keeps none.
+func (d *Domain) Pauses(s Subscription) subscription.Pauses {
+	if s.Type == string(config.TypeEventStore) {
+		pauses, _ := d.store.(subscription.Pauses)
+		return pauses
+	}
+	pauses, _ := d.brokers[streamBroker].(subscription.Pauses)
+	return pauses
 }
 
 // runnable are the registrations as they run: the command handlers of a

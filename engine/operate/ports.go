@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // Catalog returns all subscriptions of a domain, in the order of its handlers. An
@@ -18,6 +19,14 @@ type Figures interface {
 	Snapshot(ctx context.Context) (*collector.Snapshot, error)
 }
 
+// Pauses keeps which subscriptions are paused. The brokers and event stores of this
+// module do.
+type Pauses interface {
+	subscription.Pauses
+	// SetPause keeps what is said of a subscription, for all processes.
+	SetPause(ctx context.Context, of subscription.Identity, s subscription.PauseState) error
+}
+
 // Subscription is one handler on one stream, as it is configured.
 type Subscription struct {
 	// Handler is the full name, such as shop.orders.OrderProjector.
@@ -27,6 +36,8 @@ type Subscription struct {
 	Group string
 	// Type is stream, event_store or broker.
 	Type string
+	// Pauses is where it is kept whether it is paused; nil where it cannot be.
+	Pauses Pauses
 	// Settings are all of the subscription's, in the order in which they are to
 	// be shown.
 	Settings []Setting

@@ -61,6 +61,9 @@ type Listed struct {
 	// DeadLetters is the depth of the stream's dead-letter queue, which all
 	// handlers of the stream share; of the event store, what the handler gave up on.
 	DeadLetters collector.Value
+	// Pause is who paused the subscription, when and why; nil where it is not paused,
+	// or that is not known.
+	Pause *collector.Pause
 	// Missing is what the server does not have of it: a stream or a group whose
 	// name is misspelt, perhaps. It is "" where nothing is missing, or the server
 	// was not read whole.
@@ -138,6 +141,7 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 	whole := slices.ContainsFunc(snapshot.Parts, ofBroker) && len(list.Failed) == 0
 	for _, s := range configured {
 		read, joined := figures[key{s.Stream, s.Group}]
+		joined = joined && (read.Pause == nil || read.Pending.Known) // else it was paused before its group was made
 		depth := read.DeadLetters
 		if s.Type != eventStore {
 			depth = depths[deadletter.QueueOf(s.Stream)]
@@ -145,6 +149,7 @@ func (o *Operator) Subscriptions(ctx context.Context, handler string) (*List, er
 		listed := Listed{
 			Subscription: s, Lag: read.Lag, LagExact: read.LagExact, LagSeconds: read.LagSeconds, Pending: read.Pending,
 			OldestUnfinishedSeconds: read.OldestUnfinishedSeconds, DeadLetters: depth,
+			Pause: read.Pause,
 		}
 		if entries, exists := added[s.Stream]; whole && s.Type != eventStore {
 			switch {

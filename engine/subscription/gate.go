@@ -1,6 +1,9 @@
 package subscription
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // GateReason is why a subscription is held up.
 type GateReason string
@@ -17,8 +20,15 @@ const Standby GateReason = "standby"
 // until one is handled.
 const CircuitOpen GateReason = "circuit_open"
 
+// Paused says that an operator paused the subscription: nothing is called until one
+// resumes it.
+const Paused GateReason = "paused"
+
 // gateReasons are all reasons, in the order of their bits.
-var gateReasons = []GateReason{TargetDown, Standby, CircuitOpen}
+var gateReasons = []GateReason{TargetDown, Standby, CircuitOpen, Paused}
+
+// pausedBit is that of Paused.
+var pausedBit = uint32(1) << slices.Index(gateReasons, Paused)
 
 // gate is open where no reason holds the subscription up. The dispatcher closes
 // and opens it; status, gauges and log read it from any goroutine.
@@ -53,7 +63,10 @@ func (g *gate) closedFor(why GateReason) int64 {
 }
 
 // holdsReading reports whether batches are read only when one is wanted.
-func (g *gate) holdsReading() bool { return g.is(TargetDown) || g.is(CircuitOpen) }
+func (g *gate) holdsReading() bool { return g.is(TargetDown) || g.is(CircuitOpen) || g.isPaused() }
+
+// isPaused is g.is(Paused), which is asked before each call.
+func (g *gate) isPaused() bool { return g.closed.Load()&pausedBit != 0 }
 
 // reasons are those for which the gate is closed.
 func (g *gate) reasons() (closed []GateReason) {

@@ -41,6 +41,7 @@ type bench struct {
 	runner  *subscription.Runner
 	budget  *subscription.Budget // nil: the default
 	meter   metric.Meter         // nil: the subscription counts for itself
+	pauses  subscription.Pauses  // nil: it cannot be paused
 	log     testlog.Output
 	stop    context.CancelFunc
 	endWork context.CancelFunc
@@ -103,6 +104,11 @@ func (b *bench) run(c subscription.Config, fn handler.Func) {
 	var ctx, work context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
 	work, b.endWork = context.WithCancel(context.Background())
+	if b.pauses != nil {
+		w := subscription.NewPauseWatch(b.pauses, b.log.Logger())
+		w.Add(b.runner)
+		go w.Run(ctx)
+	}
 	ended := make(chan error, 1)
 	b.ended = ended
 	go func() { ended <- b.runner.Run(ctx, work) }()

@@ -25,6 +25,7 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, wanted <-chan
 	size := readSize{limit: r.cfg.MessagesPerTick, current: r.cfg.MessagesPerTick}
 	var backoff retry.Backoff
 	failing := false
+	r.status.pause.wait(ctx)
 	for ctx.Err() == nil {
 		if r.status.gate.holdsReading() {
 			select {

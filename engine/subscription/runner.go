@@ -57,6 +57,7 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 	r := &Runner{
 		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget, meter: env.Meter,
 	}
+	r.status.pause.changed = make(chan struct{}, 1)
 	r.labels = labelsOf(c)
 	r.gauges = gauges(r.labels, &r.status)
 	if env.Meter == nil {
@@ -73,9 +74,13 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 
 // Status tells what the subscription is doing.
 func (r *Runner) Status() Status {
+	var pause PauseState
+	if said := r.status.pause.said.Load(); said != nil {
+		pause = *said
+	}
 	return Status{
 		Domain: r.cfg.Domain, Handler: r.cfg.Handler, Group: r.cfg.Group, Stream: r.cfg.Stream,
-		Joined: r.status.joined.Load(), Gate: r.status.gate.reasons(),
+		Joined: r.status.joined.Load(), Gate: r.status.gate.reasons(), Pause: pause,
 		Waiting:            int(r.status.waiting.Load()),
 		DeadLettersWaiting: int(r.status.deadLettersWaiting.Load()),
 		Calls:              int(r.status.calls.Load()),
@@ -126,7 +131,7 @@ func (r *Runner) Run(ctx, work context.Context) error {
 	d.startWorker = func(i int) {
 		w := &worker{
 			number: i, fn: r.fn, timeout: r.cfg.HandlerTimeout, observe: r.counting.observer(i), began: d.began,
-			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, breaker: d.breaker, group: &workers,
+			runs: d.runs, finished: d.finished, over: d.over, stopping: &d.stopping, breaker: d.breaker, gate: &r.status.gate, group: &workers,
 		}
 		w.start(work, nil)
 	}

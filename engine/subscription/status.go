@@ -13,6 +13,9 @@ type Status struct {
 	// Gate are the reasons for which the subscription is held up; empty where it
 	// is not.
 	Gate []GateReason
+	// Pause is what an operator last said of the subscription, as far as this process
+	// knows.
+	Pause PauseState
 	// Waiting is how many messages wait for another attempt, or for their dead
 	// letter to be written.
 	Waiting int
@@ -27,6 +30,7 @@ type Status struct {
 // status is read by probes and scrapes while the dispatcher writes it.
 type status struct {
 	gate               gate
+	pause              pauseState
 	joined             atomic.Bool
 	open               atomic.Int64
 	waiting            atomic.Int64

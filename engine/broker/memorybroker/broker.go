@@ -16,6 +16,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 )
 
@@ -30,6 +31,7 @@ type Broker struct {
 	// are short and take batches, so one lock is enough.
 	mu      sync.Mutex
 	streams map[string]*stream
+	pauses  map[subscription.Identity]subscription.PauseState
 }
 
 // Option changes what New makes.
@@ -44,7 +46,7 @@ func WithMaxLen(n int) Option {
 
 // New returns an empty broker.
 func New(options ...Option) *Broker {
-	b := &Broker{closed: make(chan struct{}), streams: map[string]*stream{}}
+	b := &Broker{closed: make(chan struct{}), streams: map[string]*stream{}, pauses: map[subscription.Identity]subscription.PauseState{}}
 	for _, set := range options {
 		set(b)
 	}

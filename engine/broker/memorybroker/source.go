@@ -8,11 +8,12 @@ import (
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // Source tells a collector about this broker, which its domain calls name, and
 // about the watched subscriptions. All figures are exact. A subscription whose
-// group does not exist yet is left out, and so is a stream that does not; a
+// group does not exist yet is left out, unless it is paused, and so is a stream that does not; a
 // dead-letter queue that does not exist is empty. There is no server and no
 // pool to have figures of.
 func (b *Broker) Source(domain, name string, watched []collector.Watch) collector.Source {
@@ -65,11 +66,18 @@ func (s *source) read(f *collector.Figures, now time.Time) {
 				f.Streams = append(f.Streams, of)
 			}
 		}
-		if stream == nil || stream.groups[w.Group] == nil {
+		pause := s.broker.pauses[subscription.Identity{Stream: w.Stream, Group: w.Group}]
+		joined := stream != nil && stream.groups[w.Group] != nil
+		if !joined && !pause.Paused {
 			continue
 		}
-		sub := stream.groups[w.Group].figures(now)
-		sub.Watch, sub.DeadLetters = w, depth
+		var sub collector.Subscription
+		if joined {
+			sub = stream.groups[w.Group].figures(now)
+			sub.DeadLetters = depth
+		}
+		sub.Watch = w
+		sub.SetPause(pause.Paused, collector.Pause{By: pause.By, At: pause.At, Reason: pause.Reason})
 		f.Subscriptions = append(f.Subscriptions, sub)
 	}
 }

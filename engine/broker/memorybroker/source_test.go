@@ -47,7 +47,7 @@ func TestTheFiguresOfAGroupAreExact(t *testing.T) {
 				Pending:                 collector.Known(2),
 				OldestUnfinishedSeconds: collector.Known(7),
 				DeadLetters:             collector.Known(1),
-				EntriesRead:             collector.Known(3),
+				EntriesRead:             collector.Known(3), Paused: collector.Known(0),
 			}},
 			Queues:  []collector.Queue{{Domain: "shop", Stream: "s:dlq", Depth: collector.Known(1)}},
 			Streams: []collector.Stream{{Domain: "shop", Stream: "s", EntriesAdded: collector.Known(7)}},

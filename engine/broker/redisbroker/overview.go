@@ -12,6 +12,7 @@ import (
 
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // inspectedStream is one watched stream, and the commands that ask about it.
@@ -29,6 +30,7 @@ func (in *inspection) overview(ctx context.Context) error {
 	var info *redis.StringCmd
 	var probe *probe
 	var clock *redis.TimeCmd
+	var pauses pauseReplies
 	err := in.pipeline(ctx, func(pipe redis.Pipeliner) {
 		info = pipe.Info(ctx)
 		probe = in.broker.queueProbe(ctx, pipe)
@@ -39,6 +41,7 @@ func (in *inspection) overview(ctx context.Context) error {
 			_ = pipe.Process(ctx, s.groups)
 			s.length = pipe.XLen(ctx, deadletter.QueueOf(name))
 		}
+		pauses = in.broker.queuePauses(ctx, pipe, in.identities())
 		clock = pipe.Time(ctx)
 	})
 	loading := in.noteServer(info)
@@ -66,7 +69,19 @@ func (in *inspection) overview(ctx context.Context) error {
 	for name, s := range in.streams {
 		in.noteStream(name, s)
 	}
+	var unread error
+	in.pauses, unread = pauses.states()
+	in.noteError("which subscriptions are paused", unread)
 	return err
+}
+
+// identities are the watched subscriptions.
+func (in *inspection) identities() []subscription.Identity {
+	all := make([]subscription.Identity, len(in.watched))
+	for i, w := range in.watched {
+		all[i] = subscription.Identity{Stream: w.Stream, Group: w.Group}
+	}
+	return all
 }
 
 // noteServer takes what INFO says. The server is up if it answers and serves,

@@ -12,6 +12,7 @@ import (
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/subscription"
 )
 
 // Source tells a collector about this broker, which its domain calls name, and
@@ -21,7 +22,7 @@ import (
 //
 // The broker is up if entries can be consumed; see [Broker.Ping].
 //
-// A group that does not exist is left out, and so is a stream that does not; a
+// A group that does not exist is left out, unless it is paused, and so is a stream that does not; a
 // dead-letter queue that does not exist is empty. A key of another type is an
 // error: what it would have told is missing, all else is there.
 func (b *Broker) Source(domain, name string, watched []collector.Watch) collector.Source {
@@ -66,6 +67,7 @@ type inspection struct {
 	*source
 	streams map[string]*inspectedStream
 	groups  map[groupKey]*inspectedGroup
+	pauses  map[subscription.Identity]subscription.PauseState // those that were read
 	server  collector.Broker
 	now     time.Time // by Redis' clock; zero: unknown
 	left    int64     // entries that may still be fetched
@@ -157,9 +159,19 @@ func (in *inspection) figures() collector.Figures {
 			seen[key] = true
 			in.addStream(&f, w, stream)
 		}
-		if group := in.groups[groupKey{w.Stream, w.Group}]; group != nil {
-			f.Subscriptions = append(f.Subscriptions, in.subscription(w, group, stream.queue))
+		group := in.groups[groupKey{w.Stream, w.Group}]
+		pause, read := in.pauses[subscription.Identity{Stream: w.Stream, Group: w.Group}]
+		if group == nil && !pause.Paused {
+			continue
 		}
+		s := collector.Subscription{Watch: w}
+		if group != nil {
+			s = in.subscription(w, group, stream.queue)
+		}
+		if read {
+			s.SetPause(pause.Paused, collector.Pause{By: pause.By, At: pause.At, Reason: pause.Reason})
+		}
+		f.Subscriptions = append(f.Subscriptions, s)
 	}
 	return f
 }

@@ -361,7 +361,7 @@ func TestEachFigureOfAStreamIsThereOnce(t *testing.T) {
 	figures.Subscriptions[1].LastSeenSeconds = collector.Value{}
 	require.Equal(t, collector.Subscription{
 		Watch: second, Lag: collector.Known(4), LagExact: collector.Known(1), Pending: collector.Known(3),
-		DeadLetters: collector.Known(1), EntriesRead: collector.Known(3), PositionAhead: collector.Known(0),
+		DeadLetters: collector.Known(1), EntriesRead: collector.Known(3), PositionAhead: collector.Known(0), Paused: collector.Known(0),
 	}, figures.Subscriptions[1])
 	require.Equal(t, []collector.Queue{{Domain: "shop", Stream: s.stream + ":dlq", Depth: collector.Known(1)}}, figures.Queues)
 	require.Equal(t, []collector.Stream{{Domain: "shop", Stream: s.stream, EntriesAdded: collector.Known(7)}}, figures.Streams)

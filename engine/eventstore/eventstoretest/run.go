@@ -16,6 +16,7 @@ import (
 	"github.com/observatory-go/observatory/engine/eventstore"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/catchup"
+	"github.com/observatory-go/observatory/engine/subscription/pausetest"
 )
 
 // Store is what an event store offers.
@@ -42,6 +43,11 @@ func Run(t *testing.T, open func(t *testing.T) func() Process) {
 	t.Run("concurrent writers", func(t *testing.T) { testConcurrentWriters(t, open(t)()) })
 	t.Run("wait", func(t *testing.T) { testWait(t, open(t)()) })
 	t.Run("positions", func(t *testing.T) { testPositions(t, open(t)) })
+	t.Run("pauses", func(t *testing.T) {
+		if keeper, ok := open(t)().Store.(pausetest.Keeper); ok {
+			pausetest.Run(t, keeper, "shop::order")
+		}
+	})
 	t.Run("one owner", func(t *testing.T) { testOwner(t, open(t)) })
 }
 

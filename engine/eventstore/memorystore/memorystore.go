@@ -11,6 +11,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/eventstore"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/catchup"
 )
 
@@ -21,6 +22,7 @@ type Store struct {
 	categories map[string][]int64 // the global positions of each
 	streams    map[string][]int64 // the same of each stream
 	progress   map[subscriptionKey]*progress
+	pauses     map[subscription.Identity]subscription.PauseState
 	appended   chan struct{} // closed by the next Append
 }
 
@@ -28,7 +30,7 @@ type Store struct {
 func New() *Store {
 	return &Store{
 		categories: make(map[string][]int64), streams: make(map[string][]int64),
-		progress: make(map[subscriptionKey]*progress), appended: make(chan struct{}),
+		progress: make(map[subscriptionKey]*progress), pauses: make(map[subscription.Identity]subscription.PauseState), appended: make(chan struct{}),
 	}
 }
 

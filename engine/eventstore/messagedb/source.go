@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/subscription"
+	"github.com/observatory-go/observatory/engine/subscription/catchup"
 )
 
 // countLimit is where counting the messages behind a position stops: a figure of
@@ -57,7 +59,7 @@ CROSS JOIN LATERAL (
 		SELECT FROM messages WHERE w.category <> '$all' AND category(stream_name) = w.category AND global_position > coalesce(p.position, 0)
 		UNION ALL
 		SELECT FROM messages WHERE w.category = '$all' AND global_position > coalesce(p.position, 0)
-			AND category(stream_name) NOT IN ('position', 'failed', 'recovery') AND type <> 'SNAPSHOT'
+			AND category(stream_name) NOT IN ('position', 'failed', 'recovery', '%[6]s') AND type <> 'SNAPSHOT'
 		LIMIT %[1]d
 	) AS counted
 ) AS behind
@@ -67,7 +69,7 @@ LEFT JOIN LATERAL (
 			ORDER BY global_position LIMIT 1)
 		UNION ALL
 		(SELECT time FROM messages WHERE w.category = '$all' AND global_position > coalesce(p.position, 0)
-			AND category(stream_name) NOT IN ('position', 'failed', 'recovery') AND type <> 'SNAPSHOT'
+			AND category(stream_name) NOT IN ('position', 'failed', 'recovery', '%[6]s') AND type <> 'SNAPSHOT'
 			ORDER BY global_position LIMIT 1)
 	) AS first
 ) AS oldest ON true
@@ -89,10 +91,10 @@ CROSS JOIN LATERAL (
 			SELECT %[5]s AS at, position, type FROM messages WHERE stream_name = w.failures ORDER BY position DESC LIMIT %[1]d
 		) AS outcomes WHERE at IS NOT NULL ORDER BY at, position DESC
 	) AS latest WHERE type = 'Exhausted'
-) AS exhausted`, countLimit, number("last.data->>'position'"), number("c.data->>'watermark'"), number("key"), number("data->>'position'"))
+) AS exhausted`, countLimit, number("last.data->>'position'"), number("c.data->>'watermark'"), number("key"), number("data->>'position'"), catchup.PauseCategory)
 
 // Collect reads the figures of the store, and those of all subscriptions with one
-// query, over the connection of health checks.
+// query, and which are paused with another, over the connection of health checks.
 func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 	figures := collector.Figures{EventStores: []collector.EventStore{{Domain: s.domain}}}
 	columns := make([][]string, 4)
@@ -145,6 +147,15 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 			}
 			return nil
 		})
+		if err != nil {
+			return err
+		}
+		states, err := readPauses(ctx, conn)
+		for i := range figures.Subscriptions {
+			f := &figures.Subscriptions[i]
+			p := states[pauseStream(subscription.Identity{Stream: f.Stream, Group: f.Group})]
+			f.SetPause(p.Paused, collector.Pause{By: p.By, At: p.At, Reason: p.Reason})
+		}
 		return err
 	})
 	if err = errors.Join(append(unreadable, err)...); err != nil {

@@ -12,6 +12,10 @@ import (
 // All is the category of a subscription to every message of the store.
 const All = "$all"
 
+// PauseCategory is the category in which a store may keep which subscriptions are
+// paused.
+const PauseCategory = "observatory:pause"
+
 // ErrOwned is returned by Own where another process is the owner.
 var ErrOwned = errors.New("another process owns the subscription")
 

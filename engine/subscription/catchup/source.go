@@ -321,7 +321,7 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 // subscriptions are, and the snapshots of aggregates, which carry no metadata.
 func isBookkeeping(r message.Recorded) bool {
 	switch message.Category(r.Stream) {
-	case "position", "failed", "recovery":
+	case "position", "failed", "recovery", PauseCategory:
 		return true
 	}
 	return r.Type == "SNAPSHOT" && len(r.Metadata) == 0

@@ -22,11 +22,12 @@ const answerTimeout = 2 * time.Second
 func addSubscriptions(line *kingpin.Application, shared *flags) (name string, run func() int) {
 	var handler string
 	var settings bool
-	c := line.Command("subscriptions", "List the subscriptions of the file's handlers with what they have left to do, as the configured servers report it: "+
-		"lag (entries not yet given to the group; ~ marks an estimate), pending (given and not acknowledged), "+
-		"oldest (the age of the oldest entry that is either), and dead letters (of the stream, from all of its handlers). "+
-		"- is a figure that is not known. Handlers that a Go program registers are not listed. "+
-		"Exit code 1 where a server does not answer within 2 s.")
+	c := line.Command("subscriptions", "List the subscriptions of the file's handlers, pause one, or resume it.").
+		Command("list", "List the subscriptions of the file's handlers with what they have left to do, as the configured servers report it: "+
+			"lag (entries not yet given to the group; ~ marks an estimate), pending (given and not acknowledged), "+
+			"oldest (the age of the oldest entry that is either), and dead letters (of the stream, from all of its handlers). "+
+			"- is a figure that is not known. Handlers that a Go program registers are not listed. "+
+			"Exit code 1 where a server does not answer within 2 s.").Default()
 	c.Arg("handler", "List this handler only, with its settings.").StringVar(&handler)
 	shared.addConfig(c, "Configuration file; default as for serve.")
 	c.Flag("settings", "Show each setting, its value and where the value comes from.").SetValue(&toggle{"settings", &settings})
@@ -94,7 +95,8 @@ func listText(list *operate.List, settings bool, width int) string {
 			{"pending", figure(s.Pending)},
 			{"oldest", seconds(s.OldestUnfinishedSeconds)},
 			{"dead letters", figure(s.DeadLetters)},
-			{"note", string(s.Missing)},
+			{"note", note(s)},
+			{"paused", pausedText(s.Pause)},
 		} {
 			if line[1] != "" {
 				fmt.Fprintf(&b, "    %-12s  %s\n", line[0], line[1])
@@ -146,10 +148,47 @@ func overview(list *operate.List, width int) []string {
 			group = ""
 		}
 		rows = append(rows, []string{
-			name, s.Stream, group, s.Type, lag(s), figure(s.Pending), seconds(s.OldestUnfinishedSeconds), figure(s.DeadLetters), string(s.Missing),
+			name, s.Stream, group, s.Type, lag(s), figure(s.Pending), seconds(s.OldestUnfinishedSeconds), figure(s.DeadLetters), note(s),
 		})
 	}
-	return columns.withoutEmpty(rows, width)
+	lines := columns.withoutEmpty(rows, width)
+	for i, s := range list.Subscriptions {
+		if s.Pause != nil {
+			lines = append(lines, rows[i][0]+" on "+s.Stream+" is paused "+pausedText(s.Pause))
+		}
+	}
+	return lines
+}
+
+// note is what else is to be known of a subscription in a word or two.
+func note(s operate.Listed) string {
+	if s.Pause == nil {
+		return string(s.Missing)
+	}
+	if s.Missing != "" {
+		return "paused, " + string(s.Missing)
+	}
+	return "paused"
+}
+
+// pausedText says by whom, since when and why a subscription is paused; "" where it is
+// not.
+func pausedText(p *collector.Pause) string {
+	if p == nil {
+		return ""
+	}
+	since := "an unknown time"
+	if !p.At.IsZero() {
+		since = p.At.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("by %s since %s: %s", orUnknown(p.By), since, orUnknown(p.Reason))
+}
+
+func orUnknown(text string) string {
+	if text == "" {
+		return "unknown"
+	}
+	return text
 }
 
 func lag(s operate.Listed) string {
@@ -203,7 +242,13 @@ type (
 		Oldest      *float64      `json:"oldest_unfinished_seconds"`
 		DeadLetters *float64      `json:"dead_letters"`
 		Missing     string        `json:"missing"`
+		Paused      *jsonPause    `json:"paused"`
 		Settings    []jsonSetting `json:"settings"`
+	}
+	jsonPause struct {
+		By     string    `json:"by"`
+		Since  time.Time `json:"since"`
+		Reason string    `json:"reason"`
 	}
 	jsonSetting struct {
 		Key    string `json:"key"`
@@ -233,6 +278,9 @@ func jsonOf(list *operate.List) jsonList {
 			Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type,
 			Lag: number(s.Lag), LagSeconds: number(s.LagSeconds), Pending: number(s.Pending), Oldest: number(s.OldestUnfinishedSeconds),
 			DeadLetters: number(s.DeadLetters), Missing: string(s.Missing), Settings: []jsonSetting{},
+		}
+		if s.Pause != nil {
+			row.Paused = &jsonPause{By: s.Pause.By, Since: s.Pause.At, Reason: s.Pause.Reason}
 		}
 		if s.LagExact.Known {
 			row.LagExact = new(s.LagExact.V == 1)
