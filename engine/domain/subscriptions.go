@@ -185,7 +185,7 @@ func (d *Domain) Pauses(s Subscription) subscription.Pauses {
 		pauses, _ := d.store.(subscription.Pauses)
 		return pauses
 	}
-	pauses, _ := d.brokers[streamBroker].(subscription.Pauses)
+	pauses, _ := d.brokers[s.Broker].(subscription.Pauses)
 	return pauses
 }
 

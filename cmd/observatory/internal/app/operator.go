@@ -105,7 +105,7 @@ func catalog(d *domain.Domain, file *config.Config) ([]operate.Subscription, err
 	for _, s := range subscriptions {
 		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type, Settings: delivery(file, s.Handler)}
 		// What is in the memory of this process no other reads.
-		if s.Type == string(config.TypeEventStore) || file.Brokers["default"].Provider != inMemory {
+		if s.Type == string(config.TypeEventStore) || file.Brokers[s.Broker].Provider != inMemory {
 			entry.Pauses, _ = d.Pauses(s).(operate.Pauses)
 		}
 		for _, setting := range s.Settings {
