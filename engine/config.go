@@ -48,6 +48,10 @@ type Subscription struct {
 	// every second; nil where it cannot be. The brokers and event stores of this module
 	// are such, each for what it holds.
 	Pauses subscription.Pauses
+	// BackfillOf, if set, makes this the backfill lane of the subscription that the
+	// same handler has to that stream in the same group: it reads while that has
+	// nothing to read, and otherwise one message a second.
+	BackfillOf string
 }
 
 // HealthConfig is where and about what the engine answers probes.

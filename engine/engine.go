@@ -44,20 +44,20 @@ func New(c Config) (*Engine, error) {
 		env.Meter = c.MeterProvider.Meter(subscription.Scope)
 	}
 	var errs []error
-	taken := make(map[series]bool)
+	taken := make(map[series]*subscription.Runner)
 	for _, sub := range c.Subscriptions {
-		if key := seriesOf(sub); taken[key] {
+		key := seriesOf(sub)
+		if _, has := taken[key]; has {
 			errs = append(errs, fmt.Errorf("handler %q consumes stream %q in group %q twice: set Concurrency for more calls side by side, or another Group",
 				key.handler, key.stream, key.group))
 			continue
-		} else {
-			taken[key] = true
 		}
 		s, err := subscription.New(sub.Config, sub.Source, sub.Func, env)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		taken[key] = s
 		e.runners = append(e.runners, s)
 		if sub.Pauses == nil {
 			continue
@@ -66,6 +66,20 @@ func New(c Config) (*Engine, error) {
 			e.watches[sub.Pauses] = subscription.NewPauseWatch(sub.Pauses, c.Logger)
 		}
 		e.watches[sub.Pauses].Add(s)
+	}
+	for _, sub := range c.Subscriptions {
+		if sub.BackfillOf == "" {
+			continue
+		}
+		backfill, primary := seriesOf(sub), seriesOf(sub)
+		primary.stream = sub.BackfillOf
+		switch {
+		case primary == backfill || taken[primary] == nil:
+			errs = append(errs, fmt.Errorf("handler %q on stream %q: BackfillOf names %q, which it does not consume in group %q too",
+				backfill.handler, backfill.stream, sub.BackfillOf, backfill.group))
+		case taken[backfill] != nil:
+			taken[backfill].YieldTo(taken[primary])
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

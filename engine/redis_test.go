@@ -532,3 +532,28 @@ func TestARightThatIsMissingIsLoggedOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestABackfillLaneHasItsOwnDeadLettersAndFigures(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	r, stream := newRig(t, server.URL), testserver.Name(t)
+	fn := func(context.Context, *message.Envelope) error { return handler.Reject(errors.New("broken")) }
+	primary, lane := r.subscribe(stream, "g", fn), r.subscribe(stream+":backfill", "g", fn)
+	lane.BackfillOf = stream
+	r.run(engine.HealthConfig{Disabled: true}, primary, lane)
+	require.NoError(t, r.client.XAdd(t.Context(), &redis.XAddArgs{Stream: stream + ":backfill", Values: []string{"data", "no JSON"}}).Err())
+	require.Eventually(t, func() bool { return r.client.XLen(t.Context(), stream+":backfill:dlq").Val() == 1 }, deadline, 10*time.Millisecond)
+	require.Zero(t, r.client.XLen(t.Context(), stream+":dlq").Val())
+	groups, err := r.client.XInfoGroups(t.Context(), stream+":backfill").Result()
+	require.NoError(t, err)
+	require.Equal(t, "g", groups[0].Name)
+}
+
+func TestABackfillLaneWithoutItsPrimaryLaneIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, testserver.Redis(t).URL)
+	lane := r.subscribe("s:backfill", "g", nil)
+	lane.BackfillOf = "s"
+	_, err := engine.New(engine.Config{Subscriptions: []engine.Subscription{lane}})
+	require.ErrorContains(t, err, `handler "g" on stream "s:backfill": BackfillOf names "s", which it does not consume in group "g" too`)
+}

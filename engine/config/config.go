@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -40,10 +42,13 @@ type Config struct {
 	// Handlers are those of [observatory.handlers], in the order of their names.
 	Handlers []Handler
 
-	Health      Health
-	Observatory Observatory
-	Telemetry   Telemetry
-	Logging     Logging
+	Health Health
+	// BackfillSuffix is what the name of a stream's backfill lane has after a colon;
+	// "" where [server.priority_lanes] are off.
+	BackfillSuffix string
+	Observatory    Observatory
+	Telemetry      Telemetry
+	Logging        Logging
 	// Warnings are what an operator should know, and what stops nothing, in the
 	// order of sections and keys.
 	Warnings []Warning
@@ -109,6 +114,15 @@ func newConfig(path, environment string, root section) *Config {
 	}
 	c.layers = newLayers(root, read)
 	c.checkPorts(root)
+	if lanes := read["server.priority_lanes"]; get[bool](lanes, "enabled") {
+		c.BackfillSuffix = get[string](lanes, "backfill_suffix")
+		switch {
+		case slices.Contains([]string{"dlq", "command"}, c.BackfillSuffix):
+			root.at("server").at("priority_lanes").bad("backfill_suffix", "expected another suffix: that is the one of dead-letter queues and commands")
+		case strings.ContainsFunc(c.BackfillSuffix, unicode.IsSpace):
+			root.at("server").at("priority_lanes").bad("backfill_suffix", "expected a text without spaces: it is part of a stream's name")
+		}
+	}
 	handlers := root.at("observatory").at("handlers")
 	type groupOnStream struct{ group, stream string }
 	groups := map[groupOnStream]string{}

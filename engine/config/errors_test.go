@@ -199,3 +199,15 @@ func TestTheNearestNameIsTheOneThatWasMeant(t *testing.T) {
 		require.Equal(t, want, nearest(word, names), word)
 	}
 }
+
+func TestABackfillSuffixThatNamesAnotherQueueIsRefused(t *testing.T) {
+	t.Parallel()
+	for suffix, want := range map[string]string{
+		"dlq":     "expected another suffix: that is the one of dead-letter queues and commands",
+		"command": "expected another suffix: that is the one of dead-letter queues and commands",
+		"a b":     "expected a text without spaces: it is part of a stream's name",
+	} {
+		require.Equal(t, []string{`domain.toml: [server.priority_lanes] backfill_suffix = "` + suffix + `": ` + want},
+			mistakes(t, "[server.priority_lanes]\nenabled = true\nbackfill_suffix = \""+suffix+"\""))
+	}
+}

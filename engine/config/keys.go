@@ -315,6 +315,18 @@ var serverRows = []row{
 		help: "0 takes a free one. `--health.listen-address` wins over both.",
 	},
 	{in: in("server.health"), name: "port_auto_increment", kind: boolean, noEffect: "a port in use is an error"},
+	{
+		in: in("server.priority_lanes"), name: "enabled", kind: boolean, defaultValue: false,
+		help: "Reads a backfill lane beside each stream of events, commands and projections.",
+	},
+	{
+		in: in("server.priority_lanes"), name: "threshold", kind: anyNumber, defaultText: "`0`",
+		help: "Messages of a lower priority are published to the backfill lane: by Protean's outbox, in this release. Reading needs no threshold.",
+	},
+	{
+		in: in("server.priority_lanes"), name: "backfill_suffix", kind: notBlank, defaultValue: "backfill",
+		help: "The lane of the stream `shop::order` is `shop::order:backfill`. Not `dlq` or `command`.",
+	},
 }
 
 // poolRows may be parameters of a Redis URL as well; there the URL wins.
@@ -480,10 +492,6 @@ var notReadRows = slices.Concat([]row{
 	{in: in("server.dlq"), name: "alert_threshold", kind: whole(1, most32)},
 	{in: in("server.dlq"), name: "alert_callback", kind: text},
 	{in: in("server.dlq"), name: "check_interval_seconds", kind: positiveSeconds},
-
-	{in: in("server.priority_lanes"), name: "enabled", kind: boolean, noEffect: "backfill lanes are not read"},
-	{in: in("server.priority_lanes"), name: "threshold", kind: anyNumber},
-	{in: in("server.priority_lanes"), name: "backfill_suffix", kind: notBlank},
 
 	{in: in("server.version_retry"), name: "enabled", kind: boolean},
 	{in: in("server.version_retry"), name: "max_retries", kind: whole(0, million)},

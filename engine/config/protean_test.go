@@ -146,7 +146,6 @@ func TestWhatHasNoEffectInAProteanFileIsWarnedOfOnce(t *testing.T) {
 		"PYTHON_ONLY [logging] backup_count, http, log_dir, log_file_prefix, max_bytes, per_logger, redact, sampling, slow_handler_threshold_ms, slow_query_threshold_ms, slow_query_truncate_chars",
 		"NOT_BUILT [server.subscriptions.FieldsHandler] dlq_retention_hours",
 		"NOT_BUILT [server.subscriptions.FieldsHandler] dlq_alert_threshold",
-		"NOT_BUILT [server.priority_lanes] enabled",
 		"NOT_BUILT [server.dlq] enabled",
 		"NOT_BUILT [server.health] port_auto_increment",
 		"NOT_BUILT [observatory] trace_retention_days",

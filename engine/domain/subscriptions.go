@@ -50,6 +50,8 @@ type Subscription struct {
 	// Type is the label `type`: stream, event_store or broker, which is a stream
 	// that other programs write.
 	Type string
+	// BackfillOf is the stream whose backfill lane Stream is; "" where it is none.
+	BackfillOf string
 	// Settings are those that have an effect, in the order of docs/configuration.md,
 	// each with the place that decided it.
 	Settings []config.Setting
@@ -84,11 +86,17 @@ func (d *Domain) Subscriptions() ([]Subscription, error) {
 		if resolved.Type == config.TypeEventStore {
 			broker = ""
 		}
-		for _, stream := range streamsOf(r) {
-			all = append(all, Subscription{
+		streams := streamsOf(r)
+		for _, stream := range streams {
+			s := Subscription{
 				Handler: runningName(r), Group: groupOf(r), Stream: stream, Broker: broker, Type: kind,
 				Settings: resolved.Settings, registration: r, resolved: resolved,
-			})
+			}
+			all = append(all, s)
+			if lane := d.backfillLane(s); lane != "" && !slices.Contains(streams, lane) {
+				s.Stream, s.BackfillOf = lane, stream
+				all = append(all, s)
+			}
 		}
 		if r.Kind == handler.KindCommand && resolved.Type == config.TypeStream && d.keepsCommands() {
 			all = append(all, Subscription{
@@ -98,6 +106,17 @@ func (d *Domain) Subscriptions() ([]Subscription, error) {
 		}
 	}
 	return all, errors.Join(errs...)
+}
+
+// backfillLane is the stream that is read behind the subscription's own; "" where
+// there is none: other programs publish to none, and an event store has none.
+func (d *Domain) backfillLane(s Subscription) string {
+	suffix := ":" + d.config.BackfillSuffix
+	if suffix == ":" || s.Type != string(config.TypeStream) || s.registration.Format != handler.FormatEnvelope ||
+		strings.HasSuffix(s.Stream, suffix) { // it is a lane
+		return ""
+	}
+	return s.Stream + suffix
 }
 
 // runs says why a handler cannot run as a type of subscription; nil if it can.
@@ -165,7 +184,7 @@ func (d *Domain) Config() (engine.Config, error) {
 		settings := s.resolved.Config()
 		settings.Domain, settings.Handler, settings.Group, settings.Stream, settings.Format = name, s.Handler, s.Group, s.Stream, r.Format
 		settings.SkipChecksums = !d.config.Observatory.VerifyChecksums
-		run := engine.Subscription{Config: settings, Func: handler.Dispatch(kind, r.Routes)}
+		run := engine.Subscription{Config: settings, Func: handler.Dispatch(kind, r.Routes), BackfillOf: s.BackfillOf}
 		if s.Type == string(config.TypeEventStore) {
 			run.DeadLetters = true // what is given up stays in the store, recorded as exhausted
 			run.Source = catchup.Over(d.store)

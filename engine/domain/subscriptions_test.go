@@ -1,11 +1,13 @@
 package domain
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/config"
 	"github.com/observatory-go/observatory/engine/handler"
 )
@@ -144,4 +146,43 @@ deliver = "log:"
 	require.NoError(t, d.Register(handler.Subscriber("shop.Lost", "refunds", nothing).With(handler.Options{Broker: "partnr"})))
 	_, err = d.Config()
 	require.ErrorContains(t, err, `handler shop.Lost reads the broker "partnr", which the file does not have: expected one of default, partner`)
+}
+
+func TestPriorityLanesGiveEachStreamOfEventsAndCommandsABackfillLane(t *testing.T) {
+	t.Parallel()
+	const file = streams + `
+[observatory.handlers.Mailer]
+stream = "shop::order"
+deliver = "log:"
+[observatory.handlers.Foreign]
+stream = "legacy"
+deliver = "log:"
+format = "fields"
+[server.priority_lanes]
+enabled = true
+backfill_suffix = "slow"
+`
+	d := open(t, file, &fakes{})
+	require.NoError(t, d.Register(
+		handler.Commands("shop.Place", "shop::order", on("Place")...),
+		handler.Projector("shop.Report", []string{"shop::order", "shop::order:slow"}, on("A")...),
+		handler.Subscriber("shop.Legacy", "legacy", nothing),
+	))
+	c, err := d.Config()
+	require.NoError(t, err)
+	const dispatcher = "protean.server.engine.Commands:shop::order:command"
+	var got []string
+	for _, s := range c.Subscriptions {
+		got = append(got, s.Handler+" "+s.Stream+" "+s.BackfillOf)
+	}
+	require.ElementsMatch(t, []string{
+		"Mailer shop::order ", "Mailer shop::order:slow shop::order",
+		"Foreign legacy ",
+		dispatcher + " shop::order:command ", dispatcher + " shop::order:command:slow shop::order:command",
+		"shop.Report shop::order ", "shop.Report shop::order:slow ",
+		"shop.Legacy legacy ",
+	}, got)
+	watched, _ := d.watched("shop")
+	require.True(t, slices.ContainsFunc(watched["default"], func(w collector.Watch) bool { return w.Handler == "Mailer" && w.Stream == "shop::order:slow" }),
+		"a lane is a stream of its own in every figure")
 }

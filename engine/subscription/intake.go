@@ -42,7 +42,16 @@ func (r *Runner) feed(ctx context.Context, batches chan<- []*Task, wanted <-chan
 			retry.Sleep(ctx, budgetPause)
 			continue
 		}
+		if r.lane != nil {
+			if n = r.lane.turn(ctx, n); n < 1 {
+				return
+			}
+		}
+		r.status.readingSince.CompareAndSwap(0, time.Now().UnixNano())
 		tasks, err := r.source.Next(ctx, n)
+		if len(tasks) > 0 {
+			r.status.readingSince.Store(0)
+		}
 		for _, t := range tasks {
 			t.load(r.share)
 		}

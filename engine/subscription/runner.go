@@ -35,6 +35,7 @@ type Runner struct {
 	log    *slog.Logger
 	budget *Budget
 	share  *share // of a run
+	lane   *lane  // nil where it is no backfill lane
 
 	labels   labels
 	gauges   []gauge

@@ -32,6 +32,7 @@ type status struct {
 	gate               gate
 	pause              pauseState
 	joined             atomic.Bool
+	readingSince       atomic.Int64 // when the reads began that found nothing, in nanoseconds since 1970; 0 between others
 	open               atomic.Int64
 	waiting            atomic.Int64
 	deadLettersWaiting atomic.Int64
