@@ -60,6 +60,9 @@ type HealthConfig struct {
 	Disabled bool
 	// Address to listen on; default "0.0.0.0:8080".
 	Address string
+	// Token lets requests from other machines drain the engine; default: only those
+	// from this one may. See [health.Config].
+	Token string
 	// Checks are what readiness asks.
 	Checks health.Checks
 	// Listening is called once with the address that probes are answered on:

@@ -30,6 +30,7 @@ type Engine struct {
 	started      time.Time
 	ran          atomic.Bool
 	shuttingDown atomic.Bool
+	draining     atomic.Bool
 	pings        chan chan struct{}
 	registration metric.Registration
 }
@@ -91,6 +92,34 @@ func New(c Config) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// Drain has the engine take no new messages until it is called with false: readiness
+// is then 503 and says so, calls under way go on, and what waits for another attempt
+// waits on. It returns at once, and is harmless when repeated. It is for the time
+// before a stop, so that nothing is handed to an application that ends.
+func (e *Engine) Drain(on bool) {
+	if e.draining.Swap(on) != on {
+		if on {
+			e.cfg.Logger.Info("draining: no new messages are taken")
+		} else {
+			e.cfg.Logger.Info("draining no more: messages are taken again")
+		}
+	}
+	for _, r := range e.runners {
+		r.Drain(on)
+	}
+}
+
+// Draining reports whether the engine drains.
+func (e *Engine) Draining() bool { return e.draining.Load() }
+
+// InFlight is how many calls of handlers are under way.
+func (e *Engine) InFlight() (calls int) {
+	for _, r := range e.runners {
+		calls += r.Status().Calls
+	}
+	return calls
 }
 
 // series are the labels that tell a subscription's figures apart.

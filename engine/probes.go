@@ -12,6 +12,8 @@ func (e *Engine) serveHealth() (*health.Server, error) {
 		Checks:        e.cfg.Health.Checks,
 		Subscriptions: func() int { return len(e.runners) },
 		ShuttingDown:  e.shuttingDown.Load,
+		Drainer:       e,
+		Token:         e.cfg.Health.Token,
 		Logger:        e.cfg.Logger,
 	}), e.cfg.Logger)
 	if err == nil && e.cfg.Health.Listening != nil {

@@ -69,6 +69,8 @@ type Observatory struct {
 	ListenAddress string
 	// Metrics is false where every instrument shall be a no-op; default true.
 	Metrics bool
+	// Token is what lets other machines drain the engine; "" for none.
+	Token string
 	// ShutdownTimeout is how long in-flight handlers get; default: the file's
 	// [server] drain_timeout, else 10 s.
 	ShutdownTimeout time.Duration
@@ -99,6 +101,7 @@ func newConfig(path, environment string, root section) *Config {
 			ShutdownTimeout:  shutdownTimeout(observatory, read["server"]),
 			MaxInflightBytes: get[int64](observatory, "max_inflight_bytes"),
 			VerifyChecksums:  get[bool](observatory, "verify_checksums"),
+			Token:            get[string](observatory, "token"),
 		},
 		Telemetry: newTelemetry(root.at("telemetry"), read["telemetry"]),
 		Logging:   newLogging(read["logging"]),

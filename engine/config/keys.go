@@ -246,6 +246,10 @@ var observatoryRows = []row{
 		help: "`false` takes payloads as they come.",
 	},
 	{
+		in: in("observatory"), name: "token", kind: filledText("text"), defaultText: "none",
+		help: "What lets a request from another machine drain the engine (`POST /drainz` with `Authorization: Bearer <token>`), as `\"${file:/run/secrets/token}\"`. Without it only requests from this machine may.",
+	},
+	{
 		in: in("observatory"), name: "handlers", kind: elsewhere("tables"),
 		help: "See the next section.",
 	},

@@ -161,6 +161,7 @@ func (d *Domain) Config() (engine.Config, error) {
 		Health: engine.HealthConfig{
 			Disabled: !d.config.Health.Enabled,
 			Address:  net.JoinHostPort(d.config.Health.Host, strconv.Itoa(d.config.Health.Port)),
+			Token:    d.config.Observatory.Token,
 			Checks:   d.Checks(),
 		},
 	}

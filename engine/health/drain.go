@@ -97,21 +97,21 @@ func waitOf(r *http.Request) (time.Duration, error) {
 	return wait, nil
 }
 
-// waitForCalls waits until no call is under way and returns how many are then.
-func (h *Handler) waitForCalls(ctx context.Context, wait time.Duration) int {
+// waitForCalls waits until no call is under way and returns how many are then. One
+// that was about to begin when draining did is seen a step later.
+func (h *Handler) waitForCalls(ctx context.Context, wait time.Duration) (calls int) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	step := time.NewTicker(waitStep)
 	defer step.Stop()
 	for {
-		n := h.config.Drainer.InFlight()
-		if n == 0 {
-			return 0
-		}
 		select {
 		case <-ctx.Done():
-			return n
+			return h.config.Drainer.InFlight()
 		case <-step.C:
+			if calls = h.config.Drainer.InFlight(); calls == 0 {
+				return 0
+			}
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (d *dispatcher) run(ctx, work context.Context, batches, lost <-chan []*Task
 			d.end(r)
 		case <-d.share.short:
 			d.unloadWaiting()
-		case <-d.status.pause.changed:
+		case <-d.status.gateChanged:
 		case <-timer.C:
 			d.wake()
 			d.collectRunning()
@@ -303,7 +303,7 @@ func poison(attempts int) error {
 func (d *dispatcher) start() {
 	now := time.Now()
 	d.permit = d.breaker.permit(now)
-	if was := d.closed; d.permit.none || d.status.gate.isPaused() {
+	if was := d.closed; d.permit.none || d.status.gate.holdsCalls() {
 		if d.closed = true; !was {
 			d.closedAt = now
 		}

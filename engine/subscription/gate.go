@@ -24,14 +24,19 @@ const CircuitOpen GateReason = "circuit_open"
 // resumes it.
 const Paused GateReason = "paused"
 
+// Draining says that the process takes no new messages, as it does before it is
+// stopped.
+const Draining GateReason = "draining"
+
 // gateReasons are all reasons, in the order of their bits.
-var gateReasons = []GateReason{TargetDown, Standby, CircuitOpen, Paused}
+var gateReasons = []GateReason{TargetDown, Standby, CircuitOpen, Paused, Draining}
 
-// pausedBit is that of Paused.
-var pausedBit = uint32(1) << slices.Index(gateReasons, Paused)
+// byHand are the bits of the reasons for which nothing is called until a person says
+// so.
+var byHand = uint32(1)<<slices.Index(gateReasons, Paused) | uint32(1)<<slices.Index(gateReasons, Draining)
 
-// gate is open where no reason holds the subscription up. The dispatcher closes
-// and opens it; status, gauges and log read it from any goroutine.
+// gate is open where no reason holds the subscription up. It is set and read from any
+// goroutine.
 type gate struct{ closed atomic.Uint32 }
 
 func (g *gate) set(why GateReason, closed bool) {
@@ -63,10 +68,10 @@ func (g *gate) closedFor(why GateReason) int64 {
 }
 
 // holdsReading reports whether batches are read only when one is wanted.
-func (g *gate) holdsReading() bool { return g.is(TargetDown) || g.is(CircuitOpen) || g.isPaused() }
+func (g *gate) holdsReading() bool { return g.is(TargetDown) || g.is(CircuitOpen) || g.holdsCalls() }
 
-// isPaused is g.is(Paused), which is asked before each call.
-func (g *gate) isPaused() bool { return g.closed.Load()&pausedBit != 0 }
+// holdsCalls reports whether nothing is called, which is asked before each call.
+func (g *gate) holdsCalls() bool { return g.closed.Load()&byHand != 0 }
 
 // reasons are those for which the gate is closed.
 func (g *gate) reasons() (closed []GateReason) {

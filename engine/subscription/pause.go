@@ -50,9 +50,8 @@ var ErrNoPauses = errors.New("pauses cannot be read")
 // pauseState is what a subscription knows of its pause. It is written by a
 // PauseWatch.
 type pauseState struct {
-	known   chan struct{}              // closed once it is known: until then nothing is read
-	said    atomic.Pointer[PauseState] // nil until it is known
-	changed chan struct{}              // has one token where the dispatcher shall see to it
+	known chan struct{}              // closed once it is known: until then nothing is read
+	said  atomic.Pointer[PauseState] // nil until it is known
 }
 
 // PauseWatch keeps the subscriptions of a process informed of whether they are
@@ -144,10 +143,7 @@ func (r *Runner) tell(s PauseState) {
 	case before.Paused:
 		r.log.Info("subscription is not paused any more", "was_paused_by", before.By)
 	}
-	select {
-	case p.changed <- struct{}{}:
-	default:
-	}
+	r.status.signalGate()
 }
 
 // wait waits until it is known whether the subscription is paused, or ctx ends.

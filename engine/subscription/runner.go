@@ -58,7 +58,7 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 	r := &Runner{
 		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget, meter: env.Meter,
 	}
-	r.status.pause.changed = make(chan struct{}, 1)
+	r.status.gateChanged = make(chan struct{}, 1)
 	r.labels = labelsOf(c)
 	r.gauges = gauges(r.labels, &r.status)
 	if env.Meter == nil {
@@ -87,6 +87,14 @@ func (r *Runner) Status() Status {
 		Calls:              int(r.status.calls.Load()),
 		StuckCalls:         int(r.status.stuckCalls.Load()),
 	}
+}
+
+// Drain has the subscription take no new messages until it is called with false:
+// calls under way go on, and nothing else is called or read. It returns at once. It
+// may be called from any goroutine, and holds until Run returns.
+func (r *Runner) Drain(on bool) {
+	r.status.gate.set(Draining, on)
+	r.status.signalGate()
 }
 
 // StuckError tells of handlers that did not return when their context ended.

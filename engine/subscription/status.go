@@ -30,6 +30,7 @@ type Status struct {
 // status is read by probes and scrapes while the dispatcher writes it.
 type status struct {
 	gate               gate
+	gateChanged        chan struct{} // has one token where the dispatcher shall see to the gate
 	pause              pauseState
 	joined             atomic.Bool
 	readingSince       atomic.Int64 // when the reads began that found nothing, in nanoseconds since 1970; 0 between others
@@ -38,6 +39,14 @@ type status struct {
 	deadLettersWaiting atomic.Int64
 	calls              atomic.Int64
 	stuckCalls         atomic.Int64
+}
+
+// signalGate has the dispatcher see to the gate, which another goroutine has set.
+func (s *status) signalGate() {
+	select {
+	case s.gateChanged <- struct{}{}:
+	default:
+	}
 }
 
 // end says that the subscription runs no more: what waited was given back.

@@ -107,7 +107,7 @@ func (w *worker) work(base context.Context, r *run) (down bool) {
 	now := time.Now()
 	for r.next < len(r.tasks) {
 		t := r.tasks[r.next]
-		if r.down || w.stopping.Load() || w.gate.isPaused() || w.breaker.revoked(r.opening) || t.call.isLost() || r.held[t.key] {
+		if r.down || w.stopping.Load() || w.gate.holdsCalls() || w.breaker.revoked(r.opening) || t.call.isLost() || r.held[t.key] {
 			t.notRun = true
 			r.next++
 			continue

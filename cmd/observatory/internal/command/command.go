@@ -49,7 +49,7 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	shared.addLog(line)
 	commands := map[string]func() int{}
 	for _, add := range []func(*kingpin.Application, *flags) (name string, run func() int){
-		addServe, addCheck, addSubscriptions, addPause, addResume, addVersion,
+		addServe, addCheck, addSubscriptions, addPause, addResume, addDrain, addVersion,
 	} {
 		name, run := add(line, &shared)
 		commands[name] = run
