@@ -30,6 +30,7 @@ func Compose(d message.Delivery, md Metadata) Entry {
 	if md.OriginalID == "" {
 		md.OriginalID = d.ID
 	}
+	d.Fields = d.Content()
 	text, present := d.Data()
 	entry := Entry{ID: d.ID}
 	whole, alone := present && isObject(text), present && len(d.Fields) == 1

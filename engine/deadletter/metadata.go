@@ -17,12 +17,14 @@ type Metadata struct {
 	FailedAt       time.Time
 	// RetryCount is the number of attempts made; 0 where no handler was called.
 	RetryCount int
+	// Reason is why the message was given up; "" where that is not known.
+	Reason Reason
 	// FailureReason is the error's text.
 	FailureReason string
 }
 
-// wireMetadata has the keys in the order in which Python writes them, and
-// failure_reason, which Python reads but never writes.
+// wireMetadata has the keys in the order in which Python writes them, then reason,
+// which is ours, and failure_reason, which Python reads but never writes.
 type wireMetadata struct {
 	OriginalStream string  `json:"original_stream"`
 	OriginalID     string  `json:"original_id"`
@@ -30,6 +32,7 @@ type wireMetadata struct {
 	Consumer       string  `json:"consumer"`
 	FailedAt       *string `json:"failed_at"`
 	RetryCount     int     `json:"retry_count"`
+	Reason         Reason  `json:"reason,omitempty"`
 	FailureReason  string  `json:"failure_reason,omitempty"`
 }
 
@@ -40,6 +43,7 @@ func (md Metadata) wire() wireMetadata {
 		ConsumerGroup:  md.ConsumerGroup,
 		Consumer:       md.Consumer,
 		RetryCount:     md.RetryCount,
+		Reason:         md.Reason,
 		FailureReason:  cut(md.FailureReason),
 	}
 	if !md.FailedAt.IsZero() {

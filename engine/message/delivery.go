@@ -58,9 +58,10 @@ func FromFields(d Delivery) (Envelope, error) {
 	if d.Gone() {
 		return Envelope{}, fmt.Errorf("entry %s has no fields", d.ID)
 	}
-	last := make(map[string]int, len(d.Fields))
+	fields := d.Content()
+	last := make(map[string]int, len(fields))
 	size := len("{}")
-	for i, f := range d.Fields {
+	for i, f := range fields {
 		if !utf8.ValidString(f.Name) || !utf8.Valid(f.Value) {
 			return Envelope{}, fmt.Errorf("field %s is not UTF-8", quoteShort(f.Name))
 		}
@@ -68,7 +69,7 @@ func FromFields(d Delivery) (Envelope, error) {
 		size += len(f.Name) + len(f.Value) + len(`"": "", `)
 	}
 	w, separator := make(writer, 0, size), "{"
-	for i, f := range d.Fields {
+	for i, f := range fields {
 		if last[f.Name] == i {
 			w.raw(separator).quoted(f.Name).raw(": ").quoted(string(f.Value))
 			separator = ", "
@@ -108,13 +109,23 @@ func (d Delivery) source() Source {
 	return Source{Stream: d.Stream, ID: d.ID, Attempt: d.Attempts + 1, Fence: d.Fence}
 }
 
-// brokerMessage is a message that knows nothing but its entry.
+// originalID is the entry's id; of a copy, that of the original.
+func (d Delivery) originalID() string {
+	if _, id, replayed := d.ReplayedFor(); replayed {
+		return id
+	}
+	return d.ID
+}
+
+// brokerMessage is a message that knows nothing but its entry. The copy of an entry
+// has the id and the time of the original.
 func (d Delivery) brokerMessage() Envelope {
 	domain := newDomain()
 	domain.Kind = KindBroker
+	id := d.originalID()
 	return Envelope{
 		Metadata: Metadata{
-			Headers: Headers{ID: d.ID, Stream: d.Stream, Time: entryTime(d.ID)},
+			Headers: Headers{ID: id, Stream: d.Stream, Time: entryTime(id)},
 			Domain:  domain,
 		},
 		Source: d.source(),
@@ -124,7 +135,7 @@ func (d Delivery) brokerMessage() Envelope {
 // correlate makes up a correlation id where there is none.
 func (d Delivery) correlate(m *Metadata) {
 	if m.Domain.CorrelationID == "" {
-		sum := sha256.Sum256([]byte(d.Stream + " " + d.ID))
+		sum := sha256.Sum256([]byte(d.Stream + " " + d.originalID()))
 		m.Domain.CorrelationID = hex.EncodeToString(sum[:16])
 	}
 }

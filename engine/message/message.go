@@ -129,6 +129,37 @@ type Delivery struct {
 	Fence int64
 }
 
+// The last two fields of a copy that was added for one group alone, which gave the
+// original up: that group, and the original's id. Other groups of this engine pass
+// the copy over.
+const (
+	replayGroupField = "observatory_group"
+	replayIDField    = "observatory_original"
+)
+
+// ReplayFields are what a copy for one group has after the original's own fields.
+func ReplayFields(group, originalID string) []Field {
+	return []Field{{Name: replayGroupField, Value: []byte(group)}, {Name: replayIDField, Value: []byte(originalID)}}
+}
+
+// ReplayedFor returns the group for which the entry was added again, and the id of
+// the original; replayed is false for every other entry.
+func (d Delivery) ReplayedFor() (group, originalID string, replayed bool) {
+	n := len(d.Fields) - 2
+	if n < 0 || d.Fields[n].Name != replayGroupField || d.Fields[n+1].Name != replayIDField {
+		return "", "", false
+	}
+	return string(d.Fields[n].Value), string(d.Fields[n+1].Value), true
+}
+
+// Content are the fields of the entry without those of [ReplayFields].
+func (d Delivery) Content() []Field {
+	if _, _, replayed := d.ReplayedFor(); replayed {
+		return d.Fields[:len(d.Fields)-2]
+	}
+	return d.Fields
+}
+
 // Field is one name and value of a stream entry.
 type Field struct {
 	Name  string

@@ -260,7 +260,8 @@ func (d *dispatcher) accept(tasks []*Task) {
 			d.ghost(t)
 			continue
 		}
-		if t.Foreign {
+		group, _, replayed := t.Delivery.ReplayedFor()
+		if t.Foreign || replayed && group != d.cfg.Group {
 			counts.skipped++
 			d.handled(t)
 			continue

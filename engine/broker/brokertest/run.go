@@ -49,7 +49,7 @@ type Operator interface {
 // the broker is an [Operator] too.
 func Run(t *testing.T, open func(t *testing.T) Broker) {
 	tests := slices.Concat(publishTests, joinTests, readTests, pendingTests, bodiesTests, ackTests, attemptTests,
-		releaseTests, takeoverTests, lossTests, deadLetterTests, renewTests, groupTests, trimTests, concurrencyTests,
+		releaseTests, takeoverTests, lossTests, deadLetterTests, queueTests, renewTests, groupTests, trimTests, concurrencyTests,
 		pauseTests, closeTests)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -34,6 +34,16 @@ func guideRights(t *testing.T) []string {
 	return strings.Fields(text)
 }
 
+// operatorRights are those that the guide names for the commands of an operator.
+func operatorRights(t *testing.T) []string {
+	t.Helper()
+	guide, err := os.ReadFile("../../../docs/operations.md")
+	require.NoError(t, err)
+	lines := regexp.MustCompile("redis-cli ACL SETUSER observatory ('~observatory:.*)\n").FindSubmatch(guide)
+	require.NotNil(t, lines)
+	return strings.Fields(strings.ReplaceAll(string(lines[1]), "'", ""))
+}
+
 // guarded is a server, or a cluster, whose user observatory has the rights of the
 // guide.
 type guarded struct {
