@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/observatory-go/observatory/engine/broker"
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/health"
 	"github.com/observatory-go/observatory/engine/subscription/catchup"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -12,6 +13,7 @@ import (
 // Broker is what an adapter of a broker implements.
 type Broker interface {
 	consumergroup.Broker
+	deadletter.Queue
 	health.Pinger
 	// Capabilities says what the broker can do.
 	Capabilities() broker.Capability

@@ -166,6 +166,9 @@ func parseFields(text []byte) ([]message.Field, error) {
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, errors.New("no object")
 	}
+	if !utf8.Valid(text) {
+		return nil, errors.New("not UTF-8")
+	}
 	var fields []message.Field
 	for d.More() {
 		name, err := d.Token()

@@ -16,6 +16,7 @@ import (
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/config"
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -44,6 +45,7 @@ func (d *fakeDatabase) Source(domain, name string) collector.Source {
 }
 
 type fakeBroker struct {
+	deadletter.Queue
 	closable
 	spec BrokerSpec
 }

@@ -15,15 +15,15 @@ import (
 
 var queueTests = []test{
 	{"queue/is read in pages, from its first entry to its last", broker.ConsumerGroups | broker.DeadLetters, queuePages},
-	{"queue/one that does not exist is empty", broker.DeadLetters, queueEmpty},
+	{"queue/one that does not exist is empty", broker.ConsumerGroups | broker.DeadLetters, queueEmpty},
 	{"queue/a replay reaches the group that failed alone, with its attempts anew", broker.ConsumerGroups | broker.DeadLetters, replayReachesOneGroup},
 	{"queue/a replay leaves what is pending with its consumer", broker.ConsumerGroups | broker.DeadLetters, replayOfPending},
 	{"queue/a replay of what is not delivered yet claims nothing", broker.ConsumerGroups | broker.DeadLetters, replayOfUndelivered},
 	{"queue/a replay of what is gone changes nothing", broker.ConsumerGroups | broker.DeadLetters, replayOfGone},
 	{"queue/a replay to a group that does not exist is refused", broker.ConsumerGroups | broker.DeadLetters, replayToNoGroup},
-	{"queue/a copy replaces its dead letter, once", broker.DeadLetters, copyOnce},
-	{"queue/entries are added and deleted", broker.DeadLetters, queueEdits},
-	{"queue/is trimmed exactly", broker.DeadLetters, queueTrims},
+	{"queue/a copy replaces its dead letter, once", broker.ConsumerGroups | broker.DeadLetters, copyOnce},
+	{"queue/entries are added and deleted", broker.ConsumerGroups | broker.DeadLetters, queueEdits},
+	{"queue/is trimmed exactly", broker.ConsumerGroups | broker.DeadLetters, queueTrims},
 	{"queue/the groups of a stream and their consumers are listed", broker.ConsumerGroups | broker.DeadLetters, queueGroups},
 }
 
@@ -31,7 +31,7 @@ var queueTests = []test{
 func (f *fixture) queue(t *testing.T) deadletter.Queue {
 	t.Helper()
 	q, ok := f.Broker.(deadletter.Queue)
-	require.True(t, ok, "a broker with dead letters has queues")
+	require.True(t, ok, "a broker with dead deadLetters has queues")
 	return q
 }
 
@@ -43,8 +43,8 @@ func (f *fixture) readQueue(t *testing.T) []message.Delivery {
 }
 
 // deadLettered publishes n entries, which group g and then other read; g
-// dead-letters them. It returns their ids and those of the dead letters.
-func (f *fixture) deadLettered(t *testing.T, n int) (ids, letters []string) {
+// dead-deadLetters them. It returns their ids and those of the dead deadLetters.
+func (f *fixture) deadLettered(t *testing.T, n int) (ids, deadLetters []string) {
 	t.Helper()
 	s, other := f.join(t, "g", "c"), f.join(t, "other", "c")
 	ids = f.publish(t, n)
@@ -55,11 +55,11 @@ func (f *fixture) deadLettered(t *testing.T, n int) (ids, letters []string) {
 	return ids, idsOf(f.readQueue(t))
 }
 
-func (f *fixture) replay(t *testing.T, letters, originals []string) []deadletter.Outcome {
+func (f *fixture) replay(t *testing.T, deadLetters, originals []string) []deadletter.Outcome {
 	t.Helper()
 	r := deadletter.Replay{Stream: f.stream, Group: "g"}
-	for i := range letters {
-		r.Items = append(r.Items, deadletter.Item{DeadLetter: letters[i], Original: originals[i]})
+	for i := range deadLetters {
+		r.Items = append(r.Items, deadletter.Item{DeadLetter: deadLetters[i], Original: originals[i]})
 	}
 	got, err := f.queue(t).Replay(t.Context(), r)
 	require.NoError(t, err)
@@ -67,10 +67,10 @@ func (f *fixture) replay(t *testing.T, letters, originals []string) []deadletter
 }
 
 func queuePages(t *testing.T, f *fixture) {
-	_, letters := f.deadLettered(t, 5)
+	_, deadLetters := f.deadLettered(t, 5)
 	state, err := f.queue(t).State(t.Context(), f.stream)
 	require.NoError(t, err)
-	require.Equal(t, deadletter.State{Depth: 5, Newest: letters[4]}, state)
+	require.Equal(t, deadletter.State{Depth: 5, Newest: deadLetters[4]}, state)
 	page := func(p deadletter.Page) []string {
 		got, err := f.queue(t).DeadLetters(t.Context(), f.stream, p)
 		require.NoError(t, err)
@@ -79,10 +79,10 @@ func queuePages(t *testing.T, f *fixture) {
 		}
 		return idsOf(got)
 	}
-	require.Equal(t, letters[:2], page(deadletter.Page{Max: 2}))
-	require.Equal(t, letters[2:4], page(deadletter.Page{After: letters[1], Max: 2}))
-	require.Equal(t, letters[2:4], page(deadletter.Page{After: letters[1], Until: letters[3], Max: 9}))
-	require.Empty(t, page(deadletter.Page{After: letters[4], Max: 2}))
+	require.Equal(t, deadLetters[:2], page(deadletter.Page{Max: 2}))
+	require.Equal(t, deadLetters[2:4], page(deadletter.Page{After: deadLetters[1], Max: 2}))
+	require.Equal(t, deadLetters[2:4], page(deadletter.Page{After: deadLetters[1], Until: deadLetters[3], Max: 9}))
+	require.Empty(t, page(deadletter.Page{After: deadLetters[4], Max: 2}))
 }
 
 func queueEmpty(t *testing.T, f *fixture) {
@@ -99,9 +99,9 @@ func queueEmpty(t *testing.T, f *fixture) {
 }
 
 func replayReachesOneGroup(t *testing.T, f *fixture) {
-	ids, letters := f.deadLettered(t, 4)
-	require.Equal(t, []deadletter.Outcome{deadletter.Claimed, deadletter.Claimed}, f.replay(t, []string{letters[2], letters[1]}, []string{ids[2], ids[1]}))
-	require.Equal(t, []string{letters[0], letters[3]}, idsOf(f.readQueue(t)))
+	ids, deadLetters := f.deadLettered(t, 4)
+	require.Equal(t, []deadletter.Outcome{deadletter.Claimed, deadletter.Claimed}, f.replay(t, []string{deadLetters[2], deadLetters[1]}, []string{ids[2], ids[1]}))
+	require.Equal(t, []string{deadLetters[0], deadLetters[3]}, idsOf(f.readQueue(t)))
 
 	s := f.join(t, "g", "new")
 	got := s.claim(t, 10)
@@ -119,8 +119,8 @@ func replayReachesOneGroup(t *testing.T, f *fixture) {
 }
 
 func replayOfPending(t *testing.T, f *fixture) {
-	ids, letters := f.deadLettered(t, 1)
-	f.replay(t, letters, ids)
+	ids, deadLetters := f.deadLettered(t, 1)
+	f.replay(t, deadLetters, ids)
 	holder := f.join(t, "g", "holder")
 	holder.claim(t, 1)
 	require.NoError(t, f.queue(t).AddDeadLetters(t.Context(), f.stream, [][]message.Field{{data("{}")}}))
@@ -141,26 +141,26 @@ func replayOfUndelivered(t *testing.T, f *fixture) {
 }
 
 func replayOfGone(t *testing.T, f *fixture) {
-	ids, letters := f.deadLettered(t, 1)
-	require.Equal(t, []deadletter.Outcome{deadletter.Absent, deadletter.Gone}, f.replay(t, []string{letters[0], "1-0"}, []string{"1-0", ids[0]}))
-	require.Equal(t, letters, idsOf(f.readQueue(t)))
+	ids, deadLetters := f.deadLettered(t, 1)
+	require.Equal(t, []deadletter.Outcome{deadletter.Absent, deadletter.Gone}, f.replay(t, []string{deadLetters[0], "1-0"}, []string{"1-0", ids[0]}))
+	require.Equal(t, deadLetters, idsOf(f.readQueue(t)))
 	got := f.join(t, "g", "c").claim(t, 10)
 	require.Empty(t, got)
 }
 
 func replayToNoGroup(t *testing.T, f *fixture) {
-	ids, letters := f.deadLettered(t, 1)
-	_, err := f.queue(t).Replay(t.Context(), deadletter.Replay{Stream: f.stream, Group: "nobody", Items: []deadletter.Item{{DeadLetter: letters[0], Original: ids[0]}}})
+	ids, deadLetters := f.deadLettered(t, 1)
+	_, err := f.queue(t).Replay(t.Context(), deadletter.Replay{Stream: f.stream, Group: "none", Items: []deadletter.Item{{DeadLetter: deadLetters[0], Original: ids[0]}}})
 	require.ErrorIs(t, err, deadletter.ErrNoGroup)
-	require.Equal(t, letters, idsOf(f.readQueue(t)))
+	require.Equal(t, deadLetters, idsOf(f.readQueue(t)))
 }
 
 func copyOnce(t *testing.T, f *fixture) {
 	require.NoError(t, f.queue(t).AddDeadLetters(t.Context(), f.stream, [][]message.Field{{data("{}")}}))
-	letter := idsOf(f.readQueue(t))[0]
+	deadLetter := idsOf(f.readQueue(t))[0]
 	fields := append([]message.Field{data("{}"), {Name: "b", Value: []byte{0xff, 0}}}, message.ReplayFields("g", "1-0")...)
 	for _, want := range []bool{true, false} {
-		added, err := f.queue(t).Copy(t.Context(), f.stream, letter, fields)
+		added, err := f.queue(t).Copy(t.Context(), f.stream, deadLetter, fields)
 		require.NoError(t, err)
 		require.Equal(t, want, added)
 	}

@@ -27,6 +27,7 @@ func TestRedisOnOneConnectionKeepsWhatABrokerPromises(t *testing.T) {
 func TestRedisWithTheRightsOfTheOperationsGuideKeepsWhatABrokerPromises(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
+	g.give(operatorRights(t)...)
 	g.give("~*")
 	t.Run("suite", func(t *testing.T) {
 		brokertest.Run(t, func(t *testing.T) brokertest.Broker { return operated{open(t, g.url), g.admin} })

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"os"
+	"os/user"
 	"slices"
 	"strings"
 
@@ -25,6 +27,8 @@ type Operator struct {
 	// serves the configuration, and no handler reads an event store. There is no
 	// server to read: all figures are unknown.
 	InMemory bool
+	// DeadLetters are those of the broker whose streams handlers read.
+	DeadLetters *operate.DeadLetters
 
 	closers lifecycle.Closers
 }
@@ -60,8 +64,23 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}
+	if broker := d.StreamBroker(); broker != nil && taken.Brokers["default"].Provider != inMemory {
+		opened.DeadLetters = operate.NewDeadLetters(func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }, broker, whoRuns(), newLogger(o, taken.Logging))
+	}
 	opened.Operator = operate.New(func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }, figures)
 	return opened, nil
+}
+
+// whoRuns is the user of the system who runs this process, and the host's name.
+func whoRuns() string {
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
 }
 
 // Close closes what was opened, within a few seconds.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 
@@ -36,7 +37,10 @@ func Main() int {
 // Run runs the command that args (without the program's name) name, and returns
 // the exit code. It writes results to stdout, and errors, progress and
 // the log to stderr.
-func Run(args []string, stdout, stderr io.Writer) int {
+func Run(args []string, stdout, stderr io.Writer) int { return run(args, os.Stdin, stdout, stderr) }
+
+// run is Run with another standard input.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	helped, help := false, &strings.Builder{} // the parser panics where it cannot write
 	line := kingpin.New("observatory", "Runs message handlers over Redis Streams and serves Prometheus metrics beside them.")
 	line.UsageWriter(help).ErrorWriter(stderr).Terminate(func(int) { helped = true })
@@ -45,7 +49,7 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	// Not kingpin's own version flag, which ends the parse where it stands.
 	versioned := line.Flag("version", "Print version and build information.").NoEnvar().Bool()
 
-	shared := flags{stdout: stdout, stderr: stderr, options: app.Options{Stderr: stderr}}
+	shared := flags{stdin: stdin, stdout: stdout, stderr: stderr, options: app.Options{Stderr: stderr}}
 	shared.addLog(line)
 	commands := map[string]func() int{}
 	for _, add := range []func(*kingpin.Application, *flags) (name string, run func() int){
@@ -54,6 +58,7 @@ func Run(args []string, stdout, stderr io.Writer) int {
 		name, run := add(line, &shared)
 		commands[name] = run
 	}
+	maps.Copy(commands, addDeadLetters(line, &shared))
 
 	name, err := line.Parse(args)
 	if err == nil && !helped && !*versioned && name != versionCommand {

@@ -16,6 +16,7 @@ import (
 
 // flags are what the command line says, and where a command writes.
 type flags struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 
 	options app.Options
