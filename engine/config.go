@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/health"
 	"github.com/observatory-go/observatory/engine/subscription"
@@ -20,6 +21,8 @@ type Config struct {
 	Domain string
 	// Subscriptions are what to consume, each with its handler and source.
 	Subscriptions []Subscription
+	// DeadLetters is what is done to dead-letter queues; without a Queue nothing is.
+	DeadLetters deadletter.MaintenanceConfig
 	// Health is where probes are answered; Health.Disabled serves none.
 	Health HealthConfig
 	// ShutdownTimeout is how long in-flight handlers get once the engine must

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -25,6 +26,7 @@ type Engine struct {
 	cfg     Config
 	runners []*subscription.Runner
 	watches map[subscription.Pauses]*subscription.PauseWatch
+	queues  *deadletter.Maintenance
 	log     *slog.Logger
 
 	started      time.Time
@@ -85,6 +87,8 @@ func New(c Config) (*Engine, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	c.DeadLetters.Logger = c.Logger
+	e.queues = deadletter.NewMaintenance(c.DeadLetters)
 	if c.MeterProvider != nil {
 		var err error
 		if e.registration, err = e.observe(env.Meter); err != nil {
@@ -172,7 +176,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var maintenance sync.WaitGroup
+	maintenance.Go(func() { e.queues.Run(ctx) })
 	errs := []error{e.supervise(ctx)}
+	maintenance.Wait()
 	if probes != nil {
 		errs = append(errs, probes.Close())
 	}

@@ -202,6 +202,7 @@ retry_delay_seconds = 0.01
 		require.Equal(t, map[string]any{
 			"order": "o-1",
 			"_dlq_metadata": map[string]any{
+				"reason":          "exhausted",
 				"original_stream": s.stream, "original_id": id, "consumer_group": "shop.billing.Payments",
 				"retry_count": 4.0, "failure_reason": "no such order",
 			},

@@ -42,7 +42,8 @@ type Config struct {
 	// Handlers are those of [observatory.handlers], in the order of their names.
 	Handlers []Handler
 
-	Health Health
+	Health      Health
+	DeadLetters DeadLetters
 	// BackfillSuffix is what the name of a stream's backfill lane has after a colon;
 	// "" where [server.priority_lanes] are off.
 	BackfillSuffix string
@@ -61,6 +62,19 @@ type Health struct {
 	Enabled bool   // default true
 	Host    string // default "0.0.0.0"
 	Port    int    // default 8080
+}
+
+// DeadLetters is [server.dlq].
+type DeadLetters struct {
+	Enabled   bool          // default false
+	Retention time.Duration // default a week
+	Threshold int           // default 100
+	// Callback is an http(s) URL or a function's name; "" for none. It may hold a
+	// secret.
+	Callback string
+	Every    time.Duration // default a minute
+	// Repeat is [observatory] alert_repeat_seconds; default an hour.
+	Repeat time.Duration
 }
 
 // Observatory is [observatory], without its handlers.
@@ -87,7 +101,7 @@ type Observatory struct {
 // needs. What is wrong is collected by the section.
 func newConfig(path, environment string, root section) *Config {
 	read := root.readAll()
-	observatory, health := read["observatory"], read["server.health"]
+	observatory, health, dlq := read["observatory"], read["server.health"], read["server.dlq"]
 	c := &Config{
 		Path: path, Environment: environment,
 		Name: get[string](observatory, "name"), SourceURI: get[string](read[""], "source_uri"),
@@ -95,6 +109,11 @@ func newConfig(path, environment string, root section) *Config {
 		EventStore: newEventStore(root.at("event_store"), read["event_store"], read["server.event_store_subscription"]),
 		Health: Health{
 			Enabled: get[bool](health, "enabled"), Host: get[string](health, "host"), Port: get[int](health, "port"),
+		},
+		DeadLetters: DeadLetters{
+			Enabled: get[bool](dlq, "enabled"), Retention: time.Duration(get[int](dlq, "retention_hours")) * time.Hour,
+			Threshold: get[int](dlq, "alert_threshold"), Callback: get[string](dlq, "alert_callback"),
+			Every: get[time.Duration](dlq, "check_interval_seconds"), Repeat: get[time.Duration](observatory, "alert_repeat_seconds"),
 		},
 		Observatory: Observatory{
 			ListenAddress: get[string](observatory, "listen_address"), Metrics: get[bool](observatory, "metrics"),

@@ -205,11 +205,15 @@ var subscriptionRows = []row{
 	},
 	{
 		in: ofSubscription(), name: "dlq_retention_hours", kind: whole(1, million),
-		noEffect: "dead-letter queues are not trimmed",
+		defaultText: "that of `[server.dlq]`",
+		sets:        &field{set: func(c *subscription.Config, v any) { c.DeadLetterRetention = time.Duration(v.(int)) * time.Hour }},
+		help:        "How long the stream's dead letters are kept, where `[server.dlq]` is enabled. Of several handlers of a stream the longest holds.",
 	},
 	{
 		in: ofSubscription(), name: "dlq_alert_threshold", kind: whole(1, most32),
-		noEffect: "dead-letter queues are not watched; their depth is a metric",
+		defaultText: "that of `[server.dlq]`",
+		sets:        &field{set: func(c *subscription.Config, v any) { c.DeadLetterThreshold = v.(int) }},
+		help:        "From how many dead letters on there are alerts, where `[server.dlq]` is enabled. Of several handlers of a stream the lowest holds.",
 	},
 }
 
@@ -252,6 +256,10 @@ var observatoryRows = []row{
 	{
 		in: in("observatory"), name: "handlers", kind: elsewhere("tables"),
 		help: "See the next section.",
+	},
+	{
+		in: in("observatory"), name: "alert_repeat_seconds", kind: positiveSeconds, defaultValue: time.Hour,
+		help: "After how long `[server.dlq]` tells again of a queue that stays above its threshold.",
 	},
 	{in: in("observatory"), name: "trace_retention_days", kind: whole(0, million), noEffect: "no trace events are written"},
 }
@@ -305,6 +313,27 @@ var serverRows = []row{
 	{
 		in: in("server"), name: "drain_timeout", kind: seconds, defaultText: "none",
 		help: "Seconds. Protean's name for `shutdown_timeout_seconds` of `[observatory]`, and its default where it is set.",
+	},
+	{
+		in: in("server.dlq"), name: "enabled", kind: boolean, defaultValue: false,
+		help: "Trims and watches the dead-letter queues of the handlers' streams, see [dead letters](operations.md#dead-letters).",
+	},
+	{
+		in: in("server.dlq"), name: "retention_hours", kind: whole(1, million), defaultValue: 168,
+		help: "Dead letters that came into their queue longer ago are deleted. They are lost.",
+	},
+	{
+		in: in("server.dlq"), name: "alert_threshold", kind: whole(1, most32), defaultValue: 100,
+		help: "From this depth on there are alerts.",
+	},
+	{
+		in: in("server.dlq"), name: "alert_callback", kind: text, defaultText: "none",
+		help: "Is told of a queue that has crossed its threshold: an http(s) URL, which gets `{\"dlq_stream\", \"depth\", \"threshold\"}` by POST, or a function " +
+			"that a Go program registers by this name.",
+	},
+	{
+		in: in("server.dlq"), name: "check_interval_seconds", kind: positiveSeconds, defaultValue: time.Minute,
+		help: "The time between two cycles. The first is at the start.",
 	},
 	{
 		in: in("server.health"), name: "enabled", kind: boolean, defaultValue: true,
@@ -490,12 +519,6 @@ var notReadRows = slices.Concat([]row{
 		noEffect: "what failed is tried again after retry_delay_seconds",
 	},
 	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: seconds, defaultValue: 5 * time.Second},
-
-	{in: in("server.dlq"), name: "enabled", kind: boolean, noEffect: "dead-letter queues are neither trimmed nor watched; their depth is a metric"},
-	{in: in("server.dlq"), name: "retention_hours", kind: whole(1, million)},
-	{in: in("server.dlq"), name: "alert_threshold", kind: whole(1, most32)},
-	{in: in("server.dlq"), name: "alert_callback", kind: text},
-	{in: in("server.dlq"), name: "check_interval_seconds", kind: positiveSeconds},
 
 	{in: in("server.version_retry"), name: "enabled", kind: boolean},
 	{in: in("server.version_retry"), name: "max_retries", kind: whole(0, million)},

@@ -114,7 +114,7 @@ claim_idle_seconds = 5
 	require.Equal(t, Setting{"claim_idle_seconds", "5", `[observatory.handlers."shop.Audit"]`}, audit["claim_idle_seconds"])
 	require.Equal(t, Setting{"handler_timeout_seconds", "30", "default of [observatory.handlers]"}, audit["handler_timeout_seconds"])
 	require.Equal(t, Setting{"circuit_breaker_threshold", "", "default"}, audit["circuit_breaker_threshold"])
-	require.NotContains(t, audit, "dlq_alert_threshold", "what has no effect is no setting")
+	require.Equal(t, Setting{"dlq_alert_threshold", "", "default"}, audit["dlq_alert_threshold"])
 
 	subscriber := origins(handler.Subscriber("shop.Legacy", "s", nil))
 	require.Equal(t, "default", subscriber["messages_per_tick"].Origin)

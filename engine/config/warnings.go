@@ -47,7 +47,7 @@ func warnPython(root section, read map[string]values) {
 	callback := get[string](read["server.dlq"], "alert_callback")
 	if callback != "" && !strings.HasPrefix(callback, "http://") && !strings.HasPrefix(callback, "https://") {
 		dlq := server.at("dlq")
-		dlq.warn(CodePythonOnly, dlq.name, "alert_callback", "a function of Python; give an http(s) URL")
+		dlq.warn(CodePythonOnly, dlq.name, "alert_callback", "a function of Python, unless a Go program registers one of this name; give an http(s) URL")
 	}
 	logging := root.at("logging")
 	if others := slices.DeleteFunc(logging.keys(), func(key string) bool { return !slices.Contains(loggingPython, key) }); len(others) > 0 {

@@ -18,6 +18,7 @@ type Queue interface {
 	Reader
 	Replayer
 	Editor
+	Elector
 }
 
 // Reader reads dead-letter queues, and changes nothing.
@@ -111,4 +112,15 @@ type Editor interface {
 	// TrimDeadLetters deletes exactly the entries that were added to a queue before a
 	// time, and returns how many there were.
 	TrimDeadLetters(ctx context.Context, stream string, before time.Time) (trimmed int, err error)
+}
+
+// Elector lets one of several processes maintain a queue.
+type Elector interface {
+	// Lead reports whether a candidate maintains the queue of a stream: until the lease
+	// is over no other does, and each call of the same candidate renews it.
+	Lead(ctx context.Context, stream, candidate string, lease time.Duration) (bool, error)
+	// AlertDue reports whether an alert is to be told of a queue: it has crossed its
+	// threshold, and was below it before or told of longer ago than repeat, by whatever
+	// process. One that has not crossed it is to be told of at the next crossing.
+	AlertDue(ctx context.Context, stream string, crossed bool, repeat time.Duration) (bool, error)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine"
 	"github.com/observatory-go/observatory/engine/config"
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/lifecycle"
 	"github.com/observatory-go/observatory/engine/message"
@@ -28,6 +29,7 @@ type Domain struct {
 	handlers  []handler.Registration
 	leftOut   []*extensionsLeftOut // of each handler of the file
 	warnings  []config.Warning
+	alerts    map[string]deadletter.AlertFunc
 	closers   lifecycle.Closers
 }
 

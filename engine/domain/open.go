@@ -128,7 +128,7 @@ func Open(ctx context.Context, c *config.Config, a Adapters, options ...OpenOpti
 		return nil, errors.Join(err, d.Close(ctx))
 	}
 	ofFile, _ := d.Subscriptions() // what is wrong with them is for Config to say
-	d.warnings = slices.Concat(d.inMemory(), d.withoutAdapter(), differentRetentions(ofFile))
+	d.warnings = slices.Concat(d.inMemory(), d.withoutAdapter(), differentRetentions(ofFile), differentPolicies(d.config.DeadLetters, ofFile))
 	for _, w := range d.warnings {
 		d.logWarning(w)
 	}

@@ -167,7 +167,7 @@ func (d *Domain) Config() (engine.Config, error) {
 	}
 	d.warnSections()
 	subscriptions, err := d.Subscriptions()
-	for _, w := range differentRetentions(subscriptions) {
+	for _, w := range slices.Concat(differentRetentions(subscriptions), differentPolicies(d.config.DeadLetters, subscriptions)) {
 		if !slices.Contains(d.warnings, w) {
 			d.logWarning(w)
 		}
@@ -176,6 +176,7 @@ func (d *Domain) Config() (engine.Config, error) {
 	for name, b := range d.brokers {
 		streams[name] = consumergroup.Over(b)
 	}
+	c.DeadLetters = d.maintenance(subscriptions)
 	for _, s := range subscriptions {
 		r := s.registration
 		kind := r.Kind

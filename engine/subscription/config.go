@@ -57,6 +57,11 @@ type Config struct {
 	// some group has not acknowledged is never removed. Of several subscriptions of
 	// one stream the largest holds.
 	RetentionMaxLen int
+	// DeadLetterRetention and DeadLetterThreshold are how long dead letters of the
+	// stream are kept, and from how many on there are alerts; 0 leaves either to what
+	// holds for all streams.
+	DeadLetterRetention time.Duration
+	DeadLetterThreshold int
 	// PositionInterval is after how many messages the position in an event store is
 	// saved; default 10. It is saved each second too, and at a stop.
 	PositionInterval int

@@ -24,6 +24,8 @@ var queueTests = []test{
 	{"queue/a copy replaces its dead letter, once", broker.ConsumerGroups | broker.DeadLetters, copyOnce},
 	{"queue/entries are added and deleted", broker.ConsumerGroups | broker.DeadLetters, queueEdits},
 	{"queue/is trimmed exactly", broker.ConsumerGroups | broker.DeadLetters, queueTrims},
+	{"queue/one process maintains it", broker.ConsumerGroups | broker.DeadLetters, queueLeader},
+	{"queue/an alert is due at the crossing, and when it lasts", broker.ConsumerGroups | broker.DeadLetters, queueAlert},
 	{"queue/the groups of a stream and their consumers are listed", broker.ConsumerGroups | broker.DeadLetters, queueGroups},
 }
 
@@ -228,4 +230,33 @@ func queueGroups(t *testing.T, f *fixture) {
 	require.Equal(t, "a", groups[0].Name)
 	require.Equal(t, "b", groups[1].Name)
 	require.True(t, groups[1].Live, "an engine claims what was released")
+}
+
+func queueLeader(t *testing.T, f *fixture) {
+	lead := func(candidate string, lease time.Duration) bool {
+		leads, err := f.queue(t).Lead(t.Context(), f.stream, candidate, lease)
+		require.NoError(t, err)
+		return leads
+	}
+	require.True(t, lead("a", time.Minute))
+	require.True(t, lead("a", 100*time.Millisecond), "renewed")
+	if f.Capabilities().Has(broker.Durable) { // which others share
+		require.False(t, lead("b", time.Minute))
+		require.Eventually(t, func() bool { return lead("b", time.Minute) }, 10*time.Second, time.Millisecond)
+		require.False(t, lead("a", time.Minute))
+	}
+}
+
+func queueAlert(t *testing.T, f *fixture) {
+	due := func(crossed bool, repeat time.Duration) bool {
+		due, err := f.queue(t).AlertDue(t.Context(), f.stream, crossed, repeat)
+		require.NoError(t, err)
+		return due
+	}
+	require.False(t, due(false, time.Minute))
+	require.True(t, due(true, time.Minute))
+	require.False(t, due(true, time.Minute))
+	require.False(t, due(false, time.Minute))
+	require.True(t, due(true, 20*time.Millisecond), "it has crossed again")
+	require.Eventually(t, func() bool { return due(true, 20*time.Millisecond) }, 10*time.Second, time.Millisecond, "it lasts")
 }

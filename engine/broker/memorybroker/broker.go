@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/message"
@@ -32,6 +33,7 @@ type Broker struct {
 	mu      sync.Mutex
 	streams map[string]*stream
 	pauses  map[subscription.Identity]subscription.PauseState
+	alerted map[string]time.Time // when an alert of a stream's queue was told; nil until then
 }
 
 // Option changes what New makes.

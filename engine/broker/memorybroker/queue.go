@@ -196,3 +196,28 @@ func (s *stream) remove(text string) bool {
 	}
 	return true
 }
+
+// Lead implements [deadletter.Elector]: there is one process.
+func (b *Broker) Lead(ctx context.Context, name, _ string, _ time.Duration) (bool, error) {
+	err := b.onQueue(ctx, "elect who maintains", name, func(*stream) error { return nil })
+	return err == nil, err
+}
+
+// AlertDue implements [deadletter.Elector].
+func (b *Broker) AlertDue(ctx context.Context, name string, crossed bool, repeat time.Duration) (due bool, err error) {
+	err = b.onQueue(ctx, "note an alert of", name, func(*stream) error {
+		if b.alerted == nil {
+			b.alerted = make(map[string]time.Time)
+		}
+		if !crossed {
+			delete(b.alerted, name)
+			return nil
+		}
+		last, told := b.alerted[name]
+		if due = !told || time.Since(last) >= repeat; due {
+			b.alerted[name] = time.Now()
+		}
+		return nil
+	})
+	return due, err
+}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/message"
 )
@@ -372,4 +374,51 @@ const (
 	// replayedKey is a hash of the dead letters whose messages were replayed, and
 	// which may not be deleted yet.
 	replayedKey = "replayed"
+	// leaderKey holds the process that maintains the queue, and alertedKey exists
+	// until an alert that lasts is told again.
+	leaderKey  = "dlq-leader"
+	alertedKey = "dlq-alerted"
 )
+
+// Lead implements [deadletter.Elector].
+func (b *Broker) Lead(ctx context.Context, stream, candidate string, lease time.Duration) (leads bool, err error) {
+	err = b.onQueue(ctx, "elect who maintains", stream, func(string) error {
+		key := ownKey(stream, leaderKey)
+		if leads, err = b.setNew(ctx, key, candidate, lease); err != nil || leads {
+			return err
+		}
+		holder := newCommand(ctx, "GET", key)
+		if err := send(ctx, b.commands, holder); errors.Is(err, redis.Nil) {
+			return nil // it ended in between: the next cycle elects
+		} else if err != nil {
+			return err
+		}
+		if leads = holder.Val() == candidate; leads {
+			return send(ctx, b.commands, newCommand(ctx, "PEXPIRE", key, lease.Milliseconds()))
+		}
+		return nil
+	})
+	return leads, err
+}
+
+// AlertDue implements [deadletter.Elector].
+func (b *Broker) AlertDue(ctx context.Context, stream string, crossed bool, repeat time.Duration) (due bool, err error) {
+	err = b.onQueue(ctx, "note an alert of", stream, func(string) error {
+		key := ownKey(stream, alertedKey)
+		if !crossed {
+			return send(ctx, b.commands, newCommand(ctx, "DEL", key))
+		}
+		due, err = b.setNew(ctx, key, "1", repeat)
+		return err
+	})
+	return due, err
+}
+
+// setNew sets a key for a while unless it exists, and reports whether it did.
+func (b *Broker) setNew(ctx context.Context, key, value string, lasts time.Duration) (bool, error) {
+	err := send(ctx, b.commands, newCommand(ctx, "SET", key, value, "NX", "PX", max(lasts.Milliseconds(), 1)))
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -42,6 +42,9 @@ database_uri = %q
 [observatory]
 name = "shop"
 
+[server.dlq]
+enabled = true
+
 [observatory.handlers.OrderMailer]
 stream = %q
 deliver = %q
