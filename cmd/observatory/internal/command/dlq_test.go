@@ -59,6 +59,10 @@ func newFailedShop(t *testing.T, n int) *failedShop {
 			s.ids = append(s.ids, add.Val())
 		}
 	}
+	// No dead letter has the id of an original.
+	last, err := message.ParseEntryID(s.ids[n-1])
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.Time(t.Context()).Val().UnixMilli() > int64(last.Milliseconds) }, limit, time.Millisecond)
 	for _, group := range failedGroups { // each has read and acknowledged all
 		require.NoError(t, s.XGroupSetID(t.Context(), stream, group, "$").Err())
 	}
