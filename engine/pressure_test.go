@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -99,5 +98,5 @@ func requireSmallHeap(t *testing.T, source subscription.Opener, stream string, f
 	require.NoError(t, e.Run(ctx))
 	require.GreaterOrEqual(t, calls, 300)
 	grown := int64(largest) - int64(before.HeapAlloc)
-	require.Less(t, grown, int64(heapLimit), fmt.Sprintf("of a backlog of %d bytes", backlog*payloadBytes))
+	require.Less(t, grown, int64(heapLimit), "of a backlog of %d bytes", backlog*payloadBytes)
 }

@@ -105,7 +105,7 @@ retention_maxlen = 7
 	c, err := d.Config()
 	require.NoError(t, err)
 	for _, s := range c.Subscriptions[1:] {
-		require.True(t, s.Source == c.Subscriptions[0].Source, "one source for all, which knows the groups of all")
+		require.Same(t, c.Subscriptions[0].Source, s.Source, "one source for all, which knows the groups of all")
 	}
 }
 
@@ -135,8 +135,8 @@ deliver = "log:"
 	require.Equal(t, []string{"Audit partner", "shop.Mails default", "shop.Payments partner"}, brokers)
 	c, err := d.Config()
 	require.NoError(t, err)
-	require.True(t, c.Subscriptions[0].Source == c.Subscriptions[2].Source)
-	require.False(t, c.Subscriptions[0].Source == c.Subscriptions[1].Source)
+	require.Same(t, c.Subscriptions[2].Source, c.Subscriptions[0].Source)
+	require.NotSame(t, c.Subscriptions[1].Source, c.Subscriptions[0].Source)
 	ofStreams, _ := d.watched("shop")
 	require.Len(t, ofStreams["partner"], 2)
 	require.Len(t, ofStreams["default"], 1)

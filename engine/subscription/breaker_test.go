@@ -196,7 +196,7 @@ func TestACallFromBeforeTheCircuitBreakerOpenedDoesNotCloseIt(t *testing.T) {
 		c := withBreaker()
 		c.Concurrency = 4
 		b.publish("slow/1", "bad1/1", "bad2/1", "bad3/1")
-		b.run(c, func(ctx context.Context, m *message.Envelope) error {
+		b.run(c, func(_ context.Context, m *message.Envelope) error {
 			if isBad(m) {
 				return errBroken
 			}

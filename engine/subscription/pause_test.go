@@ -130,7 +130,7 @@ func TestAPauseHoldsAcrossARestart(t *testing.T) {
 		b.run(config(), succeed)
 		b.pass(time.Minute)
 		require.Empty(t, b.called())
-		require.EqualValues(t, 2, b.figures().lag, "nothing is read")
+		require.Equal(t, 2, int(b.figures().lag), "nothing is read")
 		stopped := time.Now()
 		require.NoError(t, b.halt())
 		require.Less(t, time.Since(stopped), time.Second)

@@ -6,15 +6,15 @@ import "slices"
 type Reason string
 
 const (
-	// Rejected: the handler said that no attempt can succeed.
+	// Rejected says that the handler knew that no attempt can succeed.
 	Rejected Reason = "rejected"
-	// Exhausted: its attempts are spent.
+	// Exhausted says that its attempts are spent.
 	Exhausted Reason = "exhausted"
-	// Undecodable: it cannot be read, or is not what its checksum says.
+	// Undecodable says that it cannot be read, or is not what its checksum says.
 	Undecodable Reason = "undecodable"
-	// Unhandled: it is a command that nothing handles.
+	// Unhandled says that it is a command that nothing handles.
 	Unhandled Reason = "unhandled"
-	// Poison: processes that attempted it ended.
+	// Poison says that processes that attempted it ended.
 	Poison Reason = "poison"
 )
 

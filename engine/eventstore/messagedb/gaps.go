@@ -100,9 +100,9 @@ func (g *gaps) update(head int64, open []writer) {
 		g.sights = append(g.sights, sight{head, time.Now(), open})
 	}
 	// The writers of a later sight are those of an earlier one, and more.
-	for i := len(g.sights) - 1; i >= 0; i-- {
-		if len(g.sights[i].writers) == 0 {
-			g.settled, g.sights = g.sights[i].head, slices.Clone(g.sights[i+1:])
+	for i, s := range slices.Backward(g.sights) {
+		if len(s.writers) == 0 {
+			g.settled, g.sights = s.head, slices.Clone(g.sights[i+1:])
 			break
 		}
 	}

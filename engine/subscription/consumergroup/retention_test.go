@@ -60,7 +60,7 @@ func (t *trimmed) run(r *subscription.Runner) {
 	go func() { ended <- r.Run(ctx, ctx) }()
 	t.Cleanup(func() {
 		stop()
-		<-ended
+		require.NoError(t, <-ended)
 	})
 }
 

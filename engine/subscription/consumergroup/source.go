@@ -25,7 +25,7 @@ const (
 // for all of them, since a stream with a retention is trimmed only while the groups
 // of all subscriptions that were opened here exist. The broker is closed by who
 // opened it.
-func Over(b Broker) subscription.Opener { return opener{b, &retentions{}} }
+func Over(b Broker) subscription.Opener { return &opener{b, &retentions{}} }
 
 type opener struct {
 	broker     Broker
@@ -33,7 +33,7 @@ type opener struct {
 }
 
 // Open implements [subscription.Opener].
-func (o opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
+func (o *opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
 	return &source{
 		broker: o.broker, log: log, inflight: newInflight(),
 		member: Member{
