@@ -95,15 +95,33 @@ func TestAFilterTakesWhatFitsAllOfIt(t *testing.T) {
 	d := delivery("data", `{"data": {}, "metadata": {"headers": {"id": "shop-1", "type": "Shop.A"}}}`)
 	s := stored(d, Metadata{ConsumerGroup: "shop.Mailer", FailedAt: failedAt, Reason: Rejected, FailureReason: "Card DECLINED"})
 	for _, fits := range []Filter{
-		{}, {Handler: "Mailer"}, {Handler: "shop.Mailer"}, {Handler: "X", Groups: []string{"shop.Mailer"}}, {Reason: Rejected}, {Type: "Shop.A"},
-		{Error: "declined"}, {Before: failedAt.Add(1)}, {Since: failedAt}, {IDs: []string{"x", "shop-1"}}, {IDs: []string{"1-0"}}, {IDs: []string{s.ID}},
+		{},
+		{Handler: "Mailer"},
+		{Handler: "shop.Mailer"},
+		{Handler: "X", Groups: []string{"shop.Mailer"}},
+		{Reason: Rejected},
+		{Type: "Shop.A"},
+		{Error: "declined"},
+		{Before: failedAt.Add(1)},
+		{Since: failedAt},
+		{IDs: []string{"x", "shop-1"}},
+		{IDs: []string{"1-0"}},
+		{IDs: []string{s.ID}},
 		{Handler: "Mailer", Reason: Rejected, Type: "Shop.A", Error: "card", Before: failedAt.Add(1), Since: failedAt, IDs: []string{"1-0"}},
 	} {
 		require.True(t, fits.Takes(s), fits)
 	}
 	for _, not := range []Filter{
-		{Handler: "ailer"}, {Handler: "shop"}, {Handler: "X", Groups: []string{"Mailer"}}, {Reason: Exhausted}, {Type: "Shop"}, {Error: "stolen"},
-		{Before: failedAt}, {Since: failedAt.Add(1)}, {IDs: []string{"shop"}}, {IDs: []string{}},
+		{Handler: "ailer"},
+		{Handler: "shop"},
+		{Handler: "X", Groups: []string{"Mailer"}},
+		{Reason: Exhausted},
+		{Type: "Shop"},
+		{Error: "stolen"},
+		{Before: failedAt},
+		{Since: failedAt.Add(1)},
+		{IDs: []string{"shop"}},
+		{IDs: []string{}},
 		{Handler: "Mailer", Reason: Exhausted},
 	} {
 		require.False(t, not.Takes(s), not)

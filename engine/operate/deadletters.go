@@ -337,8 +337,8 @@ func parseLine(text []byte) (line exported, fields []message.Field, err error) {
 	if line.Stream == "" || len(line.Fields) == 0 {
 		return line, nil, errors.New(expected)
 	}
-	if strings.HasSuffix(line.Stream, deadletter.Suffix) {
-		return line, nil, fmt.Errorf("stream %q is a dead-letter queue: expected the stream that it belongs to, %q", line.Stream, strings.TrimSuffix(line.Stream, deadletter.Suffix))
+	if of, isQueue := strings.CutSuffix(line.Stream, deadletter.Suffix); isQueue {
+		return line, nil, fmt.Errorf("stream %q is a dead-letter queue: expected the stream that it belongs to, %q", line.Stream, of)
 	}
 	for _, f := range line.Fields {
 		value := f.Base64

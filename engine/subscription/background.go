@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/retry"
 )
 
@@ -139,7 +140,7 @@ func (d *dispatcher) reloaded(t *Task) {
 	if t.Delivery.Gone() {
 		d.ghost(t)
 	} else if err := t.decodeAgain(&d.cfg); err != nil {
-		d.giveUp(t, Undecodable, err)
+		d.giveUp(t, deadletter.Undecodable, err)
 	} else {
 		d.first = append(d.first, t)
 	}

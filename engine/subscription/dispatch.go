@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/observatory-go/observatory/engine/deadletter"
 )
 
 const (
@@ -267,11 +269,11 @@ func (d *dispatcher) accept(tasks []*Task) {
 			continue
 		}
 		if err := t.decode(&d.cfg); err != nil {
-			d.giveUp(t, Undecodable, err)
+			d.giveUp(t, deadletter.Undecodable, err)
 			continue
 		}
 		if t.Attempts > max(d.cfg.Retry.MaxAttempts, 1) {
-			d.endCalls(t, Poison, poison(t.Attempts))
+			d.endCalls(t, deadletter.Poison, poison(t.Attempts))
 			d.ready = append(d.ready, t) // those of its key before it have their turn first
 			continue
 		}
@@ -502,7 +504,7 @@ func (d *dispatcher) decodeAgain(t *Task) bool {
 		t.unload(d.share)
 		d.reloading.tasks = append(d.reloading.tasks, t)
 	default:
-		d.giveUp(t, Undecodable, fmt.Errorf("a handler changed the message's memory: %w", err))
+		d.giveUp(t, deadletter.Undecodable, fmt.Errorf("a handler changed the message's memory: %w", err))
 	}
 	return false
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
@@ -217,7 +218,7 @@ func TestNoOtherIsTakenBesideWhatMayHaveEndedAProcess(t *testing.T) {
 			d.settle(task, new(counts))
 		},
 		d.drop, d.ghost,
-		func(task *Task) { d.giveUp(task, Poison, errors.New("poison")) },
+		func(task *Task) { d.giveUp(task, deadletter.Poison, errors.New("poison")) },
 	} {
 		task := newTask(t, "1-0", "")
 		task.Apart = true

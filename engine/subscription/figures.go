@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
@@ -71,7 +72,7 @@ func (f *figures) count(c counts) {
 func (f *figures) ghost() { f.ghosts.Add(1) }
 func (f *figures) lose()  { f.lost.Add(1) }
 
-func (f *figures) deadLetter(why Reason) { f.deadLettered[why.index()].Add(1) }
+func (f *figures) deadLetter(why deadletter.Reason) { f.deadLettered[indexOf(why)].Add(1) }
 
 func (f *figures) transition(to breakerState) { f.of(to).Add(1) }
 

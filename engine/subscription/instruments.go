@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
@@ -122,7 +123,7 @@ type counting interface {
 	count(counts)
 	ghost()
 	lose()
-	deadLetter(why Reason)
+	deadLetter(why deadletter.Reason)
 	transition(to breakerState)
 }
 
@@ -211,8 +212,8 @@ func (i *instruments) count(t counts) {
 func (i *instruments) ghost() { i.ghosts.Add(context.Background(), 1, i.own) }
 func (i *instruments) lose()  { i.lost.Add(context.Background(), 1, i.own) }
 
-func (i *instruments) deadLetter(why Reason) {
-	i.deadLettered.Add(context.Background(), 1, i.reasons[why.index()])
+func (i *instruments) deadLetter(why deadletter.Reason) {
+	i.deadLettered.Add(context.Background(), 1, i.reasons[indexOf(why)])
 }
 
 func (i *instruments) transition(to breakerState) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 )
 
@@ -106,9 +107,9 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		if !t.uncalled {
 			t.Attempts++
 		}
-		why := Rejected
+		why := deadletter.Rejected
 		if t.unhandled {
-			why = Unhandled
+			why = deadletter.Unhandled
 		}
 		d.giveUp(t, why, t.err)
 	case handler.Failed:
@@ -120,7 +121,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		d.returned(t)
 		delay, again := d.cfg.Retry.Next(t.Attempts)
 		if !again {
-			d.giveUp(t, Exhausted, t.err)
+			d.giveUp(t, deadletter.Exhausted, t.err)
 			return
 		}
 		counts.retries++
@@ -334,7 +335,7 @@ func (d *dispatcher) unload(t *Task) {
 
 // giveUp ends a task that cannot be handled. Until the source has written that
 // down, as a dead letter where it keeps such, later messages of its key wait.
-func (d *dispatcher) giveUp(t *Task, why Reason, cause error) {
+func (d *dispatcher) giveUp(t *Task, why deadletter.Reason, cause error) {
 	d.endCalls(t, why, cause)
 	if d.keys.claim(t) {
 		d.givingUp.tasks = append(d.givingUp.tasks, t)
@@ -342,7 +343,7 @@ func (d *dispatcher) giveUp(t *Task, why Reason, cause error) {
 }
 
 // endCalls notes that a task is not called any more, and why.
-func (d *dispatcher) endCalls(t *Task, why Reason, cause error) {
+func (d *dispatcher) endCalls(t *Task, why deadletter.Reason, cause error) {
 	d.endApart(t)
 	d.returned(t)
 	t.stage, t.Reason, t.Err, t.FailedAt = toGiveUp, why, cause, time.Now()

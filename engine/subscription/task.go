@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
@@ -33,7 +34,7 @@ type Task struct {
 	Foreign bool
 	// Reason and Err are why the message is given up, and FailedAt when that was
 	// decided.
-	Reason   Reason
+	Reason   deadletter.Reason
 	Err      error
 	FailedAt time.Time
 	// UnderWay says, at Close, that a call has not returned.

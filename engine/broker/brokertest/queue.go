@@ -222,14 +222,15 @@ func queueGroups(t *testing.T, f *fixture) {
 	groups, err := f.queue(t).Groups(t.Context(), f.stream)
 	require.NoError(t, err)
 	require.Empty(t, groups)
-	f.join(t, "b", "c").claim(t, 1)
+	_, err = f.join(t, "b", "c").Heartbeat(t.Context())
+	require.NoError(t, err)
 	f.joinAs(t, consumergroup.Member{Stream: f.stream, Group: "a", Consumer: "c"})
 	groups, err = f.queue(t).Groups(t.Context(), f.stream)
 	require.NoError(t, err)
 	require.Len(t, groups, 2)
 	require.Equal(t, "a", groups[0].Name)
 	require.Equal(t, "b", groups[1].Name)
-	require.True(t, groups[1].Live, "an engine claims what was released")
+	require.True(t, groups[1].Live, "an engine is there")
 }
 
 func queueLeader(t *testing.T, f *fixture) {

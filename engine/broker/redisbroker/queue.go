@@ -368,8 +368,8 @@ func (b *Broker) TrimDeadLetters(ctx context.Context, stream string, before time
 
 // The names of this engine's own keys beside a stream.
 const (
-	// liveKey, with a group's name after it, exists while an engine of the group
-	// claims what was released.
+	// liveKey, with a group's name after it, exists while an engine of the group shows
+	// life.
 	liveKey = "live:"
 	// replayedKey is a hash of the dead letters whose messages were replayed, and
 	// which may not be deleted yet.

@@ -17,7 +17,7 @@ const goneAfter = time.Hour
 func (m *membership) Heartbeat(ctx context.Context) (others []consumergroup.Consumer, err error) {
 	err = m.do(ctx, "show life on", func() error {
 		result, err := m.broker.run(ctx, heartbeatScript, []string{m.member.Stream},
-			m.member.Group, m.member.Consumer, Released, m.broker.goneAfter.Milliseconds())
+			m.member.Group, m.member.Consumer, Released, m.broker.goneAfter.Milliseconds(), max(3*m.member.HeartbeatEvery, time.Minute).Milliseconds())
 		if err != nil {
 			return err
 		}

@@ -57,6 +57,8 @@ type Member struct {
 	// FromEnd starts a group that never existed at the stream's end; by default
 	// it starts at the beginning.
 	FromEnd bool
+	// HeartbeatEvery is how often Heartbeat will be called.
+	HeartbeatEvery time.Duration
 	// Resume is the highest id that the group is known to have delivered. It is
 	// set when a group that was joined before is joined again.
 	Resume message.EntryID

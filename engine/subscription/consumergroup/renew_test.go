@@ -65,3 +65,32 @@ func TestEntriesWhoseDeadLettersAreRefusedAreRenewed(t *testing.T) {
 	<-done
 	require.NoError(t, source.Close(context.Background()))
 }
+
+// A replay goes to `released` where an engine of ours is in the group, which an idle
+// one is too.
+func TestAnIdleEngineIsKnownToBeThere(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	b, err := redisbroker.New(redisbroker.Config{URI: func() (string, error) { return server.URL, nil }, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close(context.Background())) })
+	source := consumergroup.Over(b).Open(subscription.Config{
+		Handler: "h", Stream: stream, BlockingTimeout: 50 * time.Millisecond,
+	}.WithDefaults(), slog.New(slog.DiscardHandler))
+	_, err = source.Next(t.Context(), 1)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		source.Upkeep(ctx, make(chan []*subscription.Task))
+	}()
+	require.Eventually(t, func() bool {
+		groups, err := b.Groups(t.Context(), stream)
+		require.NoError(t, err)
+		return len(groups) == 1 && groups[0].Live
+	}, 10*time.Second, 10*time.Millisecond)
+	stop()
+	<-done
+	require.NoError(t, source.Close(context.Background()))
+}

@@ -71,7 +71,7 @@ func (s *source) GiveUp(ctx context.Context, tasks []*subscription.Task) ([]*sub
 				Consumer:       s.member.Consumer,
 				FailedAt:       t.FailedAt,
 				RetryCount:     t.Attempts,
-				Reason:         deadletter.Reason(t.Reason),
+				Reason:         t.Reason,
 				FailureReason:  t.Err.Error(),
 			})
 		}

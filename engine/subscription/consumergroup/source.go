@@ -38,6 +38,7 @@ func (o *opener) Open(c subscription.Config, log *slog.Logger) subscription.Sour
 		broker: o.broker, log: log, inflight: newInflight(),
 		member: Member{
 			Stream: c.Stream, Group: c.Group, Consumer: consumerName(subscription.ShortName(c.Handler)), FromEnd: c.FromEnd,
+			HeartbeatEvery: c.ClaimIdle / 3,
 		},
 		retention:   o.retentions.of(c.Stream, c.Group, c.RetentionMaxLen),
 		deadLetters: c.DeadLetters,

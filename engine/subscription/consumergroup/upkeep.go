@@ -21,7 +21,7 @@ const checkEvery = time.Second
 func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 	check := time.NewTicker(min(checkEvery, max(s.renewEvery, time.Millisecond)))
 	defer check.Stop()
-	renewed := time.Now()
+	var renewed time.Time // the first time at once: that this process is here is to be known
 	var backoff retry.Backoff
 	var again <-chan time.Time
 	for {

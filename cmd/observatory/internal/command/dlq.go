@@ -450,7 +450,8 @@ func replayedText(f *dlqFlags, what string, done deadletter.Replayed) string {
 		n    int
 		text string
 	}{
-		{done.AlreadyPending, "pending for their group already"}, {done.Copied, "by a copy, since the original is gone"},
+		{done.AlreadyPending, "pending for their group already"},
+		{done.Copied, "by a copy, since the original is gone"},
 		{done.Gone, "not in the queue any more"},
 	} {
 		if note.n > 0 {

@@ -334,7 +334,7 @@ func TestAListOnATerminalKeepsToItsWidth(t *testing.T) {
 	t.Parallel()
 	s := newFailedShop(t, 3)
 	text := deadLettersText(deadLettersOf(t, s), false, time.Now(), terminalWidth)
-	for _, one := range strings.Split(text, "\n") {
+	for one := range strings.SplitSeq(text, "\n") {
 		require.LessOrEqual(t, utf8.RuneCountInString(one), terminalWidth, one)
 	}
 }

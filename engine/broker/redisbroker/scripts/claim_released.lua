@@ -10,16 +10,6 @@
 --          number of Lua holds
 local stream, group, consumer, released, max = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
--- That an engine of the group is here is kept in a key of its own for a minute. It is
--- not among KEYS, and an error is passed over: a user without the right to it may
--- claim all the same.
-local live = 'observatory:{' .. stream .. '}:live:' .. group
-local may = redis.acl_check_cmd == nil or redis.acl_check_cmd('SET', live, '1') and redis.acl_check_cmd('PTTL', live)
-if may then
-  local left = redis.pcall('PTTL', live)
-  if type(left) == 'number' and left < 30000 then redis.pcall('SET', live, '1', 'PX', 60000) end
-end
-
 local entries = redis.call('XPENDING', stream, group, '-', '+', max + 1, released)
 
 -- An entry without an owner is listed with the empty consumer. To find one the whole

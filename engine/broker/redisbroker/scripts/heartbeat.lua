@@ -5,12 +5,20 @@
 -- KEYS[1]  the stream
 -- ARGV[1]  the group, ARGV[2] the consumer, ARGV[3] the consumer that owns what was
 --          released, ARGV[4] the idle time in milliseconds beyond which a consumer
---          with nothing pending is deleted
+--          with nothing pending is deleted, ARGV[5] for how many milliseconds this
+--          consumer counts as here
 -- Returns  for each consumer with something pending but these two its name, how many
 --          entries, and its idle time in milliseconds
 --
 -- A user who may not delete or make consumers leaves them as they are.
 local stream, group, consumer, released, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+-- That an engine of the group is here is kept in a key of its own. It is not among
+-- KEYS, and an error is passed over: a user without the right to it may show life all
+-- the same.
+local live = 'observatory:{' .. stream .. '}:live:' .. group
+if redis.acl_check_cmd == nil or redis.acl_check_cmd('SET', live, '1') then redis.pcall('SET', live, '1', 'PX', ARGV[5]) end
+
 local others, holds = {}, false
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
   local fields = {}
