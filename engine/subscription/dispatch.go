@@ -25,8 +25,8 @@ const (
 	// maxFollowers is how many messages of the same key a worker gets behind
 	// the first.
 	maxFollowers = 31
-	// waitFactorDown is how many times that bound may be unsettled while the target
-	// is down and all in hand has found it so.
+	// waitFactorDown is how many times the usual bound may be unsettled while the
+	// target is down and all in hand has found it so.
 	waitFactorDown = 10
 	// exclusiveFor is how long calls wait for one that is to have no other beside
 	// it, and that one for them.
@@ -56,8 +56,8 @@ type dispatcher struct {
 
 	// Tasks to be called: those of first come before those of ready, and those of
 	// incoming are to be decoded first. A task is in one of the three, or queues
-	// behind its key, or waits, or is in a run, or is with one of the background
-	// steps below.
+	// behind its key (and may be in a run then, behind the one that holds it), or
+	// waits, or is in a run, or is with one of the background steps below.
 	incoming []*Task
 	first    []*Task
 	ready    []*Task
@@ -74,8 +74,8 @@ type dispatcher struct {
 	idle     int               // workers without a run, those included that are not started yet
 	working  int               // workers that are started; one more is when all others have a run
 	numbers  []int             // of workers that have ended, the next ones' numbers
-	holding  bool              // what may be called waits for such a run
-	running  map[*run]struct{} // the runs of the others
+	holding  bool              // what may be called waits for a run that has none beside it, or to be one
+	running  map[*run]struct{} // the runs of the workers that have one
 	runs     chan *run
 	finished chan *run
 	// startWorker starts the worker of this number, from 0 up to Concurrency - 1. No

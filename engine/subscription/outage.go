@@ -21,12 +21,13 @@ const (
 	// cause.
 	probesInARow = 10
 	// downAfter is how many messages in a row find the target down before it is held
-	// to be so, where it answered another less than answeredLately ago. Fewer are a
-	// matter of their own.
+	// to be so, where it answered another less than answeredLately ago. Fewer say
+	// nothing of the others.
 	downAfter      = 10
 	answeredLately = time.Second
 	// tooMany is the share of messages whose first call finds the target down above
-	// which that is no matter of theirs, and shareOf how many messages it is of.
+	// which the target is the cause and not the messages; it is a mean of about the
+	// last shareOf messages.
 	tooMany = 0.25
 	shareOf = 100
 	// maxDownAlone is how often a message may find the target down while others

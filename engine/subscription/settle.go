@@ -266,7 +266,7 @@ func (d *dispatcher) drop(t *Task) {
 }
 
 // wait puts a task aside; its key stays held. Where another task holds the key
-// (an older message that was claimed meanwhile) it has its turn after that one.
+// it has its turn after that one, and no delay.
 func (d *dispatcher) wait(t *Task, delay time.Duration) {
 	if !d.keys.claim(t) {
 		return

@@ -49,8 +49,9 @@ func (r *run) isStuck() bool { return r.tasks[r.current.Load()].overdue.Load() }
 // errGoexit is the failure of a handler that ended its goroutine.
 var errGoexit = errors.New("handler called runtime.Goexit (as FailNow of a test does) and did not return")
 
-// worker calls the handler. A handler that never returns costs its worker, and
-// nothing else: its run is no longer waited for once over is closed.
+// worker calls the handler. A handler that never returns takes up its worker and its
+// key, and what is called by itself then stays so; its run is no longer waited for
+// once over is closed.
 type worker struct {
 	number   int
 	fn       handler.Func

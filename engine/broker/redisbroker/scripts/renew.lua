@@ -1,4 +1,4 @@
--- Makes a consumer's pending entries look young, at no cost to their delivery
+-- Resets the idle time of a consumer's pending entries, at no cost to their delivery
 -- counts.
 -- KEYS[1]  the stream
 -- ARGV[1]  the group, ARGV[2] the consumer, then the id of each entry
