@@ -67,7 +67,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if _, unwritten := errors.AsType[*fs.PathError](err); unwritten { // some help goes to standard output by itself
 		return shared.exitOf(err)
 	}
-	if err != nil {
+	if err != nil && !helped { // help may be asked for without the arguments that a command requires
 		wayOut := "try --help"
 		for _, arg := range args {
 			if strings.HasSuffix(arg, ".toml") && strings.Contains(err.Error(), arg) {

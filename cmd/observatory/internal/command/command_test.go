@@ -44,6 +44,9 @@ func TestHelpIsWhatWasAskedFor(t *testing.T) {
 			require.Contains(t, r.stdout, word, args)
 		}
 	}
+	required := observatory("dlq", "replay", "--help")
+	require.Equal(t, exitDone, required.code, required.stderr)
+	require.Contains(t, required.stdout, "usage: observatory dlq replay [<flags>] <id>...")
 	r := observatory("serve", "--help")
 	require.Equal(t, exitDone, r.code)
 	for _, flag := range []string{"--config", "embedded", "--web.listen-address", "--health.listen-address", "--web.telemetry-path", "--web.config.file"} {
