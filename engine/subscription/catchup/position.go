@@ -173,9 +173,10 @@ func (s *source) advance() {
 	n := 0
 	for n < len(s.order) && (s.order[n].settled || s.order[n].recorded) {
 		s.position = s.order[n].failed.Position
-		s.passed++
+		s.passed += s.order[n].count
 		if s.order[n].task != nil {
 			s.handled++
+			s.ordered--
 		}
 		s.order[n] = nil
 		n++

@@ -22,7 +22,8 @@ const (
 	ownEvery = time.Second
 	// unsavedTicks times MessagesPerTick is how many messages may be handed out
 	// above the saved position, and two reads more: what a process that dies had
-	// in hand is among them.
+	// in hand is among them. Those that need no handling are not counted: they are
+	// never a reason to stop reading.
 	unsavedTicks = 10
 	// unsavedPause is how long reading waits while so many are.
 	unsavedPause = 10 * time.Millisecond
@@ -81,14 +82,16 @@ type source struct {
 	position int64        // all up to here is settled or failed
 	saved    int64        // the position that the store has
 	passed   int          // messages that the position moved over since it was saved
-	handled  int          // those of them that a handler had
+	handled  int          // those of them that were handed out
+	ordered  int          // messages in order that were handed out
 	resolved []Failed
 	lost     []*subscription.Task // of an ownership that ended
 }
 
 // taskState is a task and what the store has of it.
 type taskState struct {
-	task    *subscription.Task // nil of a message that needs no handling
+	task    *subscription.Task // nil of messages that need no handling, of which one stands for all in a row
+	count   int                // of messages that it stands for
 	failed  Failed
 	since   time.Time
 	settled bool
@@ -121,7 +124,7 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 	if err != nil {
 		return nil, err
 	}
-	suspect := s.isSuspect()
+	suspect, most := s.isSuspect(), limit
 	if suspect {
 		limit = 1
 	}
@@ -156,18 +159,34 @@ func (s *source) Next(ctx context.Context, limit int) ([]*subscription.Task, err
 		if s.idle = len(got) == 0; s.idle {
 			return nil, nil
 		}
+		if suspect {
+			got = upToMessage(got)
+		}
 		s.read = got[len(got)-1].GlobalPosition
-		s.suspects = max(s.suspects-len(got), 0)
+		rows := len(got)
 		got = slices.DeleteFunc(got, func(r message.Recorded) bool { return s.ahead[r.GlobalPosition] })
-		if tasks := s.enter(owner, got, nil, suspect); len(tasks) > 0 || suspect != s.isSuspect() {
+		tasks := s.enter(owner, got, nil, suspect)
+		s.suspects = max(s.suspects-len(tasks)-(rows-len(got)), 0)
+		if len(tasks) > 0 || suspect != s.isSuspect() {
 			return tasks, nil
 		}
+		limit = min(limit*2, most) // of a suspect: what stands before it is no message to be handled
 		select {
 		case <-owner.Ended():
 			return nil, nil
 		default: // none of those was a message to be handled
 		}
 	}
+}
+
+// upToMessage cuts off what stands behind the first message to be handled.
+func upToMessage(got []message.Recorded) []message.Recorded {
+	for i, r := range got {
+		if !isBookkeeping(r) {
+			return got[:i+1]
+		}
+	}
+	return got
 }
 
 // isSuspect reports whether the next message may be what ended the last owner.
@@ -211,7 +230,7 @@ func (s *source) own(ctx context.Context) (Ownership, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.inflight, s.order, s.resolved = owner, make(map[int64]*taskState), nil, nil
-	s.position, s.saved, s.passed, s.handled = state.Position, state.Position, 0, 0
+	s.position, s.saved, s.passed, s.handled, s.ordered = state.Position, state.Position, 0, 0, 0
 	return owner, nil
 }
 
@@ -241,7 +260,7 @@ func (s *source) disown(owner Ownership, why string) {
 func (s *source) unsaved() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.order) + s.passed
+	return s.ordered + s.handled
 }
 
 // readFailed reads messages again that an earlier run left unsettled.
@@ -266,6 +285,7 @@ func (s *source) readFailed(ctx context.Context, owner Ownership, limit int) ([]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range failed {
+		delete(s.ahead, f.Position) // what appears there is another message
 		s.log.WarnContext(ctx, "failed message is not in the event store any more; its failure is resolved", "position", f.Position)
 		s.resolved = append(s.resolved, f)
 	}
@@ -292,17 +312,19 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 				Stream: r.Stream, StreamPosition: r.Position,
 			}
 		}
-		m := &states[i]
-		*m = taskState{failed: f, metadata: r.Metadata, since: now, recorded: again, written: again, attempts: f.Attempts}
-		if !again {
-			s.order = append(s.order, m)
-		}
 		if isBookkeeping(r) {
-			m.settled = true
 			if again {
 				s.resolved = append(s.resolved, f)
+			} else {
+				s.skip(f)
 			}
 			continue
+		}
+		m := &states[i]
+		*m = taskState{count: 1, failed: f, metadata: r.Metadata, since: now, recorded: again, written: again, attempts: f.Attempts}
+		if !again {
+			s.order = append(s.order, m)
+			s.ordered++
 		}
 		m.task = &subscription.Task{Delivery: r.Delivery(), Attempts: f.Attempts, Recorded: f.Attempts}
 		m.task.Delivery.Stream, m.task.Delivery.Fence = s.category, s.fence
@@ -315,6 +337,17 @@ func (s *source) enter(owner Ownership, got []message.Recorded, failed map[int64
 	}
 	s.advance()
 	return tasks
+}
+
+// skip puts a message that needs no handling in the order; one that stands behind
+// another such takes its place.
+func (s *source) skip(f Failed) {
+	if last := len(s.order) - 1; last >= 0 && s.order[last].task == nil {
+		s.order[last].failed = f
+		s.order[last].count++
+		return
+	}
+	s.order = append(s.order, &taskState{count: 1, failed: f, settled: true})
 }
 
 // isBookkeeping reports whether a message is none of an application: how far
