@@ -21,7 +21,7 @@ type Config struct {
 	Domain string
 	// Subscriptions are what to consume, each with its handler and source.
 	Subscriptions []Subscription
-	// DeadLetters is what is done to dead-letter queues; without a Queue nothing is.
+	// DeadLetters is what is done to dead-letter queues; without policies nothing is.
 	DeadLetters deadletter.MaintenanceConfig
 	// Health is where probes are answered; Health.Disabled serves none.
 	Health HealthConfig

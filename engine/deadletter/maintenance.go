@@ -16,6 +16,8 @@ import (
 
 // Policy is how one queue is maintained.
 type Policy struct {
+	// Queue is the broker's that has the stream. Required.
+	Queue Queue
 	// Stream is the stream whose queue it is.
 	Stream string
 	// Retention is how long an entry is kept.
@@ -39,8 +41,7 @@ const alertTimeout = 5 * time.Second
 
 // MaintenanceConfig is what maintenance does.
 type MaintenanceConfig struct {
-	// Queue is the broker's; nil maintains nothing.
-	Queue    Queue
+	// Policies are those of the queues to maintain; without any nothing is.
 	Policies []Policy
 	// Every is the time between two cycles, of which the first is at the start;
 	// default a minute.
@@ -91,7 +92,7 @@ func NewMaintenance(c MaintenanceConfig) *Maintenance {
 // Run runs a cycle at once and then one after another, until ctx ends. It waits for
 // the alerts that are being told, a second at most.
 func (m *Maintenance) Run(ctx context.Context) {
-	if m.config.Queue == nil || len(m.config.Policies) == 0 {
+	if len(m.config.Policies) == 0 {
 		return
 	}
 	var calls sync.WaitGroup
@@ -128,7 +129,7 @@ func (m *Maintenance) Run(ctx context.Context) {
 
 // cycle maintains one queue, where this process leads.
 func (m *Maintenance) cycle(ctx context.Context, p Policy, f *queueFigures, calls *sync.WaitGroup) error {
-	q := m.config.Queue
+	q := p.Queue
 	// Another replica takes over when this one has missed two cycles.
 	if leads, err := q.Lead(ctx, p.Stream, m.config.Candidate, 2*m.config.Every+time.Second); err != nil || !leads {
 		return err

@@ -42,7 +42,7 @@ func maintain(t *testing.T, queue func(*memorybroker.Broker) deadletter.Queue, a
 		}
 	}
 	m.Maintenance = deadletter.NewMaintenance(deadletter.MaintenanceConfig{
-		Queue: queue(m.Broker), Policies: []deadletter.Policy{{Stream: stream, Retention: time.Hour, Threshold: 3}}, Candidate: "a", Alert: alert, Logger: m.log.Logger(),
+		Policies: []deadletter.Policy{{Queue: queue(m.Broker), Stream: stream, Retention: time.Hour, Threshold: 3}}, Candidate: "a", Alert: alert, Logger: m.log.Logger(),
 	})
 	return m
 }

@@ -20,14 +20,15 @@ func (d *Domain) OnDeadLetters(name string, fn deadletter.AlertFunc) {
 	d.alerts[name] = fn
 }
 
-// maintenance is what is done to the dead-letter queues of subscriptions; nothing
-// unless [server.dlq] is enabled and the broker has such queues.
+// maintenance is what is done to the dead-letter queues of subscriptions, each on the
+// broker that its stream is read from; nothing unless [server.dlq] is enabled, and
+// nothing on a broker that has no such queues.
 func (d *Domain) maintenance(subscriptions []Subscription) deadletter.MaintenanceConfig {
-	settings, queue := d.config.DeadLetters, d.StreamBroker()
-	if !settings.Enabled || queue == nil || !queue.Capabilities().Has(broker.DeadLetters) {
+	settings := d.config.DeadLetters
+	if !settings.Enabled {
 		return deadletter.MaintenanceConfig{}
 	}
-	c := deadletter.MaintenanceConfig{Queue: queue, Every: settings.Every, Repeat: settings.Repeat, Candidate: rand.Text()}
+	c := deadletter.MaintenanceConfig{Every: settings.Every, Repeat: settings.Repeat, Candidate: rand.Text()}
 	switch callback := settings.Callback; {
 	case strings.HasPrefix(callback, "http://"), strings.HasPrefix(callback, "https://"):
 		c.Alert = deadletter.PostAlert(callback)
@@ -35,13 +36,14 @@ func (d *Domain) maintenance(subscriptions []Subscription) deadletter.Maintenanc
 		c.Alert = d.alerts[callback]
 	}
 	for _, s := range subscriptions {
-		retention, threshold := s.deadLetterPolicy(settings)
-		if s.Type == string(config.TypeEventStore) {
-			continue
+		queue := d.brokers[s.Broker]
+		if queue == nil || !queue.Capabilities().Has(broker.DeadLetters) {
+			continue // an event store's are records in it
 		}
+		retention, threshold := s.deadLetterPolicy(settings)
 		i := slices.IndexFunc(c.Policies, func(p deadletter.Policy) bool { return p.Stream == s.Stream })
 		if i < 0 {
-			c.Policies = append(c.Policies, deadletter.Policy{Stream: s.Stream, Retention: retention, Threshold: threshold})
+			c.Policies = append(c.Policies, deadletter.Policy{Queue: queue, Stream: s.Stream, Retention: retention, Threshold: threshold})
 			continue
 		}
 		c.Policies[i].Retention, c.Policies[i].Threshold = max(c.Policies[i].Retention, retention), min(c.Policies[i].Threshold, threshold)

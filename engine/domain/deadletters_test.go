@@ -9,6 +9,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/deadletter"
+	"github.com/observatory-go/observatory/engine/handler"
 )
 
 const dlqFile = `
@@ -54,17 +55,50 @@ func TestOfASharedQueueTheLongestRetentionAndTheLowestThresholdHold(t *testing.T
 	d.OnDeadLetters("shop.notify", func(context.Context, deadletter.Alert) error { called++; return nil })
 	c, err := d.Config()
 	require.NoError(t, err)
-	require.Nil(t, c.DeadLetters.Queue, "this broker cannot")
+	require.Empty(t, c.DeadLetters.Policies, "this broker cannot")
 
-	d.brokers[streamBroker] = withQueues{d.brokers[streamBroker].(*fakeBroker)}
+	queue := withQueues{d.brokers[streamBroker].(*fakeBroker)}
+	d.brokers[streamBroker] = queue
 	c, err = d.Config()
 	require.NoError(t, err)
-	require.NotNil(t, c.DeadLetters.Queue)
 	require.Equal(t, []deadletter.Policy{
-		{Stream: "s", Retention: 240 * time.Hour, Threshold: 50}, {Stream: "other", Retention: 168 * time.Hour, Threshold: 50},
+		{Queue: queue, Stream: "s", Retention: 240 * time.Hour, Threshold: 50}, {Queue: queue, Stream: "other", Retention: 168 * time.Hour, Threshold: 50},
 	}, c.DeadLetters.Policies)
 	require.Equal(t, time.Minute, c.DeadLetters.Every)
 	require.Equal(t, time.Hour, c.DeadLetters.Repeat)
 	require.NoError(t, c.DeadLetters.Alert(t.Context(), deadletter.Alert{}))
 	require.Equal(t, 1, called)
+}
+
+// L50 of the reference: there the queues of one broker were maintained.
+func TestTheQueuesOfEachBrokerAndKindOfHandlerAreMaintained(t *testing.T) {
+	t.Parallel()
+	d := open(t, `
+server.default_subscription_type = "stream"
+server.dlq.enabled = true
+brokers.default = {provider = "redis", URI = "redis://h/0"}
+brokers.partner = {provider = "redis", URI = "redis://h/1"}
+brokers.without = {provider = "redis", URI = "redis://h/2"}
+observatory.handlers.Audit = {stream = "refunds", broker = "partner", deliver = "log:"}
+`, &fakes{})
+	require.NoError(t, d.Register(
+		handler.Events("shop.Mails", "events", on("A")...),
+		handler.Commands("shop.Orders", "shop::order", on("Place")...),
+		handler.Projector("shop.Report", []string{"projected"}, on("A")...),
+		handler.Subscriber("shop.Payments", "payments", nothing).With(handler.Options{Broker: "partner"}),
+		handler.Subscriber("shop.Lists", "lists", nothing).With(handler.Options{Broker: "without"}),
+	))
+	for _, name := range []string{"default", "partner"} {
+		d.brokers[name] = withQueues{d.brokers[name].(*fakeBroker)}
+	}
+	c, err := d.Config()
+	require.NoError(t, err)
+	maintained := map[string]deadletter.Queue{}
+	for _, p := range c.DeadLetters.Policies {
+		maintained[p.Stream] = p.Queue
+	}
+	ours, partners := d.brokers["default"], d.brokers["partner"]
+	require.Equal(t, map[string]deadletter.Queue{
+		"events": ours, "shop::order:command": ours, "projected": ours, "payments": partners, "refunds": partners,
+	}, maintained)
 }

@@ -36,9 +36,6 @@ type Domain struct {
 // Broker returns an open broker by its name; nil if there is none.
 func (d *Domain) Broker(name string) engine.Broker { return d.brokers[name] }
 
-// StreamBroker returns the broker whose streams handlers read; nil if it is not open.
-func (d *Domain) StreamBroker() engine.Broker { return d.brokers[streamBroker] }
-
 // Database returns an open database by its name; nil if there is none.
 func (d *Domain) Database(name string) engine.Database { return d.databases[name] }
 

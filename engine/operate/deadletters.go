@@ -23,15 +23,16 @@ import (
 // methods may be called side by side. It closes nothing that it was given.
 type DeadLetters struct {
 	catalog Catalog
-	queue   deadletter.Queue
+	others  deadletter.Queue
 	by      string
 	log     *slog.Logger
 }
 
-// NewDeadLetters returns the dead letters of the subscriptions in a catalog. What is
-// changed is logged as done by somebody.
-func NewDeadLetters(catalog Catalog, queue deadletter.Queue, by string, log *slog.Logger) *DeadLetters {
-	return &DeadLetters{catalog: catalog, queue: queue, by: by, log: log.With("component", "operate")}
+// NewDeadLetters returns the dead letters of the subscriptions in a catalog. Those of
+// a stream that is not in it are among others; nil for none. What is changed is logged
+// as done by somebody.
+func NewDeadLetters(catalog Catalog, others deadletter.Queue, by string, log *slog.Logger) *DeadLetters {
+	return &DeadLetters{catalog: catalog, others: others, by: by, log: log.With("component", "operate")}
 }
 
 // Query says which dead letters are meant.
@@ -55,14 +56,37 @@ type DeadLetter struct {
 type selection struct {
 	streams []string
 	filter  deadletter.Filter
-	all     []Subscription
+	queues
+}
+
+// queues are the subscriptions that have dead-letter queues.
+type queues struct {
+	all    []Subscription
+	others deadletter.Queue
+}
+
+func (d *DeadLetters) queues() (queues, error) {
+	all, err := d.catalog()
+	return queues{slices.DeleteFunc(slices.Clone(all), func(one Subscription) bool { return one.DeadLetters == nil }), d.others}, err
+}
+
+// of is where the queue of a stream is.
+func (q queues) of(stream string) (deadletter.Queue, error) {
+	for _, one := range q.all {
+		if one.Stream == stream {
+			return one.DeadLetters, nil
+		}
+	}
+	if q.others == nil {
+		return nil, fmt.Errorf("stream %q: no handler of the file reads it from a server, and [brokers.default] is none that has dead letters", stream)
+	}
+	return q.others, nil
 }
 
 func (d *DeadLetters) selected(q Query) (s selection, err error) {
-	if s.all, err = d.catalog(); err != nil {
+	if s.queues, err = d.queues(); err != nil {
 		return s, err
 	}
-	s.all = slices.DeleteFunc(slices.Clone(s.all), func(one Subscription) bool { return one.Type == eventStore })
 	s.filter = q.Filter
 	mine := s.all
 	if q.Handler != "" {
@@ -93,8 +117,8 @@ func (d *DeadLetters) selected(q Query) (s selection, err error) {
 }
 
 // handlerOf is the handler of a group on a stream.
-func (s selection) handlerOf(stream, group string) string {
-	for _, one := range s.all {
+func (q queues) handlerOf(stream, group string) string {
+	for _, one := range q.all {
 		if one.Stream == stream && one.Group == group {
 			return one.Handler
 		}
@@ -103,8 +127,8 @@ func (s selection) handlerOf(stream, group string) string {
 }
 
 // owned are the groups of a stream that are in the catalog.
-func (s selection) owned(stream string) (groups []string) {
-	for _, one := range s.all {
+func (q queues) owned(stream string) (groups []string) {
+	for _, one := range q.all {
 		if one.Stream == stream {
 			groups = append(groups, one.Group)
 		}
@@ -123,10 +147,13 @@ func (d *DeadLetters) Each(ctx context.Context, q Query, fn func(DeadLetter) err
 	var errs []error
 	for _, stream := range s.streams {
 		var ended error
-		err := deadletter.Each(ctx, d.queue, stream, s.filter, func(one deadletter.Stored) error {
-			ended = fn(DeadLetter{one, s.handlerOf(stream, one.Metadata.ConsumerGroup)})
-			return ended
-		})
+		queue, err := s.of(stream)
+		if err == nil {
+			err = deadletter.Each(ctx, queue, stream, s.filter, func(one deadletter.Stored) error {
+				ended = fn(DeadLetter{one, s.handlerOf(stream, one.Metadata.ConsumerGroup)})
+				return ended
+			})
+		}
 		if ended != nil || ctx.Err() != nil {
 			return errors.Join(append(errs, err)...)
 		}
@@ -174,7 +201,11 @@ func (d *DeadLetters) PlanReplay(ctx context.Context, q Query) (*ReplayPlan, err
 	}
 	p := &ReplayPlan{selection: s}
 	for _, stream := range s.streams {
-		plan, err := deadletter.NewPlan(ctx, d.queue, stream, s.filter)
+		queue, err := s.of(stream)
+		if err != nil {
+			return nil, err
+		}
+		plan, err := deadletter.NewPlan(ctx, queue, stream, s.filter)
 		if err != nil {
 			return nil, err
 		}
@@ -192,12 +223,16 @@ func (d *DeadLetters) PlanReplay(ctx context.Context, q Query) (*ReplayPlan, err
 func (d *DeadLetters) Replay(ctx context.Context, p *ReplayPlan, o deadletter.ReplayOptions) (done deadletter.Replayed, err error) {
 	progress := o.Progress
 	for _, plan := range p.plans {
+		queue, err := p.of(plan.Stream)
+		if err != nil {
+			return done, err
+		}
 		before := done
 		o.Owned = p.owned(plan.Stream)
 		if o.Progress = nil; progress != nil {
 			o.Progress = func(now deadletter.Replayed) { progress(sum(before, now)) }
 		}
-		now, err := plan.Run(ctx, d.queue, o)
+		now, err := plan.Run(ctx, queue, o)
 		done = sum(before, now)
 		d.log.InfoContext(ctx, "dead letters replayed", "by", d.by, "stream", plan.Stream, "filter", p.filter.String(), "matched", now.Matched,
 			"delivered", now.Delivered, "already_pending", now.AlreadyPending, "copied", now.Copied, "gone", now.Gone)
@@ -275,14 +310,19 @@ type Imported struct {
 // already, byte for byte, is passed over, so that an import that was interrupted may
 // be made again. It gets a new id there, and stays as long as one that is new.
 func (d *DeadLetters) Import(ctx context.Context, from io.Reader) (done Imported, err error) {
+	queues, err := d.queues()
+	if err != nil {
+		return done, err
+	}
 	present := map[string]map[string]bool{} // contents of the queue, by stream
 	var stream string
+	var queue deadletter.Queue // the stream's
 	var batch [][]message.Field
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		err := d.queue.AddDeadLetters(ctx, stream, batch)
+		err := queue.AddDeadLetters(ctx, stream, batch)
 		if err == nil {
 			done.Added += len(batch)
 		}
@@ -310,9 +350,12 @@ func (d *DeadLetters) Import(ctx context.Context, from io.Reader) (done Imported
 					return done, err
 				}
 				stream = line.Stream
+				if queue, err = queues.of(stream); err != nil {
+					return done, fmt.Errorf("line %d: %w", number, err)
+				}
 			}
 			if present[stream] == nil {
-				if present[stream], err = d.contents(ctx, stream); err != nil {
+				if present[stream], err = contents(ctx, queue, stream); err != nil {
 					return done, err
 				}
 			}
@@ -351,9 +394,9 @@ func parseLine(text []byte) (line exported, fields []message.Field, err error) {
 }
 
 // contents are the fields of all entries of a queue.
-func (d *DeadLetters) contents(ctx context.Context, stream string) (map[string]bool, error) {
+func contents(ctx context.Context, queue deadletter.Queue, stream string) (map[string]bool, error) {
 	all := map[string]bool{}
-	err := deadletter.Each(ctx, d.queue, stream, deadletter.Filter{}, func(s deadletter.Stored) error {
+	err := deadletter.Each(ctx, queue, stream, deadletter.Filter{}, func(s deadletter.Stored) error {
 		all[contentOf(s.Fields)] = true
 		return nil
 	})
@@ -385,7 +428,11 @@ func (d *DeadLetters) Purge(ctx context.Context, q Query, export io.Writer, flus
 		return 0, err
 	}
 	for _, stream := range s.streams {
-		n, err := d.queue.DeleteDeadLetters(ctx, stream, ids[stream])
+		queue, err := s.of(stream)
+		if err != nil {
+			return deleted, err
+		}
+		n, err := queue.DeleteDeadLetters(ctx, stream, ids[stream])
 		deleted += n
 		if n > 0 {
 			d.log.InfoContext(ctx, "dead letters purged", "by", d.by, "stream", stream, "filter", s.filter.String(), "deleted", n)
@@ -405,7 +452,11 @@ func (d *DeadLetters) Trim(ctx context.Context, stream string, before time.Time)
 		return 0, err
 	}
 	for _, stream := range s.streams {
-		n, err := d.queue.TrimDeadLetters(ctx, stream, before)
+		queue, err := s.of(stream)
+		if err != nil {
+			return trimmed, err
+		}
+		n, err := queue.TrimDeadLetters(ctx, stream, before)
 		trimmed += n
 		if n > 0 {
 			d.log.InfoContext(ctx, "dead letters trimmed", "by", d.by, "stream", stream, "before", before.UTC().Format(time.RFC3339), "trimmed", n)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -38,6 +39,9 @@ type Subscription struct {
 	Type string
 	// Pauses is where it is kept whether it is paused; nil where it cannot be.
 	Pauses Pauses
+	// DeadLetters are the queues of the broker that has the stream; nil where that has
+	// none, or no other process reads it.
+	DeadLetters deadletter.Queue
 	// Settings are all of the subscription's, in the order in which they are to
 	// be shown.
 	Settings []Setting

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/observatory-go/observatory/collector"
+	"github.com/observatory-go/observatory/engine/broker"
 	"github.com/observatory-go/observatory/engine/config"
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/domain"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/lifecycle"
@@ -27,7 +29,7 @@ type Operator struct {
 	// serves the configuration, and no handler reads an event store. There is no
 	// server to read: all figures are unknown.
 	InMemory bool
-	// DeadLetters are those of the broker whose streams handlers read.
+	// DeadLetters are those of the brokers that are servers; nil where none is.
 	DeadLetters *operate.DeadLetters
 
 	closers lifecycle.Closers
@@ -64,10 +66,13 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 		opened.closers.Add("collector", c.Close)
 		figures = c
 	}
-	if broker := d.StreamBroker(); broker != nil && taken.Brokers["default"].Provider != inMemory {
-		opened.DeadLetters = operate.NewDeadLetters(func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }, broker, whoRuns(), newLogger(o, taken.Logging))
+	subscriptions := func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }
+	others := deadLetterQueues(d, taken.Config, "default")
+	listed, _ := subscriptions() // an error is that of whoever asks
+	if others != nil || slices.ContainsFunc(listed, func(s operate.Subscription) bool { return s.DeadLetters != nil }) {
+		opened.DeadLetters = operate.NewDeadLetters(subscriptions, others, whoRuns(), newLogger(o, taken.Logging))
 	}
-	opened.Operator = operate.New(func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }, figures)
+	opened.Operator = operate.New(subscriptions, figures)
 	return opened, nil
 }
 
@@ -117,6 +122,16 @@ func delivery(file *config.Config, name string) []operate.Setting {
 	return settings
 }
 
+// deadLetterQueues are those of a broker; nil where it has none, or is in the memory
+// of this process.
+func deadLetterQueues(d *domain.Domain, file *config.Config, name string) deadletter.Queue {
+	b := d.Broker(name)
+	if b == nil || file.Brokers[name].Provider == inMemory || !b.Capabilities().Has(broker.DeadLetters) {
+		return nil
+	}
+	return b
+}
+
 // catalog lists what an engine of the domain would run.
 func catalog(d *domain.Domain, file *config.Config) ([]operate.Subscription, error) {
 	subscriptions, err := d.Subscriptions()
@@ -126,6 +141,9 @@ func catalog(d *domain.Domain, file *config.Config) ([]operate.Subscription, err
 		// What is in the memory of this process no other reads.
 		if s.Type == string(config.TypeEventStore) || file.Brokers[s.Broker].Provider != inMemory {
 			entry.Pauses, _ = d.Pauses(s).(operate.Pauses)
+		}
+		if s.Type != string(config.TypeEventStore) {
+			entry.DeadLetters = deadLetterQueues(d, file, s.Broker)
 		}
 		for _, setting := range s.Settings {
 			entry.Settings = append(entry.Settings, operate.Setting(setting))

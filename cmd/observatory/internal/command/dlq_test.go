@@ -185,6 +185,40 @@ func TestDeadLettersAreReplayedToTheGroupThatFailed(t *testing.T) {
 	require.Equal(t, 19, s.depth())
 }
 
+// L50 of the reference: there the dead letters of one broker were seen.
+func TestDeadLettersOfEveryBrokerAreListedAndReplayed(t *testing.T) {
+	t.Parallel()
+	for name, lines := range map[string][]string{
+		"beside another": {`[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", testserver.Redis(t).URL)},
+		"alone":          nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newFailedShop(t, 30)
+			s.path = shoptest.Configure(t, append(lines,
+				`[brokers.partner]`, `provider = "redis"`, fmt.Sprintf("URI = %q", "redis://"+s.Options().Addr),
+				`[observatory.handlers.Mailer]`, fmt.Sprintf("stream = %q", stream), `broker = "partner"`, `deliver = "log:"`)...)
+			r := s.run("dlq", "list", "--handler", "Mailer", "--json")
+			require.Equal(t, exitDone, r.code, r.stderr)
+			var got jsonDeadLetters
+			require.NoError(t, json.Unmarshal([]byte(r.stdout), &got))
+			require.Len(t, got.DeadLetters, 10)
+			r = s.run("dlq", "replay-all", "--handler", "Mailer", "--yes")
+			require.Equal(t, exitDone, r.code, r.stderr)
+			require.Equal(t, s.of(0), s.pending("Mailer"))
+			file := filepath.Join(t.TempDir(), "purged.jsonl")
+			r = s.run("dlq", "purge", "--output", file, "--yes")
+			require.Equal(t, exitDone, r.code, r.stderr)
+			require.Zero(t, s.depth())
+			r = s.run("dlq", "import", file)
+			require.Equal(t, exitDone, r.code, r.stderr)
+			require.Equal(t, 20, s.depth())
+			r = s.run("dlq", "trim", "--older-than", "1h", "--yes")
+			require.Equal(t, exitDone, r.code, r.stderr)
+		})
+	}
+}
+
 func TestAReplayAsksBeforeItChangesAnything(t *testing.T) {
 	t.Parallel()
 	s := newFailedShop(t, 3)
