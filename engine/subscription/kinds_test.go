@@ -88,6 +88,13 @@ func (s *faultyStore) ReadCategory(ctx context.Context, category string, after i
 	return s.Store.ReadCategory(ctx, category, after, max)
 }
 
+func (s *faultyStore) Wait(ctx context.Context, category string, after int64, d time.Duration) (bool, error) {
+	if err := s.strike(); err != nil {
+		return false, err
+	}
+	return s.Store.Wait(ctx, category, after, d)
+}
+
 func (s *faultyStore) ReadAt(ctx context.Context, category string, positions []int64) ([]message.Recorded, error) {
 	if err := s.strike(); err != nil {
 		return nil, err
