@@ -418,3 +418,34 @@ func TestAStopDoesNotWaitForAReadWhoseConnectionIsSilent(t *testing.T) {
 		t.Fatal("the stop waits for the socket's time-out")
 	}
 }
+
+// What a group's pending list has lost is in flight all the same: retention leaves it.
+func TestRetentionLeavesWhatWasDroppedWithItsConsumer(t *testing.T) {
+	t.Parallel()
+	stream := testserver.Name(t)
+	r := newRig(t, testserver.Redis(t).URL)
+	const n = 40
+	for i := range n {
+		r.add(stream, "data", event(fmt.Sprintf("e-%d", i)))
+	}
+	s := r.subscribe(stream, "shop.Mailer", func(context.Context, *message.Envelope) error {
+		time.Sleep(200 * time.Millisecond) // the work: eight seconds of it are in hand, and the next renewal comes in four
+		return nil
+	})
+	s.MessagesPerTick, s.RetentionMaxLen, s.ClaimIdle = n, 1, 12*time.Second
+	r.run(noHealth, s)
+	r.until("some are handled", func() bool { return len(r.calls()) >= 8 })
+	require.NoError(t, r.client.XGroupDelConsumer(t.Context(), stream, "shop.Mailer", r.own(stream, "shop.Mailer")).Err())
+	more := 0
+	r.until("all that was published is handled", func() bool {
+		if length, err := r.client.XLen(t.Context(), stream).Result(); err == nil && length < n+20 && more < 20 {
+			r.add(stream, "data", event(fmt.Sprintf("m-%d", more))) // so that the stream is trimmed each second
+			more++
+		}
+		handled := make(map[string]bool)
+		for _, id := range r.ids() {
+			handled[id] = true
+		}
+		return len(handled) == n+more && more == 20
+	})
+}

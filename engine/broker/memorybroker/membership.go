@@ -140,7 +140,7 @@ func (m *membership) Trim(ctx context.Context, r consumergroup.Retention) (t con
 		s := g.stream
 		missing := slices.IndexFunc(r.Groups, func(name string) bool { return s.groups[name] == nil })
 		if missing < 0 {
-			t.Removed, t.Group = s.trimTo(r.MaxLen)
+			t.Removed, t.Group = s.trimTo(r.MaxLen, r.Floors)
 		} else {
 			t.Group = r.Groups[missing]
 		}

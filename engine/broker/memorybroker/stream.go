@@ -76,13 +76,18 @@ func (s *stream) trim() {
 		return
 	}
 	s.trimAt = s.added() + max(s.maxLen/8, 1)
-	s.trimTo(s.maxLen)
+	s.trimTo(s.maxLen, nil)
 }
 
-// trimTo drops what is beyond a length and finished by every group. holder is the
-// group that needs the oldest entry; "" where there is no group.
-func (s *stream) trimTo(length int) (removed int, holder string) {
+// trimTo drops what is beyond a length, finished by every group, and below all floors.
+// holder is the group that needs the oldest entry; "" where there is no group.
+func (s *stream) trimTo(length int, floors []consumergroup.Floor) (removed int, holder string) {
 	needed := s.added()
+	for _, f := range floors {
+		if lowest := s.positionOf(f.ID); s.groups[f.Group] != nil && lowest < needed {
+			needed, holder = lowest, f.Group
+		}
+	}
 	for name, g := range s.groups {
 		if oldest := g.unfinished(); holder == "" || oldest < needed {
 			needed, holder = oldest, name
@@ -97,6 +102,12 @@ func (s *stream) trimTo(length int) (removed int, holder string) {
 // position is the position of the first entry whose id is above this one.
 func (s *stream) position(above message.EntryID) int {
 	n := sort.Search(len(s.entries), func(i int) bool { return s.entries[i].id.Compare(above) > 0 })
+	return s.dropped + n
+}
+
+// positionOf is the position of the first entry whose id is at least this one.
+func (s *stream) positionOf(id message.EntryID) int {
+	n := sort.Search(len(s.entries), func(i int) bool { return s.entries[i].id.Compare(id) >= 0 })
 	return s.dropped + n
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -17,7 +18,11 @@ const maxTrimmed = 10_000
 // is missing entries can be consumed all the same, and the broker is up.
 func (m *membership) Trim(ctx context.Context, r consumergroup.Retention) (t consumergroup.Trimmed, err error) {
 	err = m.broker.do("trim"+m.where, func() error {
-		args := []any{r.MaxLen, maxTrimmed, m.member.Group}
+		args := []any{r.MaxLen, maxTrimmed, max(r.FloorsFor, time.Minute).Milliseconds(), len(r.Floors)}
+		for _, f := range r.Floors {
+			args = append(args, f.Group, f.Consumer, f.ID.String())
+		}
+		args = append(args, m.member.Group)
 		for _, group := range r.Groups {
 			args = append(args, group)
 		}

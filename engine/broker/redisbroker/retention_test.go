@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -260,4 +261,31 @@ func TestNothingUnacknowledgedIsRemovedWhileGroupsReadFailAndAppear(t *testing.T
 		require.Positive(t, r.next, r.name)
 	}
 	require.Positive(t, removed)
+}
+
+// Another process trims, whose own pending list says nothing of it.
+func TestWhatAnotherProcessMayHaveInFlightIsNotTrimmed(t *testing.T) {
+	t.Parallel()
+	server, stream := testserver.Redis(t), testserver.Name(t)
+	client := server.Client(t)
+	a, b := join(t, open(t, server.URL), stream, "a"), join(t, open(t, server.URL), stream, "b")
+	ids := publish(t, open(t, server.URL), stream, 20)
+	require.Len(t, read(t, a, 20), 20)
+	floor, err := message.ParseEntryID(ids[5])
+	require.NoError(t, err)
+	held := consumergroup.Retention{MaxLen: 1, FloorsFor: time.Minute, Floors: []consumergroup.Floor{{Group: "g", Consumer: "a", ID: floor}}}
+	_, err = a.Trim(t.Context(), held)
+	require.NoError(t, err)
+	require.NoError(t, client.XGroupDelConsumer(t.Context(), stream, "g", "a").Err())
+
+	trimmed, err := b.Trim(t.Context(), consumergroup.Retention{MaxLen: 1})
+	require.NoError(t, err)
+	require.Equal(t, consumergroup.Trimmed{Removed: 5, Beyond: 14, Group: "g"}, trimmed)
+	require.Equal(t, ids[5], client.XRangeN(t.Context(), stream, "-", "+", 1).Val()[0].ID)
+
+	require.NoError(t, client.XGroupDestroy(t.Context(), stream, "g").Err())
+	require.NoError(t, client.XGroupCreate(t.Context(), stream, "g", ids[19]).Err())
+	trimmed, err = b.Trim(t.Context(), consumergroup.Retention{MaxLen: 1})
+	require.NoError(t, err)
+	require.Equal(t, 14, trimmed.Beyond, "nor after the group was made again")
 }

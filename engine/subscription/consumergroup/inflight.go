@@ -231,6 +231,18 @@ func (f *inflight) unfinished() []Entry {
 	return entries
 }
 
+// lowest is the lowest id in the table.
+func (f *inflight) lowest() (lowest message.EntryID, some bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id := range f.entries {
+		if parsed, err := message.ParseEntryID(id); err == nil && (!some || parsed.Compare(lowest) < 0) {
+			lowest, some = parsed, true
+		}
+	}
+	return lowest, some
+}
+
 // all are the tasks of the whole table.
 func (f *inflight) all() []*subscription.Task {
 	f.mu.Lock()

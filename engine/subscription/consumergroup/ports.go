@@ -187,6 +187,18 @@ type Retention struct {
 	// Groups are those that will read the stream from its beginning, this member's
 	// own aside.
 	Groups []string
+	// Floors are what members of this process may have of the stream. They hold for
+	// FloorsFor in all processes that trim it: an entry that is in flight and was
+	// dropped from the pending list, with its consumer or its group, is not known to
+	// the broker until it is claimed back.
+	Floors    []Floor
+	FloorsFor time.Duration
+}
+
+// Floor is the lowest id that a consumer may have in flight, now or later.
+type Floor struct {
+	Group, Consumer string
+	ID              message.EntryID
 }
 
 // Trimmed is what came of trimming.

@@ -33,13 +33,14 @@ type retention struct {
 
 	mu      sync.Mutex
 	kept    Retention
-	due     time.Time // of the next turn
-	idleDue time.Time // of the next turn where nothing was read
+	floors  []func() (Floor, bool) // of the subscriptions, where they have joined
+	due     time.Time              // of the next turn
+	idleDue time.Time              // of the next turn where nothing was read
 	failing bool
 }
 
-// of adds a subscription's group and retention to those of its stream.
-func (all *retentions) of(stream, group string, maxLen int) *retention {
+// of adds a subscription's group, retention and floor to those of its stream.
+func (all *retentions) of(stream, group string, maxLen int, claimIdle time.Duration, floor func() (Floor, bool)) *retention {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.streams == nil {
@@ -56,6 +57,8 @@ func (all *retentions) of(stream, group string, maxLen int) *retention {
 		r.kept.Groups = append(slices.Clip(r.kept.Groups), group)
 	}
 	r.kept.MaxLen = max(r.kept.MaxLen, maxLen)
+	r.kept.FloorsFor = max(r.kept.FloorsFor, claimIdle)
+	r.floors = append(r.floors, floor)
 	return r
 }
 
@@ -68,7 +71,13 @@ func (r *retention) begin(now time.Time) (Retention, bool) {
 	}
 	r.grown.Store(false)
 	r.due, r.idleDue = now.Add(trimEvery), now.Add(trimIdle)
-	return r.kept, true
+	kept := r.kept
+	for _, floor := range r.floors {
+		if f, joined := floor(); joined {
+			kept.Floors = append(kept.Floors, f)
+		}
+	}
+	return kept, true
 }
 
 // end reports whether what came of a turn is worth a line in the log: the first
@@ -79,6 +88,22 @@ func (r *retention) end(err error) bool {
 	changed := r.failing != (err != nil)
 	r.failing = err != nil
 	return changed
+}
+
+// floor is the lowest id that may be in flight here, now or before the next turn: what
+// will be read is above what the group has delivered.
+func (s *source) floor() (f Floor, joined bool) {
+	id, known := s.position.get()
+	if !known || s.membership.Load() == nil {
+		return Floor{}, false
+	}
+	if id.Sequence++; id.Sequence == 0 {
+		id.Milliseconds++
+	}
+	if lowest, some := s.inflight.lowest(); some && lowest.Compare(id) < 0 {
+		id = lowest
+	}
+	return Floor{Group: s.member.Group, Consumer: s.member.Consumer, ID: id}, true
 }
 
 // trim takes a turn at the stream's retention, if one is due.

@@ -34,13 +34,12 @@ type opener struct {
 
 // Open implements [subscription.Opener].
 func (o *opener) Open(c subscription.Config, log *slog.Logger) subscription.Source {
-	return &source{
+	s := &source{
 		broker: o.broker, log: log, inflight: newInflight(),
 		member: Member{
 			Stream: c.Stream, Group: c.Group, Consumer: consumerName(subscription.ShortName(c.Handler)), FromEnd: c.FromEnd,
 			HeartbeatEvery: c.ClaimIdle / 3,
 		},
-		retention:   o.retentions.of(c.Stream, c.Group, c.RetentionMaxLen),
 		deadLetters: c.DeadLetters,
 		block:       min(c.BlockingTimeout, longestBlock),
 		claimIdle:   c.ClaimIdle,
@@ -50,6 +49,8 @@ func (o *opener) Open(c subscription.Config, log *slog.Logger) subscription.Sour
 		added:       make(chan struct{}, 1),
 		reclaim:     make(chan struct{}, 1),
 	}
+	s.retention = o.retentions.of(c.Stream, c.Group, c.RetentionMaxLen, c.ClaimIdle, s.floor)
+	return s
 }
 
 // consumerName is unique to this process and start, as the original's is.
@@ -213,13 +214,14 @@ func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscripti
 	if err == nil {
 		s.lastRead.Store(time.Now().UnixNano())
 	}
+	tasks := s.inflight.enter(got, 1)
 	if len(got) > 0 {
 		s.retention.grown.Store(true)
 		if id, err := message.ParseEntryID(got[len(got)-1].ID); err == nil {
-			s.position.raise(id)
+			s.position.raise(id) // once they are in flight, or retention would not know of them
 		}
 	}
-	return s.inflight.enter(got, 1), err
+	return tasks, err
 }
 
 // Reload implements [subscription.Reloader].
