@@ -29,8 +29,14 @@ const (
 	typeExhausted  = "Exhausted"
 	typeCheckpoint = "Checkpoint"
 
-	// failedPage is how many rows of failed positions one query reads.
-	failedPage = 1000
+	// writeFenced writes where a stream has a version, and nothing else.
+	writeFenced = writeMessage + " WHERE coalesce(stream_version($7), -1) = $8"
+
+	// failedPage is how many rows of failed positions one query reads, and
+	// checkpointEvery after how many a checkpoint is written while they are read: a
+	// process that ends meanwhile has not read them in vain.
+	failedPage      = 1000
+	checkpointEvery = 25_000
 )
 
 func (k lockKey) positionStream() string { return "position-" + k.subscription + "-" + k.category }
@@ -110,72 +116,94 @@ func (s *Store) Own(ctx context.Context, subscription, category string) (catchup
 	}
 	s.gaps.forget()
 	o := &ownership{store: s, key: key, lock: taken}
-	if err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return o.begin(ctx, conn) }); err != nil {
+	if err := o.begin(ctx); err != nil {
 		return nil, errors.Join(err, s.locks.release(ctx, taken))
 	}
 	return o, nil
 }
 
 // begin reads how far the subscription is, and writes that it has this owner.
-func (o *ownership) begin(ctx context.Context, conn *pgx.Conn) (err error) {
-	var watermark int64
-	if o.state, o.version, watermark, err = o.store.load(ctx, conn, o.key); err != nil {
-		return err
-	}
-	if o.state.Head, err = headOf(ctx, conn); err != nil {
+func (o *ownership) begin(ctx context.Context) (err error) {
+	var failures failures
+	o.state, o.version, failures, err = o.store.load(ctx, o.key, o.keep)
+	if err != nil {
 		return err
 	}
 	o.position = o.state.Position
+	return o.store.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if o.state.Head, err = headOf(ctx, conn); err != nil {
+			return err
+		}
+		batch := &pgx.Batch{}
+		o.queuePosition(batch, positionRow{Position: &o.position})
+		if failures.read > failures.kept {
+			o.queueCheckpoint(batch, failures)
+		}
+		if err := conflict(conn.SendBatch(ctx, batch).Close()); err != nil {
+			if isConflict(err) {
+				return catchup.ErrOwned // by a program that takes no lock
+			}
+			return err
+		}
+		o.version++
+		o.state.Fence = o.version + 1 // the row just written is no other owner's
+		return nil
+	})
+}
+
+// keep writes a checkpoint of the failed positions that were read so far, where those
+// are many since the last one.
+func (o *ownership) keep(ctx context.Context, f *failures) error {
+	select {
+	case <-o.lock.ended:
+		return catchup.ErrOwned // by another, or by none
+	default:
+	}
+	if f.read-f.kept < checkpointEvery {
+		return nil
+	}
 	batch := &pgx.Batch{}
-	o.queuePosition(batch, positionRow{Position: &o.position})
-	if watermark > 0 {
-		c := checkpoint{Watermark: watermark, Unresolved: map[string]failedRow{}}
-		for _, f := range o.state.Failed {
-			c.Unresolved[strconv.FormatInt(f.Position, 10)] = rowOf(f)
-		}
-		o.queue(batch, newID(), o.key.checkpointStream(), typeCheckpoint, c, nil)
+	o.queueCheckpoint(batch, *f)
+	f.kept = f.read
+	return o.store.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.SendBatch(ctx, batch).Close() })
+}
+
+func (o *ownership) queueCheckpoint(batch *pgx.Batch, f failures) {
+	c := checkpoint{Watermark: f.read, Unresolved: make(map[string]failedRow, len(f.unresolved))}
+	for position, failed := range f.unresolved {
+		c.Unresolved[strconv.FormatInt(position, 10)] = rowOf(failed)
 	}
-	if err := conflict(conn.SendBatch(ctx, batch).Close()); err != nil {
-		if isConflict(err) {
-			return catchup.ErrOwned // by a program that takes no lock
-		}
-		return err
-	}
-	o.version++
-	o.state.Fence = o.version + 1 // the row just written is no other owner's
-	return nil
+	o.queue(batch, writeMessage, newID(), o.key.checkpointStream(), typeCheckpoint, c, nil)
 }
 
 // LoadPosition implements [catchup.Positions].
-func (s *Store) LoadPosition(ctx context.Context, subscription, category string) (state catchup.State, err error) {
-	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		state, _, _, err = s.load(ctx, conn, lockKey{subscription, category})
-		return err
-	})
+func (s *Store) LoadPosition(ctx context.Context, subscription, category string) (catchup.State, error) {
+	state, _, _, err := s.load(ctx, lockKey{subscription, category}, func(context.Context, *failures) error { return nil })
 	return state, err
 }
 
-// load reads how far a subscription is; the version of its position's stream; and
-// where the stream of failed positions ends, 0 where its checkpoint has all of it.
-func (s *Store) load(ctx context.Context, conn *pgx.Conn, key lockKey) (state catchup.State, version, watermark int64, err error) {
+// load reads how far a subscription is, the version of its position's stream, and its
+// failed positions, of which keep is told on the way.
+func (s *Store) load(ctx context.Context, key lockKey, keep func(context.Context, *failures) error) (state catchup.State, version int64, f failures, err error) {
 	version = eventstore.NoStream
-	last, err := read(ctx, conn, 1, "SELECT * FROM get_last_stream_message($1)", key.positionStream())
+	last, found, err := s.LastMessage(ctx, key.positionStream())
 	if err != nil {
-		return state, 0, 0, err
+		return state, 0, f, err
 	}
-	if len(last) > 0 {
+	if found {
 		var row positionRow
-		if err := json.Unmarshal(last[0].Data, &row); err != nil || row.Position == nil {
-			return state, 0, 0, noPosition(key, err)
+		if err := json.Unmarshal(last.Data, &row); err != nil || row.Position == nil {
+			return state, 0, f, noPosition(key, err)
 		}
 		// Protean's -1 is before the first.
-		version, state.Position, state.Interrupted = last[0].Position, max(*row.Position, 0), !row.Stopped
-		if head := last[0].GlobalPosition; state.Position >= head {
-			return state, 0, 0, ahead(key, state.Position, head)
+		version, state.Position, state.Interrupted = last.Position, max(*row.Position, 0), !row.Stopped
+		if head := last.GlobalPosition; state.Position >= head {
+			return state, 0, f, ahead(key, state.Position, head)
 		}
 	}
-	state.Failed, watermark, err = s.loadFailed(ctx, conn, key)
-	return state, version, watermark, err
+	f, err = s.loadFailed(ctx, key, keep)
+	state.Failed = slices.SortedFunc(maps.Values(f.unresolved), func(a, b catchup.Failed) int { return cmp.Compare(a.Position, b.Position) })
+	return state, version, f, err
 }
 
 // noPosition says that the row which names the position has none: beginning anew
@@ -199,66 +227,99 @@ func ahead(key lockKey, position, head int64) error {
 	return &catchup.AheadError{Position: position, Head: head, WayOut: setPosition(key)}
 }
 
-// loadFailed reads the positions that are not settled, from the last checkpoint on;
-// where that cannot be read, from the beginning. A row that cannot be read is left
-// out, and logged: one must not end the subscription.
-func (s *Store) loadFailed(ctx context.Context, conn *pgx.Conn, key lockKey) (failed []catchup.Failed, watermark int64, err error) {
-	last, err := read(ctx, conn, 1, "SELECT * FROM get_last_stream_message($1)", key.checkpointStream())
-	if err != nil {
-		return nil, 0, err
-	}
-	unresolved, from := map[int64]catchup.Failed{}, int64(0)
-	if len(last) > 0 {
-		if unresolved, from, err = readCheckpoint(last[0].Data); err != nil {
-			s.log.WarnContext(ctx, "checkpoint of failed messages cannot be read; reading all of their rows",
-				"stream", key.checkpointStream(), "position", last[0].Position, "error", err)
-		}
+// failures are the positions that are not settled, as of a position in their stream.
+type failures struct {
+	unresolved map[int64]catchup.Failed
+	read       int64 // where the stream is read on
+	kept       int64 // where the last checkpoint has it read on
+}
+
+// loadFailed reads the positions that are not settled, from the last checkpoint on,
+// page by page: their stream may have grown by any number of rows since. A row that
+// cannot be read is left out, and logged: one must not end the subscription.
+func (s *Store) loadFailed(ctx context.Context, key lockKey, keep func(context.Context, *failures) error) (f failures, err error) {
+	if f, err = s.loadCheckpoint(ctx, key); err != nil {
+		return f, err
 	}
 	for {
-		page, err := read(ctx, conn, failedPage, "SELECT * FROM get_stream_messages($1, $2, $3)", key.failedStream(), from, failedPage)
+		page, err := s.ReadStream(ctx, key.failedStream(), f.read, failedPage)
 		if err != nil {
-			return nil, 0, err
+			return f, err
 		}
 		for _, r := range page {
 			var row failedRow
-			from = r.Position + 1
-			watermark = from
+			f.read = r.Position + 1
 			if err := json.Unmarshal(r.Data, &row); err != nil || row.Position == nil {
 				s.log.WarnContext(ctx, "row of a failed message cannot be read, and is left out: what it names is not tried again, or once more",
 					"stream", key.failedStream(), "position", r.Position, "type", r.Type, "error", err)
 				continue
 			}
 			if r.Type == typeFailed {
-				unresolved[*row.Position] = row.failed()
+				f.unresolved[*row.Position] = row.failed()
 			} else {
-				delete(unresolved, *row.Position)
+				delete(f.unresolved, *row.Position)
 			}
 		}
 		if len(page) < failedPage {
-			break
+			return f, nil
+		}
+		if err := keep(ctx, &f); err != nil {
+			return f, err
 		}
 	}
-	return slices.SortedFunc(maps.Values(unresolved), func(a, b catchup.Failed) int { return cmp.Compare(a.Position, b.Position) }), watermark, nil
+}
+
+// loadCheckpoint reads what was unresolved as of the last checkpoint. Where that
+// cannot be read, and where it is of another stream than there is now, that one is to
+// be read from its beginning.
+func (s *Store) loadCheckpoint(ctx context.Context, key lockKey) (f failures, err error) {
+	f.unresolved = map[int64]catchup.Failed{}
+	last, found, err := s.LastMessage(ctx, key.checkpointStream())
+	if err != nil || !found {
+		return f, err
+	}
+	unresolved, watermark, err := readCheckpoint(last.Data)
+	if err != nil {
+		s.log.WarnContext(ctx, "checkpoint of failed messages cannot be read; reading all of their rows",
+			"stream", key.checkpointStream(), "position", last.Position, "error", err)
+		return f, nil
+	}
+	f.unresolved = unresolved
+	if watermark <= 0 {
+		return f, nil
+	}
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		const sql = "SELECT EXISTS (SELECT FROM messages WHERE stream_name = $1 AND position = $2 - 1 AND global_position < $3)"
+		var holds bool
+		if err := conn.QueryRow(ctx, sql, key.failedStream(), watermark, last.GlobalPosition).Scan(&holds); err != nil {
+			return err
+		}
+		if holds {
+			f.read, f.kept = watermark, watermark
+		} else {
+			s.log.WarnContext(ctx, "stream of failed messages is not the one of its checkpoint: it was emptied, or begun anew; reading it from its beginning",
+				"stream", key.failedStream(), "watermark", watermark)
+		}
+		return nil
+	})
+	return f, err
 }
 
 // readCheckpoint returns what is unresolved as of a position in the stream of failed
-// ones; nothing, as of its beginning, where it cannot be read.
-func readCheckpoint(data []byte) (unresolved map[int64]catchup.Failed, from int64, err error) {
+// ones.
+func readCheckpoint(data []byte) (unresolved map[int64]catchup.Failed, watermark int64, err error) {
 	var c checkpoint
 	if err = json.Unmarshal(data, &c); err == nil && c.Unresolved == nil {
 		err = errors.New("it has no unresolved positions")
 	}
-	unresolved = map[int64]catchup.Failed{}
+	unresolved = make(map[int64]catchup.Failed, len(c.Unresolved))
 	for position, row := range c.Unresolved {
 		n, parsed := strconv.ParseInt(position, 10, 64)
 		err = cmp.Or(err, parsed)
 		row.Position = &n
 		unresolved[n] = row.failed()
 	}
-	if err != nil {
-		return map[int64]catchup.Failed{}, 0, err
-	}
-	return unresolved, c.Watermark, nil
+	return unresolved, c.Watermark, err
 }
 
 // State implements [catchup.Ownership].
@@ -272,7 +333,8 @@ func (o *ownership) Release(ctx context.Context) error { return o.store.locks.re
 
 // Save implements [catchup.Ownership]: failed positions first, then the position,
 // in one transaction. The order is that of the locks that Message-DB takes on
-// their categories, which all subscriptions share.
+// their categories, which all subscriptions share. A position that is what the store
+// has is not written again: who follows all messages reads each row.
 func (o *ownership) Save(ctx context.Context, c catchup.Change) error {
 	select {
 	case <-o.lock.ended:
@@ -284,29 +346,51 @@ func (o *ownership) Save(ctx context.Context, c catchup.Change) error {
 			return err
 		}
 		batch := &pgx.Batch{}
+		position := max(c.Position, o.position)
+		moves := position > o.position || c.Stopped
+		write, fence, version := writeMessage, []any(nil), o.version
+		if !moves {
+			write, fence = writeFenced, []any{o.key.positionStream(), o.version}
+			o.queueVersion(batch, &version)
+		}
 		for _, rows := range []struct {
 			typ       string
 			positions []catchup.Failed
 		}{{typeFailed, c.Failed}, {typeResolved, c.Resolved}, {typeExhausted, c.Exhausted}} {
 			for _, f := range rows.positions {
-				o.queue(batch, newID(), o.key.failedStream(), rows.typ, rowOf(f), nil)
+				o.queue(batch, write, newID(), o.key.failedStream(), rows.typ, rowOf(f), nil, fence...)
 			}
 		}
-		position := max(c.Position, o.position)
-		id := o.queuePosition(batch, positionRow{Position: &position, Stopped: c.Stopped})
+		var id string
+		if moves {
+			id = o.queuePosition(batch, positionRow{Position: &position, Stopped: c.Stopped})
+		}
 		err := conflict(conn.SendBatch(ctx, batch).Close())
+		if err == nil && version != o.version {
+			err = &eventstore.ExpectedVersionError{Stream: o.key.positionStream(), Expected: o.version, Actual: version}
+		}
 		switch {
 		case err == nil:
-			o.version++
+			if moves {
+				o.version++
+			}
 			o.position = position
 			return nil
 		case isConflict(err):
-			return errors.Join(catchup.ErrFenced, o.Release(ctx))
+			return errors.Join(o.fenced(err), o.Release(ctx))
 		case codeOf(err) == "": // the answer is lost, and the rows may be there
 			o.uncertain = id
 		}
 		return err
 	})
+}
+
+// fenced is what ends an ownership whose position's stream has another version.
+func (o *ownership) fenced(conflict error) error {
+	if e, _ := errors.AsType[*eventstore.ExpectedVersionError](conflict); e.Actual < e.Expected {
+		return errors.Join(catchup.ErrPositionLost, catchup.ErrFenced)
+	}
+	return catchup.ErrFenced
 }
 
 func isConflict(err error) bool {
@@ -334,15 +418,24 @@ func (o *ownership) resolve(ctx context.Context, conn *pgx.Conn) error {
 // has added one.
 func (o *ownership) queuePosition(batch *pgx.Batch, row positionRow) (id string) {
 	id = newID()
-	o.queue(batch, id, o.key.positionStream(), typeRead, row, &o.version)
+	o.queue(batch, writeMessage, id, o.key.positionStream(), typeRead, row, &o.version)
 	return id
 }
 
-func (o *ownership) queue(batch *pgx.Batch, id, stream, typ string, row any, expected *int64) {
+// queueVersion asks for the version of the position's stream, as it stays until the
+// end of the transaction: the locks are those that a change of the position takes, in
+// its order.
+func (o *ownership) queueVersion(batch *pgx.Batch, version *int64) {
+	batch.Queue("SELECT acquire_lock($1)", o.key.failedStream())
+	batch.Queue("SELECT acquire_lock($1)", o.key.positionStream())
+	batch.Queue("SELECT coalesce(stream_version($1), -1)", o.key.positionStream()).QueryRow(func(row pgx.Row) error { return row.Scan(version) })
+}
+
+func (o *ownership) queue(batch *pgx.Batch, write, id, stream, typ string, row any, expected *int64, fence ...any) {
 	data, _ := json.Marshal(row) // of numbers and texts
 	metadata, _ := json.Marshal(map[string]any{
 		"headers": map[string]any{"id": newID(), "type": typ, "time": message.FormatTime(time.Now()), "stream": stream},
 		"domain":  map[string]any{"kind": "READ_POSITION", "origin_stream": o.key.category},
 	})
-	batch.Queue(writeMessage, id, stream, typ, string(data), string(metadata), expected)
+	batch.Queue(write, append([]any{id, stream, typ, string(data), string(metadata), expected}, fence...)...)
 }

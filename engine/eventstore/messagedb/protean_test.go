@@ -114,7 +114,6 @@ func TestPositionsAreWrittenAsPythonReadsThem(t *testing.T) {
 		of(failed, "Failed", data),
 		of(position, "Read", `{"position": 7}`),
 		of(failed, "Exhausted", data),
-		of(position, "Read", `{"position": 7}`),
 	}, rows)
 }
 

@@ -16,6 +16,10 @@ import (
 // this size says "at least".
 const countLimit = 10_001
 
+// failuresLimit is how many rows of failed positions since their checkpoint are read
+// at most: how many are not settled is unknown where there are more.
+const failuresLimit = 50_000
+
 // sourceName is the source's name in a snapshot.
 const sourceName = "event_store"
 
@@ -74,16 +78,22 @@ LEFT JOIN LATERAL (
 	) AS first
 ) AS oldest ON true
 LEFT JOIN LATERAL (
-	SELECT data FROM messages WHERE stream_name = w.checkpoints ORDER BY position DESC LIMIT 1
+	SELECT data, global_position FROM messages WHERE stream_name = w.checkpoints ORDER BY position DESC LIMIT 1
 ) AS c ON jsonb_typeof(c.data->'unresolved') = 'object' AND %[3]s IS NOT NULL
 CROSS JOIN LATERAL (
-	SELECT count(*) AS n FROM (
-		SELECT DISTINCT ON (at) type FROM (
-			SELECT %[4]s AS at, -1::bigint AS position, 'Failed' AS type FROM jsonb_object_keys(c.data->'unresolved') AS key
-			UNION ALL
-			SELECT %[5]s, position, type FROM messages WHERE stream_name = w.failures AND position >= coalesce(%[3]s, 0)
-		) AS outcomes WHERE at IS NOT NULL ORDER BY at, position DESC
-	) AS latest WHERE type = 'Failed'
+	SELECT coalesce(max(position) + 1, 0) AS position FROM messages
+	WHERE stream_name = w.failures AND position = %[3]s - 1 AND global_position < c.global_position
+) AS since
+CROSS JOIN LATERAL (
+	SELECT CASE WHEN count(*) FILTER (WHERE recent) <= %[7]d THEN count(DISTINCT at) FILTER (WHERE last AND type = 'Failed') END AS n FROM (
+		SELECT at, type, recent, row_number() OVER (PARTITION BY at ORDER BY position DESC) = 1 AS last FROM (
+			SELECT %[4]s AS at, -1::bigint AS position, 'Failed' AS type, false AS recent FROM jsonb_object_keys(c.data->'unresolved') AS key
+			UNION ALL (
+				SELECT %[5]s, position, type, true FROM messages WHERE stream_name = w.failures AND position >= since.position
+				ORDER BY position LIMIT %[7]d + 1
+			)
+		) AS outcomes
+	) AS latest
 ) AS failed
 CROSS JOIN LATERAL (
 	SELECT count(*) AS n FROM (
@@ -91,7 +101,7 @@ CROSS JOIN LATERAL (
 			SELECT %[5]s AS at, position, type FROM messages WHERE stream_name = w.failures ORDER BY position DESC LIMIT %[1]d
 		) AS outcomes WHERE at IS NOT NULL ORDER BY at, position DESC
 	) AS latest WHERE type = 'Exhausted'
-) AS exhausted`, countLimit, number("last.data->>'position'"), number("c.data->>'watermark'"), number("key"), number("data->>'position'"), catchup.PauseCategory)
+) AS exhausted`, countLimit, number("last.data->>'position'"), number("c.data->>'watermark'"), number("key"), number("data->>'position'"), catchup.PauseCategory, failuresLimit)
 
 // Collect reads the figures of the store, and those of all subscriptions with one
 // query, and which are paused with another, over the connection of health checks.
@@ -119,12 +129,15 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 		if err != nil {
 			return err
 		}
-		var i, behind, failed, exhausted int64
+		var i, behind, exhausted int64
+		var failed *int64
 		var readable, ahead bool
 		var age *float64
 		_, err = pgx.ForEachRow(rows, []any{&i, &readable, &ahead, &behind, &age, &failed, &exhausted}, func() error {
 			f := &figures.Subscriptions[i]
-			f.Pending = collector.Known(float64(failed))
+			if failed != nil {
+				f.Pending = collector.Known(float64(*failed))
+			}
 			f.DeadLetters = collector.Known(float64(exhausted))
 			figures.Queues = append(figures.Queues, collector.Queue{Domain: s.domain, Stream: columns[2][i], Depth: f.DeadLetters})
 			if !readable {
@@ -142,7 +155,7 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 			if ahead {
 				f.PositionAhead = collector.Known(1)
 			}
-			if failed == 0 {
+			if failed != nil && *failed == 0 {
 				f.OldestUnfinishedSeconds = f.LagSeconds
 			}
 			return nil

@@ -23,6 +23,10 @@ var ErrOwned = errors.New("another process owns the subscription")
 // has written since, or may have.
 var ErrFenced = errors.New("another process owns the subscription now")
 
+// ErrPositionLost is returned by Save beside ErrFenced where no other process wrote:
+// the rows of the position were deleted.
+var ErrPositionLost = errors.New("the position of the subscription was deleted")
+
 // AheadError says that a subscription's position is beyond what the store holds:
 // it was restored to an earlier state, or is another store. Going on would skip
 // what is written next.
@@ -78,8 +82,8 @@ type Positions interface {
 type Ownership interface {
 	// State is how far the subscription was when it was owned.
 	State() State
-	// Save writes a change: all of it or nothing. ErrFenced ends the ownership;
-	// after any other error the change may have been written, and may be written
+	// Save writes a change: all of it or nothing. ErrFenced ends the ownership,
+	// with ErrPositionLost beside it where no other is the owner; after any other error the change may have been written, and may be written
 	// again.
 	Save(ctx context.Context, c Change) error
 	// Ended is closed when the ownership is known to have ended.

@@ -144,7 +144,11 @@ func (s *source) write(ctx context.Context, c Change, written []*taskState) erro
 	}
 	err := owner.Save(ctx, c)
 	if errors.Is(err, ErrFenced) {
-		s.disown(owner, fenced)
+		why := fenced
+		if errors.Is(err, ErrPositionLost) {
+			why = positionLost
+		}
+		s.disown(owner, why)
 		return err
 	}
 	s.mu.Lock()

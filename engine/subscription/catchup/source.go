@@ -237,6 +237,10 @@ func (s *source) own(ctx context.Context) (Ownership, error) {
 // fenced is what the log says of an ownership that ended by itself.
 const fenced = "another process owns the subscription now, or the connection that held it is gone; what was in flight is left to the next owner"
 
+// positionLost is what the log says where the position was deleted.
+const positionLost = "the position of the subscription was deleted from the event store; what was in flight is given up, " +
+	"and the subscription begins anew at what the store has of it: without any, at the first message"
+
 // disown gives up what belongs to an ownership that ended, and logs why. Upkeep
 // reports the tasks as lost.
 func (s *source) disown(owner Ownership, why string) {
@@ -252,7 +256,7 @@ func (s *source) disown(owner Ownership, why string) {
 	}
 	clear(s.inflight)
 	s.order, s.resolved = nil, nil
-	s.log.Warn(why) //nolint:sloglint // one of two constants
+	s.log.Warn(why) //nolint:sloglint // one of three constants
 	s.signal()
 }
 
