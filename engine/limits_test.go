@@ -10,17 +10,20 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine"
+	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/health"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
 	"github.com/observatory-go/observatory/engine/testserver"
 )
@@ -158,4 +161,35 @@ func TestADeadLetterOfABackfillLaneIsReplayedToThatLaneAndItsGroup(t *testing.T)
 	require.Empty(t, r.deadLetters(stream+":backfill"))
 	require.Zero(t, r.client.XLen(t.Context(), stream).Val(), "nothing is on the primary lane")
 	require.False(t, slices.ContainsFunc(r.calls(), func(m message.Envelope) bool { return m.Source.Stream != stream+":backfill" }))
+}
+
+// L33: there a stop waited for a handler that did not return, however long.
+func TestAStopIsBoundedThoughAHandlerNeverReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := memorybroker.New()
+		let := make(chan struct{})
+		e, err := engine.New(engine.Config{
+			Health: noHealth, ShutdownTimeout: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
+			Subscriptions: []engine.Subscription{{
+				Config: subscription.Config{Handler: "shop.Mailer", Stream: "s"}, Source: consumergroup.Over(b),
+				Func: func(context.Context, *message.Envelope) error { <-let; return nil },
+			}},
+		})
+		require.NoError(t, err)
+		_, err = b.Publish(t.Context(), "s", message.Field{Name: message.DataField, Value: []byte(event("m"))})
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, e.InFlight())
+		began := time.Now()
+		stop()
+		err = <-ended
+		require.Less(t, time.Since(began), 5*time.Second)
+		var stuck *subscription.StuckError
+		require.ErrorAs(t, err, &stuck)
+		close(let)
+	})
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/broker/brokertest"
+	"github.com/observatory-go/observatory/engine/broker/memorybroker"
+	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
 )
@@ -133,5 +135,43 @@ func TestACommandIsHandledOnceWhateverItsIdempotencyKey(t *testing.T) {
 		require.EqualValues(t, 2, b.count("protean.subscription.messages_processed", "ok"))
 		require.Zero(t, b.count("protean.subscription.messages_processed", "error"))
 		require.Zero(t, b.kind.unfinished(b))
+	})
+}
+
+// L55: there all commands of one aggregate have its id as their own.
+func TestMessagesOfOneIDAreToldApart(t *testing.T) {
+	overEachKind(t, func(t *testing.T, b *bench) {
+		var done []string
+		b.run(config(), func(_ context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.Type == "Place" && m.Source.Attempt < 3 {
+				return errBroken
+			}
+			done = append(done, m.Metadata.Headers.Type)
+			return nil
+		})
+		for _, typ := range []string{"Place", "Pay", "Ship"} {
+			b.publishChanged("order-7/1", func(e *message.Envelope) { e.Metadata.Headers.ID, e.Metadata.Headers.Type = "order-7", typ })
+		}
+		b.pass(time.Minute)
+		require.Equal(t, []string{"Place", "Pay", "Ship"}, done)
+		require.Len(t, b.called(), 5)
+		require.Zero(t, b.kind.unfinished(b))
+	})
+}
+
+// L49: there a dead letter told the time at which its message was made, and no reason.
+func TestADeadLetterTellsWhenItsMessageWasGivenUpAndWhy(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1")
+		b.pass(24 * time.Hour)
+		b.run(config(), func(context.Context, *message.Envelope) error { return handler.Reject(errBroken) })
+		b.pass(time.Second)
+		queue, err := b.broker.Broker.(*memorybroker.Broker).DeadLetters(t.Context(), stream, deadletter.Page{Max: 2})
+		require.NoError(t, err)
+		require.Len(t, queue, 1)
+		got := deadletter.Read(stream, queue[0]).Metadata
+		require.WithinDuration(t, time.Now(), got.FailedAt, time.Second)
+		require.Equal(t, deadletter.Rejected, got.Reason)
+		require.Equal(t, "broken", got.FailureReason)
 	})
 }
