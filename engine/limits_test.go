@@ -169,6 +169,7 @@ func TestAStopIsBoundedThoughAHandlerNeverReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memorybroker.New()
 		let := make(chan struct{})
+		defer close(let)
 		e, err := engine.New(engine.Config{
 			Health: noHealth, ShutdownTimeout: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
 			Subscriptions: []engine.Subscription{{
@@ -190,6 +191,5 @@ func TestAStopIsBoundedThoughAHandlerNeverReturns(t *testing.T) {
 		require.Less(t, time.Since(began), 5*time.Second)
 		var stuck *subscription.StuckError
 		require.ErrorAs(t, err, &stuck)
-		close(let)
 	})
 }
