@@ -25,6 +25,8 @@ type Filter struct {
 	// IDs name dead letters: by their own id, by that of the message, or by that of
 	// the original entry.
 	IDs []string
+	// QueueIDs name dead letters by their own id alone.
+	QueueIDs []string
 }
 
 // Takes reports whether a dead letter fits.
@@ -37,6 +39,9 @@ func (f Filter) Takes(s Stored) bool {
 		f.Error != "" && !strings.Contains(strings.ToLower(md.FailureReason), strings.ToLower(f.Error)),
 		!f.Before.IsZero() && !s.At().Before(f.Before),
 		!f.Since.IsZero() && s.At().Before(f.Since):
+		return false
+	}
+	if f.QueueIDs != nil && !slices.Contains(f.QueueIDs, s.ID) {
 		return false
 	}
 	named := func(id string) bool { return id != "" && (id == s.ID || id == s.MessageID || id == md.OriginalID) }
@@ -58,6 +63,7 @@ func (f Filter) String() string {
 	add("before", f.Before.UTC().Format(time.RFC3339), !f.Before.IsZero())
 	add("since", f.Since.UTC().Format(time.RFC3339), !f.Since.IsZero())
 	add("ids", strings.Join(f.IDs, ","), f.IDs != nil)
+	add("queue_ids", strings.Join(f.QueueIDs, ","), f.QueueIDs != nil)
 	if len(parts) == 0 {
 		return "all"
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/observatory-go/observatory/collector"
-	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
 
@@ -39,9 +38,8 @@ type Subscription struct {
 	Type string
 	// Pauses is where it is kept whether it is paused; nil where it cannot be.
 	Pauses Pauses
-	// DeadLetters are the queues of the broker that has the stream; nil where that has
-	// none, or no other process reads it.
-	DeadLetters deadletter.Queue
+	// Broker is the name of the broker that has the stream; "" of an event store.
+	Broker string
 	// Settings are all of the subscription's, in the order in which they are to
 	// be shown.
 	Settings []Setting

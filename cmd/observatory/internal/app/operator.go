@@ -29,7 +29,7 @@ type Operator struct {
 	// serves the configuration, and no handler reads an event store. There is no
 	// server to read: all figures are unknown.
 	InMemory bool
-	// DeadLetters are those of the brokers that are servers; nil where none is.
+	// DeadLetters are those of the brokers that are servers.
 	DeadLetters *operate.DeadLetters
 
 	closers lifecycle.Closers
@@ -67,11 +67,7 @@ func OpenOperator(ctx context.Context, o Options) (*Operator, error) {
 		figures = c
 	}
 	subscriptions := func() ([]operate.Subscription, error) { return catalog(d, taken.Config) }
-	others := deadLetterQueues(d, taken.Config, "default")
-	listed, _ := subscriptions() // an error is that of whoever asks
-	if others != nil || slices.ContainsFunc(listed, func(s operate.Subscription) bool { return s.DeadLetters != nil }) {
-		opened.DeadLetters = operate.NewDeadLetters(subscriptions, others, whoRuns(), newLogger(o, taken.Logging))
-	}
+	opened.DeadLetters = operate.NewDeadLetters(subscriptions, deadLetterQueues(d, taken.Config), whoRuns(), newLogger(o, taken.Logging))
 	opened.Operator = operate.New(subscriptions, figures)
 	return opened, nil
 }
@@ -122,14 +118,15 @@ func delivery(file *config.Config, name string) []operate.Setting {
 	return settings
 }
 
-// deadLetterQueues are those of a broker; nil where it has none, or is in the memory
-// of this process.
-func deadLetterQueues(d *domain.Domain, file *config.Config, name string) deadletter.Queue {
-	b := d.Broker(name)
-	if b == nil || file.Brokers[name].Provider == inMemory || !b.Capabilities().Has(broker.DeadLetters) {
-		return nil
+// deadLetterQueues are those of each open broker that is a server and has them.
+func deadLetterQueues(d *domain.Domain, file *config.Config) map[string]deadletter.Queue {
+	all := map[string]deadletter.Queue{}
+	for name, settings := range file.Brokers {
+		if b := d.Broker(name); b != nil && settings.Provider != inMemory && b.Capabilities().Has(broker.DeadLetters) {
+			all[name] = b
+		}
 	}
-	return b
+	return all
 }
 
 // catalog lists what an engine of the domain would run.
@@ -137,13 +134,10 @@ func catalog(d *domain.Domain, file *config.Config) ([]operate.Subscription, err
 	subscriptions, err := d.Subscriptions()
 	var all []operate.Subscription
 	for _, s := range subscriptions {
-		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type, Settings: delivery(file, s.Handler)}
+		entry := operate.Subscription{Handler: s.Handler, Stream: s.Stream, Group: s.Group, Type: s.Type, Broker: s.Broker, Settings: delivery(file, s.Handler)}
 		// What is in the memory of this process no other reads.
 		if s.Type == string(config.TypeEventStore) || file.Brokers[s.Broker].Provider != inMemory {
 			entry.Pauses, _ = d.Pauses(s).(operate.Pauses)
-		}
-		if s.Type != string(config.TypeEventStore) {
-			entry.DeadLetters = deadLetterQueues(d, file, s.Broker)
 		}
 		for _, setting := range s.Settings {
 			entry.Settings = append(entry.Settings, operate.Setting(setting))

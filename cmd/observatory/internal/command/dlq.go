@@ -46,6 +46,7 @@ func addDeadLetters(line *kingpin.Application, shared *flags) map[string]func() 
 		c, f := parent.Command(name, help), &dlqFlags{flags: shared}
 		shared.addConfig(c, "Configuration file; default as for serve.")
 		c.Flag("stream", "The stream whose queue is meant, also one of no handler in the file. Default: those of all handlers.").StringVar(&f.query.Stream)
+		c.Flag("broker", "The broker whose queues are meant, by its name in the file. Default: that of the handlers; for a stream of none, the one that has such a queue.").PlaceHolder("NAME").StringVar(&f.query.Broker)
 		commands[c.FullCommand()] = func() int { return f.run(run) }
 		return c, f
 	}
@@ -139,9 +140,6 @@ func (f *dlqFlags) open(ctx context.Context, do func(context.Context, *dlqFlags,
 	if f.options.ConfigPath == "" {
 		fmt.Fprintf(f.stderr, "observatory: configuration %s (%s)\n", operator.Configuration.Path, operator.Configuration.Origin)
 	}
-	if operator.DeadLetters == nil {
-		return errors.New(`[brokers.default] is in the memory of the process that serves it, or is not opened: there is no server to read dead letters from; expected provider = "redis" and a URI`)
-	}
 	err = do(ctx, f, operator.DeadLetters)
 	if ctx.Err() != nil {
 		return errors.Join(errors.New("interrupted; run the command again for the rest"), err)
@@ -167,7 +165,14 @@ func listDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters) e
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	out := jsonDeadLetters{DeadLetters: []jsonDeadLetter{}, More: more}
+	leftOut := d.EventStoreHandlers()
+	if len(leftOut) > 0 && !errors.Is(err, operate.ErrEventStore) {
+		fmt.Fprintf(f.stderr, "observatory: not listed is what handlers of the event store gave up on, which is recorded there as Exhausted: %s\n", strings.Join(leftOut, ", "))
+	}
+	if errors.Is(err, operate.ErrEventStore) {
+		return err
+	}
+	out := jsonDeadLetters{DeadLetters: []jsonDeadLetter{}, More: more, LeftOut: leftOut}
 	for _, one := range all {
 		out.DeadLetters = append(out.DeadLetters, jsonOfDeadLetter(one))
 	}
@@ -185,6 +190,7 @@ func deadLettersText(all []operate.DeadLetter, more bool, now time.Time, width i
 	}
 	columns := table{
 		{text: "ID"},
+		{text: "BROKER", name: true},
 		{text: "STREAM", name: true},
 		{text: "HANDLER", name: true},
 		{text: "TYPE", name: true},
@@ -194,14 +200,18 @@ func deadLettersText(all []operate.DeadLetter, more bool, now time.Time, width i
 		{text: "ERROR", name: true},
 	}
 	oneStream := !slices.ContainsFunc(all, func(one operate.DeadLetter) bool { return one.Stream != all[0].Stream })
+	oneBroker := !slices.ContainsFunc(all, func(one operate.DeadLetter) bool { return one.Broker != all[0].Broker })
 	var rows [][]string
 	for _, one := range all {
-		stream := one.Stream
+		stream, broker := one.Stream, one.Broker
+		if oneBroker {
+			broker = ""
+		}
 		if oneStream {
 			stream = "" // the heading has it
 		}
 		rows = append(rows, []string{
-			one.ID, stream, orDash(one.ShortHandler()), orDash(one.Type), string(one.Metadata.Reason),
+			one.ID, broker, stream, orDash(one.ShortHandler()), orDash(one.Type), string(one.Metadata.Reason),
 			strconv.Itoa(one.Metadata.RetryCount), age(now.Sub(one.At())), orDash(oneLine(one.Metadata.FailureReason)),
 		})
 	}
@@ -255,9 +265,12 @@ type (
 	jsonDeadLetters struct {
 		DeadLetters []jsonDeadLetter `json:"dead_letters"`
 		More        bool             `json:"more"`
+		// LeftOut are the handlers of which there are none, since they read the event store.
+		LeftOut []string `json:"left_out,omitempty"`
 	}
 	jsonDeadLetter struct {
 		DeadLetter string      `json:"dead_letter"`
+		Broker     string      `json:"broker"`
 		Stream     string      `json:"stream"`
 		Handler    string      `json:"handler"`
 		Group      string      `json:"group"`
@@ -280,7 +293,7 @@ type (
 func jsonOfDeadLetter(one operate.DeadLetter) jsonDeadLetter {
 	md := one.Metadata
 	j := jsonDeadLetter{
-		DeadLetter: one.ID, Stream: one.Stream, Handler: one.Handler, Group: md.ConsumerGroup, Consumer: md.Consumer,
+		DeadLetter: one.ID, Broker: one.Broker, Stream: one.Stream, Handler: one.Handler, Group: md.ConsumerGroup, Consumer: md.Consumer,
 		OriginalID: md.OriginalID, MessageID: one.MessageID, Type: one.Type, Reason: string(md.Reason), Error: md.FailureReason, Attempts: md.RetryCount,
 	}
 	if at := one.At(); !at.IsZero() {
@@ -293,9 +306,10 @@ func jsonOfDeadLetter(one operate.DeadLetter) jsonDeadLetter {
 }
 
 func inspectDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters) error {
-	all, err := f.named(ctx, d)
+	f.query.IDs = f.args
+	all, err := d.Named(ctx, f.query)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, seeList)
 	}
 	out := jsonDeadLetters{}
 	for _, one := range all {
@@ -313,27 +327,23 @@ func inspectDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters
 	})
 }
 
-// named are the dead letters that the arguments name. One that is not there is an
-// error.
-func (f *dlqFlags) named(ctx context.Context, d *operate.DeadLetters) (all []operate.DeadLetter, err error) {
-	f.query.IDs = f.args
-	err = d.Each(ctx, f.query, func(one operate.DeadLetter) error {
-		all = append(all, one)
+// exactly narrows the query to one dead letter for each id that was given, by arguments
+// or by --id.
+func (f *dlqFlags) exactly(ctx context.Context, d *operate.DeadLetters) (err error) {
+	if f.args != nil {
+		f.query.IDs = f.args
+	}
+	if len(f.query.IDs) == 0 {
 		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	for _, id := range f.args {
-		is := func(one operate.DeadLetter) bool {
-			return id == one.ID || id == one.MessageID || id == one.Metadata.OriginalID
-		}
-		if !slices.ContainsFunc(all, is) {
-			return nil, fmt.Errorf("there is no dead letter %q, nor one of a message or an entry of that id: observatory dlq list has the ids; one in the queue of a stream without a handler in the file needs --stream", id)
-		}
+	if f.query, err = d.Exactly(ctx, f.query); err != nil {
+		return fmt.Errorf("%w%s", err, seeList)
 	}
-	return all, nil
+	return nil
 }
+
+// seeList is the way out where an id names none, or several.
+const seeList = ": observatory dlq list has the ids, --stream and --broker name one queue, also that of a stream without a handler in the file"
 
 func inspectText(one operate.DeadLetter) string {
 	var b strings.Builder
@@ -344,6 +354,7 @@ func inspectText(one operate.DeadLetter) string {
 		at = when.UTC().Format(time.RFC3339)
 	}
 	for _, text := range [][2]string{
+		{"broker", one.Broker},
 		{"stream", one.Stream},
 		{"handler", one.Handler},
 		{"group", md.ConsumerGroup},
@@ -379,10 +390,8 @@ func inspectText(one operate.DeadLetter) string {
 }
 
 func replayDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters) error {
-	if f.args != nil {
-		if _, err := f.named(ctx, d); err != nil {
-			return err
-		}
+	if err := f.exactly(ctx, d); err != nil {
+		return err
 	}
 	plan, err := d.PlanReplay(ctx, f.query)
 	if err != nil {
@@ -539,7 +548,7 @@ func importDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters)
 		defer file.Close()
 		from = file
 	}
-	done, err := d.Import(ctx, from)
+	done, err := d.Import(ctx, from, f.query.Broker)
 	if err != nil {
 		return fmt.Errorf("import %s: %w; %s put back before this", f.args[0], err, counted(done.Added))
 	}
@@ -548,6 +557,9 @@ func importDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters)
 }
 
 func purgeDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters) error {
+	if err := f.exactly(ctx, d); err != nil {
+		return err
+	}
 	n := 0
 	err := d.Each(ctx, f.query, func(operate.DeadLetter) error {
 		n++
@@ -632,7 +644,7 @@ func trimDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters) e
 	}
 	out := jsonPurged{DryRun: f.dryRun, Matched: n}
 	if goOn {
-		if out.Deleted, err = d.Trim(ctx, f.query.Stream, before); err != nil {
+		if out.Deleted, err = d.Trim(ctx, f.query, before); err != nil {
 			return fmt.Errorf("%w; %s deleted before this", err, counted(out.Deleted))
 		}
 	}

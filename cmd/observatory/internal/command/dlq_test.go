@@ -219,6 +219,81 @@ func TestDeadLettersOfEveryBrokerAreListedAndReplayed(t *testing.T) {
 	}
 }
 
+// A name on two brokers is two queues.
+func TestAStreamOfNoHandlerIsThatOfTheBrokerThatHasIt(t *testing.T) {
+	t.Parallel()
+	s := newFailedShop(t, 3)
+	other := testserver.StartRedis(t)
+	s.path = shoptest.Configure(t, `[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", other.URL),
+		`[brokers.partner]`, `provider = "redis"`, fmt.Sprintf("URI = %q", "redis://"+s.Options().Addr))
+	r := s.run("dlq", "list", "--stream", stream)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Contains(t, r.stdout, "3 dead letters")
+	require.NoError(t, other.Client(t).XAdd(t.Context(), &redis.XAddArgs{Stream: stream + ":dlq", Values: []any{"data", "{}"}}).Err())
+	for _, args := range [][]string{{"list"}, {"purge", "--yes", "--no-export"}, {"trim", "--older-than", "1h", "--yes"}} {
+		r = s.run(append(append([]string{"dlq"}, args...), "--stream", stream)...)
+		require.Equal(t, exitFailed, r.code, args)
+		require.Contains(t, r.stderr, `the brokers default, partner have dead letters of a stream "shop::order" each: name the broker`)
+	}
+	require.Contains(t, s.run("dlq", "list", "--stream", stream, "--broker", "default").stdout, "1 dead letter\n")
+	r = s.run("dlq", "list", "--stream", stream, "--broker", "nope")
+	require.Contains(t, r.stderr, `broker "nope" is none of the file that is a server and has dead letters: expected one of default, partner`)
+	file := filepath.Join(t.TempDir(), "purged.jsonl")
+	r = s.run("dlq", "purge", "--stream", stream, "--broker", "partner", "--output", file, "--yes")
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Zero(t, s.depth())
+	r = s.run("dlq", "import", file)
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Equal(t, 3, s.depth(), "on the broker from which they were exported")
+}
+
+func TestWhatTheEventStoreHasIsSaidToBeLeftOut(t *testing.T) {
+	t.Parallel()
+	s := newFailedShop(t, 1)
+	store := []string{`[event_store]`, `provider = "message_db"`, `database_uri = "postgresql://me@127.0.0.1:1/store"`,
+		`[observatory.handlers.Report]`, fmt.Sprintf("stream = %q", stream), `subscription_type = "event_store"`, `deliver = "log:"`}
+	r := observatory("dlq", "list", "--config", shoptest.Configure(t, store...))
+	require.Equal(t, exitFailed, r.code)
+	require.Contains(t, r.stderr, "what handlers of the event store give up on is in no dead-letter queue: it stays in the store, recorded there as Exhausted: Report")
+	s.path = shoptest.Configure(t, append(store, `[brokers.default]`, `provider = "redis"`, fmt.Sprintf("URI = %q", "redis://"+s.Options().Addr),
+		`[observatory.handlers.Mailer]`, fmt.Sprintf("stream = %q", stream), `deliver = "log:"`)...)
+	r = s.run("dlq", "list", "--json")
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Contains(t, r.stderr, "not listed is what handlers of the event store gave up on, which is recorded there as Exhausted: Report")
+	var got jsonDeadLetters
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &got))
+	require.Len(t, got.DeadLetters, 1)
+	require.Equal(t, []string{"Report"}, got.LeftOut)
+}
+
+// An id may be that of one dead letter, and of the message or original of others.
+func TestAnIDThatNamesSeveralChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newFailedShop(t, 3)
+	queue := deadletter.QueueOf(stream)
+	first := s.XRange(t.Context(), queue, "-", "+").Val()[0].ID
+	add := func(messageID, original string) string {
+		id, err := s.XAdd(t.Context(), &redis.XAddArgs{Stream: queue, Values: []any{"data", fmt.Sprintf(
+			`{"metadata": {"headers": {"id": %q}}, "_dlq_metadata": {"original_stream": "shop::order", "original_id": %q, "consumer_group": "Mailer"}}`, messageID, original)}}).Result()
+		require.NoError(t, err)
+		return id
+	}
+	impostor := add(first, s.ids[0])
+	again := add("message-0", first)
+	for _, args := range [][]string{{"replay", "message-0"}, {"purge", "--id", "message-0", "--no-export"}, {"replay-all", "--id", "message-0"}} {
+		r := s.run(append(append([]string{"dlq"}, args...), "--yes")...)
+		require.Equal(t, exitFailed, r.code, args)
+		require.Contains(t, r.stderr, `"message-0" names 2 dead letters: `)
+		require.Contains(t, r.stderr, again+" of shop::order on broker default (handler Mailer, message \"message-0\", original \""+first+"\")")
+	}
+	require.Equal(t, 5, s.depth())
+	r := s.run("dlq", "purge", "--id", first, "--no-export", "--yes")
+	require.Equal(t, exitDone, r.code, r.stderr)
+	require.Equal(t, "1 dead letter deleted.\n", r.stdout, "the one that has it in its queue")
+	require.Contains(t, s.run("dlq", "inspect", impostor).stdout, impostor)
+	require.Equal(t, 4, s.depth())
+}
+
 func TestAReplayAsksBeforeItChangesAnything(t *testing.T) {
 	t.Parallel()
 	s := newFailedShop(t, 3)
