@@ -21,10 +21,10 @@ func (d *Domain) Register(registrations ...handler.Registration) error {
 		names:   map[string]bool{}, groups: map[groupOnStream]handler.Registration{}, commands: map[commandOfCategory]handler.Registration{},
 	}
 	for _, r := range all {
-		_ = known.add(r) // it was found right when it was registered
+		_ = known.add(r, d.lanesOf(r)) // it was found right when it was registered
 	}
 	for _, r := range registrations {
-		if err := errors.Join(checkRegistration(r), known.add(r)); err != nil {
+		if err := errors.Join(checkRegistration(r), known.add(r, d.lanesOf(r))); err != nil {
 			errs = append(errs, fmt.Errorf("handler %q: %w", r.Name, err))
 		}
 		all = append(all, r)
@@ -89,8 +89,8 @@ type (
 
 // add adds a handler, and says what others have already: its name, its group on
 // a stream, or, among the command handlers of a category, which share a group,
-// its commands.
-func (all registered) add(r handler.Registration) error {
+// its commands. The backfill lanes that it reads beside its streams are streams too.
+func (all registered) add(r handler.Registration, lanes []string) error {
 	var errs []error
 	if all.names[r.Name] {
 		errs = append(errs, errors.New("registered twice: the name is the consumer group, give each its own"))
@@ -98,12 +98,12 @@ func (all registered) add(r handler.Registration) error {
 	all.names[r.Name] = true
 
 	group := groupOf(r)
-	for _, stream := range streamsOf(r) {
+	for _, stream := range slices.Concat(streamsOf(r), lanes) {
 		if other, has := all.brokers[stream]; !has {
 			all.brokers[stream] = r
 		} else if brokerOf(other) != brokerOf(r) {
-			errs = append(errs, fmt.Errorf("reads stream %q of broker %q, as handler %q does of broker %q: their figures would be one, rename one of the streams",
-				stream, brokerOf(r), other.Name, brokerOf(other)))
+			errs = append(errs, fmt.Errorf("reads stream %q of broker %q, as handler %q does of broker %q: their figures would be one, rename one of the streams%s",
+				stream, brokerOf(r), other.Name, brokerOf(other), ofLane(slices.Contains(lanes, stream) || !slices.Contains(streamsOf(other), stream))))
 			break
 		}
 		at := groupOnStream{group, stream}
@@ -113,7 +113,7 @@ func (all registered) add(r handler.Registration) error {
 			continue
 		}
 		if bothCommands := other.Kind == handler.KindCommand && r.Kind == handler.KindCommand; !bothCommands && other.Name != r.Name {
-			errs = append(errs, fmt.Errorf("has group %q on stream %q, as handler %q has: each would get half of the entries", group, stream, other.Name))
+			errs = append(errs, fmt.Errorf("has group %q on stream %q, as handler %q has: each would get half of the entries%s", group, stream, other.Name, ofLane(slices.Contains(lanes, stream) || !slices.Contains(streamsOf(other), stream))))
 			break
 		}
 	}
@@ -134,6 +134,30 @@ func (all registered) add(r handler.Registration) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ofLane says, where it is so, why a handler reads a stream that it does not name.
+func ofLane(is bool) string {
+	if !is {
+		return ""
+	}
+	return "; one of them reads it as a backfill lane, by [server.priority_lanes]"
+}
+
+// lanesOf are the backfill lanes that a handler reads beside the streams that it names.
+func (d *Domain) lanesOf(r handler.Registration) (lanes []string) {
+	resolved, err := d.config.Resolve(r)
+	if err != nil || r.Kind == handler.KindSubscriber {
+		return nil
+	}
+	streams := streamsOf(r)
+	for _, stream := range streams {
+		lane := d.backfillLane(Subscription{Stream: stream, Type: string(resolved.Type), registration: r})
+		if lane != "" && !slices.Contains(streams, lane) {
+			lanes = append(lanes, lane)
+		}
+	}
+	return lanes
 }
 
 func typeName(typ string) string {

@@ -248,3 +248,29 @@ func TestAFileHandlerOfCommandsDeadLettersWhatItDoesNotHandle(t *testing.T) {
 	outcome, _ := handler.OutcomeOf(err)
 	require.Equal(t, handler.Rejected, outcome)
 }
+
+// Who reads a backfill lane in the group of another handler gets half of its messages,
+// and those of no type of its own are lost.
+func TestABackfillLaneHasOneReaderInAGroup(t *testing.T) {
+	t.Parallel()
+	const file = `
+brokers.default = {provider = "redis", URI = "redis://h/0"}
+brokers.b = {provider = "redis", URI = "redis://h/1"}
+server.priority_lanes.enabled = true
+observatory.handlers.M = {stream = "s::e", deliver = "log:"}
+`
+	for lane, want := range map[string]string{
+		`{stream = "s::e:backfill", group = "M", deliver = "log:"}`: `has group "M" on stream "s::e:backfill", as handler "M" has: each would get half of the entries; one of them reads it as a backfill lane`,
+		`{stream = "s::e:backfill", broker = "b", deliver = "log:"}`: `reads stream "s::e:backfill" of broker "b", as handler "M" does of broker "default": their figures would be one, rename one of the streams; one of them reads it as a backfill lane`,
+	} {
+		for _, name := range []string{"A", "N"} { // before and after the other
+			_, err := Open(t.Context(), parse(t, file+"observatory.handlers."+name+" = "+lane), (&fakes{}).adapters(), quiet())
+			if name == "N" {
+				require.ErrorContains(t, err, want)
+			} else {
+				require.ErrorContains(t, err, "one of them reads it as a backfill lane")
+			}
+		}
+	}
+	open(t, file+`observatory.handlers.N = {stream = "s::e:backfill", deliver = "log:"}`, &fakes{})
+}
