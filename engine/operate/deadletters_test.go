@@ -25,10 +25,10 @@ func TestWhatComesIntoAQueueDuringAPurgeStays(t *testing.T) {
 	add("first")
 	add("second")
 	catalog := func() ([]operate.Subscription, error) {
-		return []operate.Subscription{{Handler: "shop.Mailer", Stream: "shop::order", Group: "shop.Mailer", Type: "stream", DeadLetters: b}}, nil
+		return []operate.Subscription{{Handler: "shop.Mailer", Stream: "shop::order", Group: "shop.Mailer", Type: "stream", Broker: "default"}}, nil
 	}
 	var export bytes.Buffer
-	deleted, err := operate.NewDeadLetters(catalog, nil, "ann@ops", slog.New(slog.DiscardHandler)).
+	deleted, err := operate.NewDeadLetters(catalog, map[string]deadletter.Queue{"default": b}, "ann@ops", slog.New(slog.DiscardHandler)).
 		Purge(t.Context(), operate.Query{}, &export, func() error { add("meanwhile"); return nil })
 	require.NoError(t, err)
 	require.Equal(t, 2, deleted)
