@@ -20,7 +20,7 @@ type Recorded struct {
 	// ID is the message's own where the store knows it, else the row's.
 	ID, Type       string
 	Data, Metadata json.RawMessage
-	// Time is when it was written.
+	// Time is when it was written; zero where the store has none that is finite.
 	Time time.Time
 }
 

@@ -44,6 +44,15 @@ func direct(t *testing.T, db *testserver.PostgresDatabase) *pgx.Conn {
 	return conn
 }
 
+// operator is a connection as psql has it: nothing is set.
+func operator(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	eventstoretest.Run(t, func(t *testing.T) func() eventstoretest.Process {

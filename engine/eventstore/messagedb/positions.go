@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ const (
 
 	// writeFenced writes where a stream has a version, and nothing else.
 	writeFenced = writeMessage + " WHERE coalesce(stream_version($7), -1) = $8"
+
+	// mostAttempts bounds what a row may say.
+	mostAttempts = math.MaxInt32
 
 	// failedPage is how many rows of failed positions one query reads, and
 	// checkpointEvery after how many a checkpoint is written while they are read: a
@@ -75,11 +79,11 @@ func rowOf(f catchup.Failed) failedRow {
 
 func (r failedRow) failed() catchup.Failed {
 	f := catchup.Failed{
-		Position: *r.Position, Attempts: r.RetryCount + 1, MessageID: r.MessageID, MessageType: r.MessageType,
+		Position: *r.Position, Attempts: min(max(r.RetryCount, -1), mostAttempts-1) + 1, MessageID: r.MessageID, MessageType: r.MessageType,
 		Stream: r.StreamName, StreamPosition: r.StreamPosition,
 	}
 	if r.Attempts != nil {
-		f.Attempts = *r.Attempts
+		f.Attempts = min(max(*r.Attempts, 0), mostAttempts)
 	}
 	return f
 }
@@ -216,10 +220,11 @@ func noPosition(key lockKey, cause error) error {
 	return fmt.Errorf("the last row of stream %s has no position, a whole number%s; %s", key.positionStream(), why, setPosition(key))
 }
 
-// setPosition is the statement that sets a position.
+// setPosition is the statement that sets a position, for any user that has the role:
+// functions of Message-DB call each other by their plain names.
 func setPosition(key lockKey) string {
 	return fmt.Sprintf("write the position up to which all was handled, 0 for none: "+
-		"SELECT message_store.write_message(gen_random_uuid()::varchar, '%s', 'Read', '{\"position\": 0}')", strings.ReplaceAll(key.positionStream(), "'", "''"))
+		"SELECT set_config('search_path', 'message_store, public', true), message_store.write_message(gen_random_uuid()::varchar, '%s', 'Read', '{\"position\": 0}')", strings.ReplaceAll(key.positionStream(), "'", "''"))
 }
 
 // ahead says that a position cannot be: the row that names it stands before it.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/observatory-go/observatory/engine/message"
 	"github.com/observatory-go/observatory/engine/subscription/catchup"
@@ -63,9 +64,11 @@ func read(ctx context.Context, conn *pgx.Conn, capacity int, sql string, args ..
 		}
 		got = append(got, message.Recorded{})
 		r := &got[len(got)-1]
-		if err := rows.Scan(&r.ID, &r.Stream, &r.Type, &r.Position, &r.GlobalPosition, (*[]byte)(&r.Data), (*[]byte)(&r.Metadata), &r.Time); err != nil {
+		var written pgtype.Timestamp // may be infinity
+		if err := rows.Scan(&r.ID, &r.Stream, &r.Type, &r.Position, &r.GlobalPosition, (*[]byte)(&r.Data), (*[]byte)(&r.Metadata), &written); err != nil {
 			return nil, err
 		}
+		r.Time = written.Time
 	}
 	return got, rows.Err()
 }

@@ -42,20 +42,27 @@ func (s source) Name() string { return sourceName }
 // number is a text as a bigint, NULL where it is none: rows of any shape may stand
 // in the streams that are read.
 func number(text string) string {
-	return "CASE WHEN (" + text + ") ~ '^-?[0-9]{1,18}$' THEN (" + text + ")::bigint END"
+	return "CASE WHEN (" + text + ") ~ '^-?[0-9]{1,19}$' THEN CASE WHEN (" + text + ")::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN (" +
+		text + ")::bigint END END"
+}
+
+// numberIn is a value in JSON as a bigint, NULL where it is none: a text is none to
+// the owner of the subscription either.
+func numberIn(value string) string {
+	return "CASE WHEN jsonb_typeof(" + value + ") = 'number' THEN " + number(value+" #>> '{}'") + " END"
 }
 
 // figuresQuery has one row for each subscription: whether its last position can be
-// read, whether that is beyond the head, how many messages of its category are
+// read, whether that is beyond its own row, how many messages of its category are
 // behind it, the age of the oldest of those, how many failed positions are not
 // settled, and how many are given up. A subscription to all messages does not count
 // what subscriptions themselves write.
 var figuresQuery = fmt.Sprintf(`
-SELECT w.i - 1, last.data IS NULL OR p.position IS NOT NULL, coalesce(p.position > $5, false), behind.n,
-	greatest(extract(epoch FROM (now() AT TIME ZONE 'utc') - oldest.time), 0)::float8, failed.n, exhausted.n
+SELECT w.i - 1, last.data IS NULL OR p.position IS NOT NULL, coalesce(p.position >= last.global_position, false), behind.n,
+	CASE WHEN isfinite(oldest.time) THEN greatest(extract(epoch FROM (now() AT TIME ZONE 'utc') - oldest.time), 0)::float8 END, failed.n, exhausted.n
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS w(category, positions, failures, checkpoints, i)
 LEFT JOIN LATERAL (
-	SELECT coalesce(data, 'null') AS data FROM messages WHERE stream_name = w.positions ORDER BY messages.position DESC LIMIT 1
+	SELECT coalesce(data, 'null') AS data, global_position FROM messages WHERE stream_name = w.positions ORDER BY messages.position DESC LIMIT 1
 ) AS last ON true
 CROSS JOIN LATERAL (SELECT %[2]s AS position) AS p
 CROSS JOIN LATERAL (
@@ -101,7 +108,7 @@ CROSS JOIN LATERAL (
 			SELECT %[5]s AS at, position, type FROM messages WHERE stream_name = w.failures ORDER BY position DESC LIMIT %[1]d
 		) AS outcomes WHERE at IS NOT NULL ORDER BY at, position DESC
 	) AS latest WHERE type = 'Exhausted'
-) AS exhausted`, countLimit, number("last.data->>'position'"), number("c.data->>'watermark'"), number("key"), number("data->>'position'"), catchup.PauseCategory, failuresLimit)
+) AS exhausted`, countLimit, numberIn("last.data->'position'"), numberIn("c.data->'watermark'"), number("key"), numberIn("data->'position'"), catchup.PauseCategory, failuresLimit)
 
 // Collect reads the figures of the store, and those of all subscriptions with one
 // query, and which are paused with another, over the connection of health checks.
@@ -125,7 +132,7 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 		if len(s.watched) == 0 {
 			return nil
 		}
-		rows, err := conn.Query(ctx, figuresQuery, columns[0], columns[1], columns[2], columns[3], head)
+		rows, err := conn.Query(ctx, figuresQuery, columns[0], columns[1], columns[2], columns[3])
 		if err != nil {
 			return err
 		}
@@ -144,12 +151,15 @@ func (s source) Collect(ctx context.Context) (collector.Figures, error) {
 				unreadable = append(unreadable, noPosition(lockKey{f.Subscriber, f.Stream}, nil))
 				return nil
 			}
-			f.Lag, f.LagExact, f.LagSeconds = collector.Known(float64(behind)), collector.Known(1), collector.Known(0)
+			f.Lag, f.LagExact = collector.Known(float64(behind)), collector.Known(1)
 			if behind == countLimit {
 				f.LagExact = collector.Known(0)
 			}
-			if age != nil {
+			switch {
+			case age != nil:
 				f.LagSeconds = collector.Known(*age)
+			case behind == 0:
+				f.LagSeconds = collector.Known(0)
 			}
 			f.PositionAhead = collector.Known(0)
 			if ahead {
