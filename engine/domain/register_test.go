@@ -260,7 +260,7 @@ server.priority_lanes.enabled = true
 observatory.handlers.M = {stream = "s::e", deliver = "log:"}
 `
 	for lane, want := range map[string]string{
-		`{stream = "s::e:backfill", group = "M", deliver = "log:"}`: `has group "M" on stream "s::e:backfill", as handler "M" has: each would get half of the entries; one of them reads it as a backfill lane`,
+		`{stream = "s::e:backfill", group = "M", deliver = "log:"}`:  `has group "M" on stream "s::e:backfill", as handler "M" has: each would get half of the entries; one of them reads it as a backfill lane`,
 		`{stream = "s::e:backfill", broker = "b", deliver = "log:"}`: `reads stream "s::e:backfill" of broker "b", as handler "M" does of broker "default": their figures would be one, rename one of the streams; one of them reads it as a backfill lane`,
 	} {
 		for _, name := range []string{"A", "N"} { // before and after the other
