@@ -65,6 +65,11 @@ func TestADrainedEngineEndsWhatIsUnderWayAndTakesNothingElse(t *testing.T) {
 			require.Equal(t, 200, status, body)
 			require.Contains(t, body, `"in_flight": 0`)
 			require.Len(t, r.calls(), workers, "nothing else was called")
+			r.until("what was read ahead is given back", func() bool {
+				consumers, err := r.client.XInfoConsumers(t.Context(), stream, "shop.Mailer").Result()
+				require.NoError(t, err)
+				return len(consumers) == 1 && consumers[0].Name == "released"
+			})
 			require.Empty(t, begun)
 			status, _ = ask(http.MethodGet, "/livez")
 			require.Equal(t, 200, status)

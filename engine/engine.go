@@ -99,8 +99,8 @@ func New(c Config) (*Engine, error) {
 }
 
 // Drain has the engine take no new messages until it is called with false: readiness
-// is then 503 and says so, calls under way go on, and what waits for another attempt
-// waits on. It returns at once, and is harmless when repeated. It is for the time
+// is then 503 and says so, calls under way go on, and all else that is in hand is given
+// back, as at a stop. It returns at once, and is harmless when repeated. It is for the time
 // before a stop, so that nothing is handed to an application that ends.
 func (e *Engine) Drain(on bool) {
 	if e.draining.Swap(on) != on {

@@ -30,7 +30,9 @@ type Environment struct {
 // Runner runs one handler on one source.
 type Runner struct {
 	cfg    Config
+	from   Opener
 	source Source
+	drain  drain
 	fn     handler.Func
 	log    *slog.Logger
 	budget *Budget
@@ -56,7 +58,7 @@ func New(c Config, from Opener, fn handler.Func, env Environment) (*Runner, erro
 	}
 	log := env.Logger.With("component", "subscription", "handler", ShortName(c.Handler), "stream", c.Stream, "group", c.Group)
 	r := &Runner{
-		cfg: c, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget, meter: env.Meter,
+		cfg: c, from: from, source: from.Open(c, log), fn: handler.Chain(fn, handler.Recover), log: log, budget: env.Budget, meter: env.Meter,
 	}
 	r.status.gateChanged = make(chan struct{}, 1)
 	r.labels = labelsOf(c)
@@ -89,14 +91,6 @@ func (r *Runner) Status() Status {
 	}
 }
 
-// Drain has the subscription take no new messages until it is called with false:
-// calls under way go on, and nothing else is called or read. It returns at once. It
-// may be called from any goroutine, and holds until Run returns.
-func (r *Runner) Drain(on bool) {
-	r.status.gate.set(Draining, on)
-	r.status.signalGate()
-}
-
 // StuckError tells of handlers that did not return when their context ended.
 type StuckError struct {
 	Handler, Stream string
@@ -117,6 +111,24 @@ func (e *StuckError) Error() string {
 // It returns a *StuckError for handlers that ignored the end of their context,
 // and what went wrong while giving back.
 func (r *Runner) Run(ctx, work context.Context) error {
+	for r.drain.wait(ctx) {
+		serving, stop := context.WithCancel(ctx)
+		r.drain.serve(stop)
+		err := r.serve(serving, work)
+		stop()
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			r.log.ErrorContext(ctx, "drained, and not all of what was in hand could be given back", "error", err)
+		}
+		r.source = r.from.Open(r.cfg, r.log)
+	}
+	return nil
+}
+
+// serve consumes the source until ctx ends.
+func (r *Runner) serve(ctx, work context.Context) error {
 	if r.meter != nil {
 		observed, err := observe(r.meter, r.gauges)
 		if err != nil {

@@ -58,6 +58,8 @@ func (s *status) end() {
 	s.calls.Store(0)
 	s.stuckCalls.Store(0)
 	for _, why := range gateReasons {
-		s.gate.set(why, false)
+		if why != Paused && why != Draining { // which last until a person says so
+			s.gate.set(why, false)
+		}
 	}
 }

@@ -3,7 +3,9 @@ package catchup_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,4 +189,51 @@ func TestABodyThatWasDroppedIsReadAgain(t *testing.T) {
 	require.NoError(t, src.(subscription.Reloader).Reload(t.Context(), []*subscription.Task{tasks[1], gone}))
 	require.Equal(t, want, tasks[1].Delivery.Fields)
 	require.True(t, gone.Delivery.Gone())
+}
+
+// A process that takes no new messages before it is stopped lets another go on.
+func TestADrainedOwnerGivesTheSubscriptionUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memorystore.New()
+		ctx, stop := context.WithCancel(t.Context())
+		handled := map[string][]string{}
+		var mu sync.Mutex
+		var ended sync.WaitGroup
+		start := func(process string) *subscription.Runner {
+			r, err := subscription.New(cfg, catchup.Over(s), func(_ context.Context, m *message.Envelope) error {
+				mu.Lock()
+				defer mu.Unlock()
+				handled[process] = append(handled[process], m.Metadata.Headers.ID)
+				return nil
+			}, subscription.Environment{Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, err)
+			ended.Go(func() { require.NoError(t, r.Run(ctx, ctx)) })
+			time.Sleep(time.Second)
+			return r
+		}
+		had := func(process string) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(handled[process])
+		}
+		owner := start("owner")
+		start("standby")
+		appendEvents(t, s, 3)
+		time.Sleep(time.Second)
+		require.Equal(t, 3, had("owner"))
+
+		owner.Drain(true)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, []subscription.GateReason{subscription.Draining}, owner.Status().Gate)
+		appendEvents(t, s, 3)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 3, had("owner"))
+		require.Equal(t, 3, had("standby"), "the other goes on where the owner was")
+
+		owner.Drain(false)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, []subscription.GateReason{subscription.Standby}, owner.Status().Gate)
+		stop()
+		ended.Wait()
+	})
 }

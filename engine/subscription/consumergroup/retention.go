@@ -94,7 +94,7 @@ func (r *retention) end(err error) bool {
 // will be read is above what the group has delivered.
 func (s *source) floor() (f Floor, joined bool) {
 	id, known := s.position.get()
-	if !known || s.membership.Load() == nil {
+	if !known || s.membership.Load() == nil || s.closed.Load() {
 		return Floor{}, false
 	}
 	if id.Sequence++; id.Sequence == 0 {

@@ -84,7 +84,8 @@ type source struct {
 	joining    sync.Mutex
 	position   position
 	// ahead says that the group was found ahead of its stream: nothing is read.
-	ahead atomic.Bool
+	ahead  atomic.Bool
+	closed atomic.Bool
 	// lastRead is when a read last worked, in nanoseconds since 1970: while
 	// reads work, the group exists.
 	lastRead atomic.Int64
