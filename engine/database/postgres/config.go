@@ -159,6 +159,7 @@ func (c Config) session() (*pgx.ConnConfig, error) {
 			delete(session.RuntimeParams, name)
 		}
 	}
+	countTraffic(session)
 	session.RuntimeParams["TimeZone"] = "UTC"
 	maps.Copy(session.RuntimeParams, c.Settings)
 	if session.RuntimeParams["application_name"] == "" {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,8 +46,9 @@ const (
 	// kept is how many idle connections stay open.
 	kept = 5
 	name = "event store"
-	// silence is how long an operation may take: a connection that is cut without a
-	// word would otherwise hold up a subscription for minutes.
+	// silence is how long an operation may go on without a byte sent or received: a
+	// connection that is cut without a word would otherwise hold up a subscription for
+	// minutes. A large message may take as long as it arrives.
 	silence = 10 * time.Second
 )
 
@@ -126,17 +128,42 @@ func (s *Store) Close(ctx context.Context) error {
 	return s.db.Close(ctx)
 }
 
-// do calls fn with a connection of the pool, for no longer than a server may be
-// silent.
+// errSilent ends an operation whose server is silent.
+var errSilent = fmt.Errorf("event store: the server was silent for %s: %w", silence, context.DeadlineExceeded)
+
+// do calls fn with a connection of the pool, until the server is silent for too long.
 func (s *Store) do(ctx context.Context, fn func(ctx context.Context, conn *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
-	conn, err := s.db.Acquire(ctx)
+	acquiring, acquired := context.WithTimeout(ctx, silence)
+	conn, err := s.db.Acquire(acquiring)
+	acquired()
 	if err != nil {
 		return explain(err)
 	}
 	defer conn.Release()
-	return explain(s.db.Hide(fn(ctx, conn.Conn)))
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		tick := time.NewTicker(silence / 20)
+		defer tick.Stop()
+		for traffic, since := conn.Traffic(), time.Now(); time.Since(since) < silence; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if now := conn.Traffic(); now != traffic {
+				traffic, since = now, time.Now()
+			}
+		}
+		cancel(errSilent)
+	})
+	err = fn(ctx, conn.Conn)
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		err = errSilent
+	}
+	cancel(nil)
+	watch.Wait()
+	return explain(s.db.Hide(err))
 }
 
 // explain adds what to do where the database has no Message-DB.
