@@ -13,6 +13,7 @@ import (
 	"github.com/observatory-go/observatory/engine/broker/brokertest"
 	"github.com/observatory-go/observatory/engine/handler"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/modeltest"
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 )
@@ -20,19 +21,15 @@ import (
 // A seed that fails is its subtest's name. The scheduler has its part in it, so
 // that it may take some repetitions to see it again.
 func TestWhateverGoesWrongEachMessageEndsOnceAndInOrder(t *testing.T) {
-	for seed := range uint64(100) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inBubble(t, func(_ *testing.T, b *bench) { newModel(b, seed).run() })
-		})
-	}
+	modeltest.Run(t, 100, func(t *testing.T, seed uint64) {
+		inBubble(t, func(_ *testing.T, b *bench) { newModel(b, seed).run() })
+	})
 }
 
 func TestWhateverGoesWrongEachMessageOfAnEventStoreEndsOnceAndInOrder(t *testing.T) {
-	for seed := range uint64(200) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inBubbleOver(t, newStoreKind, func(_ *testing.T, b *bench) { newModel(b, seed).run() })
-		})
-	}
+	modeltest.Run(t, 200, func(t *testing.T, seed uint64) {
+		inBubbleOver(t, newStoreKind, func(_ *testing.T, b *bench) { newModel(b, seed).run() })
+	})
 }
 
 // model knows what each message will do, and what came of it.

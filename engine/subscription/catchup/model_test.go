@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/observatory-go/observatory/engine/eventstore/memorystore"
+	"github.com/observatory-go/observatory/engine/modeltest"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/catchup"
 )
@@ -81,10 +82,10 @@ func play(t *testing.T, seed uint64, over func(*memorystore.Store) modelStore) *
 // position never passes a message that is neither handled nor on record as
 // failed, and in the end all are handled.
 func TestNoMessageIsPassedHoweverOwnersChange(t *testing.T) {
-	for seed := range uint64(150) {
-		require.Empty(t, play(t, seed, inMemory).broken, "seed %d", seed)
-		require.Empty(t, play(t, seed, fencedByVersion(true)).broken, "seed %d", seed)
-	}
+	modeltest.Run(t, 150, func(t *testing.T, seed uint64) {
+		require.Empty(t, play(t, seed, inMemory).broken)
+		require.Empty(t, play(t, seed, fencedByVersion(true)).broken)
+	})
 }
 
 func inMemory(s *memorystore.Store) modelStore { return s }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/message"
+	"github.com/observatory-go/observatory/engine/modeltest"
 	"github.com/observatory-go/observatory/engine/retry"
 	"github.com/observatory-go/observatory/engine/subscription"
 	"github.com/observatory-go/observatory/engine/subscription/consumergroup"
@@ -26,10 +27,10 @@ import (
 // whose calls are shorter than claim_idle_seconds: nothing is lost, nothing is taken from
 // who lives, and no message is given up but those that end processes.
 func TestWhoeverDiesNothingIsLostAndNothingIsTakenFromTheLiving(t *testing.T) {
-	for seed := range uint64(300) {
+	modeltest.Run(t, 300, func(t *testing.T, seed uint64) {
 		m := runModel(t, seed, mutant{})
-		require.Empty(t, m.wrong, "seed %d\n%s", seed, strings.Join(m.trace, "\n"))
-	}
+		require.Empty(t, m.wrong, strings.Join(m.trace, "\n"))
+	})
 }
 
 func TestTheSameSeedIsTheSameHistoryOfTakeovers(t *testing.T) {
