@@ -251,7 +251,7 @@ func (m *model) run(ctx context.Context) {
 			m.pass(time.Duration(m.random.IntN(4)) * time.Second)
 		}
 	}
-	m.drain(ctx, len(published))
+	m.drain(ctx, published)
 	for _, id := range published {
 		switch {
 		case m.handled[id] == 0 && m.dead[id] == 0:
@@ -271,9 +271,10 @@ func (m *model) run(ctx context.Context) {
 
 // drain goes on without faults, but for messages that end processes, until all that was
 // published has ended.
-func (m *model) drain(ctx context.Context, published int) {
+func (m *model) drain(ctx context.Context, published []string) {
+	open := func(id string) bool { return m.handled[id] == 0 && m.dead[id] == 0 }
 	for range 3000 {
-		if len(m.handled)+len(m.dead) >= published && len(m.python.left) == 0 {
+		if !slices.ContainsFunc(published, open) && len(m.python.left) == 0 {
 			return
 		}
 		for i, p := range m.all {
