@@ -36,6 +36,14 @@ test: servers protean ## Run all tests, with the race detector, against real ser
 		(cd $$m && $(GOTESTSUM) --format pkgname --hide-summary=skipped -- -race -timeout 15m ./...); \
 	done
 
+.PHONY: test-long
+test-long: ## Run 20,000 seeds of each Go model, without the race detector: about 25 minutes.
+	MODEL_SEEDS=20000 go test -count=1 -timeout 2h ./engine/subscription/...
+
+.PHONY: models
+models: servers ## Have Spin search the models of protocols, and the mutants that must fail.
+	go test -count=1 -v -timeout 15m ./models
+
 .PHONY: lint
 lint: ## Run the linters on every module.
 	@set -e; for m in $(MODULES); do echo "== linters of module $$m"; (cd $$m && $(GOLANGCI) run ./...); done

@@ -16,7 +16,7 @@ import (
 // pages are all that people read, from the root of the repository.
 func pages(t *testing.T) []string {
 	t.Helper()
-	all := []string{"../README.md", "../CHANGELOG.md", "../CONTRIBUTING.md", "../SECURITY.md", "../alerts/runbook.md", "../bench/README.md", "../chaos/README.md"}
+	all := []string{"../README.md", "../CHANGELOG.md", "../CONTRIBUTING.md", "../SECURITY.md", "../alerts/runbook.md", "../bench/README.md", "../chaos/README.md", "../models/README.md"}
 	docs, err := filepath.Glob("*.md")
 	require.NoError(t, err)
 	return append(all, docs...)
