@@ -370,6 +370,7 @@ func (d *dispatcher) take() []*Task {
 		all := make([]*Task, 0, len(d.first)+len(d.ready))
 		for t := d.pop(); t != nil; t = d.pop() {
 			if d.keys.queueBehind(t) {
+				d.putAside(t)
 				continue
 			}
 			if !t.isCallable() && slices.ContainsFunc(all, t.hasKeyOf) { // it must not hold the key before they have returned
@@ -391,7 +392,11 @@ func (d *dispatcher) take() []*Task {
 			d.holding = true
 			return nil
 		}
-		if !d.keys.claim(t) || !d.prepare(t) {
+		claimed := d.keys.claim(t)
+		if !claimed {
+			d.putAside(t)
+		}
+		if !claimed || !d.prepare(t) {
 			if probing && len(d.reloading.tasks)+len(d.recording.tasks) > 0 { // the one to be tried is read again, or put on record, first
 				return nil
 			}

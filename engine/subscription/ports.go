@@ -30,8 +30,8 @@ type Source interface {
 type Intake interface {
 	// Next returns at most max tasks: first those that this process is known to
 	// hold and does not work on, then those that another process released, then
-	// those that one left which died (of which there may be more, where their bodies
-	// are gone), then new ones. One goroutine calls it. It waits up to a second where
+	// some that one left which died, and new ones with them (of both together there may
+	// be more: those that were left and whose bodies are gone, and one that is new). One goroutine calls it. It waits up to a second where
 	// there are none. No task and no error means that a whole turn worked and found
 	// nothing; tasks may come with an error. ErrStandby, after a wait, is no failure.
 	Next(ctx context.Context, max int) ([]*Task, error)
@@ -63,8 +63,9 @@ type Settlement interface {
 // died: one of them may be what ended its process.
 type Follower interface {
 	// Returned is called once for each task that is TakenOver and not given to Done
-	// before: when a call of it has returned with another result than that the target
-	// is down, or when there will be none. It never blocks.
+	// before: when a call of it has returned, unless the target is down for all, or runs
+	// beyond its time-out, when it has to wait for another message of its key, or when
+	// it will not be called. It never blocks.
 	Returned(t *Task)
 }
 

@@ -49,6 +49,8 @@ func (d *dispatcher) collectRunning() {
 		}
 		if t := r.tasks[current]; !t.overdue.Swap(true) {
 			d.stuck++
+			d.endApart(t)
+			d.returned(t)
 			d.events.write(slog.LevelError, "handler runs beyond handler_timeout_seconds; its entry is no longer renewed",
 				d.of(t), "timeout", d.cfg.HandlerTimeout.String())
 		}
@@ -101,6 +103,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		}
 		d.events.write(slog.LevelWarn, "a call found the target down, which answers others; trying again, and no attempt is counted", d.of(t), "error", t.err)
 		wait := aloneWait << min(t.downs-1, lastDoubling)
+		d.returned(t)
 		d.wait(t, wait+rand.N(wait/4))
 	case handler.Rejected:
 		counts.failed++
@@ -221,8 +224,15 @@ func (d *dispatcher) endApart(t *Task) {
 	}
 }
 
-// returned tells the source that a task which it took over has been called and is not
-// done, or will not be called.
+// putAside notes that a task queues behind another of its key: its call is not to come
+// soon, and nothing waits for that.
+func (d *dispatcher) putAside(t *Task) {
+	d.endApart(t)
+	d.returned(t)
+}
+
+// returned tells the source that it need not wait any longer for a task that it took
+// over.
 func (d *dispatcher) returned(t *Task) {
 	if t.TakenOver {
 		t.TakenOver = false

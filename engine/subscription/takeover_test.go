@@ -203,35 +203,159 @@ func TestWhatSeveralProcessesBeganAndNoneFinishedIsPoisonAndIsNotCalled(t *testi
 	})
 }
 
-func TestNoMoreThanOneIsOnRecordAsBegunOfWhatWasLeft(t *testing.T) {
-	for _, concurrency := range []int{1, 8} {
-		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
+// As many as are called at once; of those that have no attempt to spare, one.
+func TestNoMoreAreOnRecordAsBegunOfWhatWasLeftThanAreCalled(t *testing.T) {
+	for _, c := range []struct {
+		concurrency, attempts, begun int
+	}{{1, 1, 1}, {1, 2, 1}, {8, 1, 8}, {8, 2, 1}, {8, 3, 1}} {
+		t.Run(fmt.Sprintf("%d %d", c.concurrency, c.attempts), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
 				for i := range 30 {
 					b.publish(fmt.Sprintf("a%d/1", i))
 				}
-				_, first := b.stranger("dead-1", 10)
-				_, second := b.stranger("dead-2", 10)
-				_, third := b.stranger("dead-3", 10)
-				c := config()
-				c.Concurrency = concurrency
-				c.HandlerTimeout = time.Hour
-				b.run(c, func(context.Context, *message.Envelope) error {
+				var left []string
+				for _, name := range []string{"dead-1", "dead-2", "dead-3"} {
+					left = append(left, b.leave(name, 10, c.attempts)...)
+				}
+				config := config()
+				config.Concurrency = c.concurrency
+				config.HandlerTimeout = time.Hour
+				b.run(config, func(context.Context, *message.Envelope) error {
 					time.Sleep(30 * time.Minute) // as if the process ended
 					return nil
 				})
 				b.pass(5 * claimIdle)
-				require.Len(t, b.ids(), 1)
+				require.Len(t, b.ids(), c.begun)
 				begun := 0
-				for _, id := range append(append(first, second...), third...) {
-					if b.deliveries(id) > 1 {
+				for _, id := range left {
+					if b.deliveries(id) > c.attempts {
 						begun++
 					}
 				}
-				require.Equal(t, 1, begun, "the others of its batch are as they were")
+				require.Equal(t, c.begun, begun, "the others of its batch are as they were")
 			})
 		})
 	}
+}
+
+// leave has a process read n entries and end at the so-manyeth attempt of each.
+func (b *bench) leave(name string, n, attempts int) (ids []string) {
+	b.t.Helper()
+	dead, ids := b.stranger(name, n)
+	var entries []consumergroup.Entry
+	for _, id := range ids {
+		entries = append(entries, consumergroup.Entry{ID: id, Attempts: attempts})
+	}
+	_, err := dead.Attempt(context.Background(), entries)
+	require.NoError(b.t, err)
+	return ids
+}
+
+// One that has no attempt to spare waits until those in hand have returned.
+func TestOneWithoutAnAttemptToSpareIsCalledByItself(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1", "b/1", "c/1", "d/1", "e/1")
+		b.leave("dead-1", 2, 1)
+		b.leave("dead-2", 1, 2)
+		b.leave("dead-3", 2, 1)
+		c := config()
+		c.Concurrency = 8
+		b.run(c, func(context.Context, *message.Envelope) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		b.pass(2 * claimIdle)
+		calls := b.called()
+		require.Len(t, calls, 5)
+		require.Equal(t, "c/1", calls[2].id)
+		for i := range calls {
+			apart := max(i, 2) - min(i, 2) // from the one
+			gap := max(calls[i].at, calls[2].at) - min(calls[i].at, calls[2].at)
+			require.True(t, apart == 0 || gap >= time.Second, "%+v", calls)
+		}
+		require.Zero(t, b.pending())
+	})
+}
+
+func TestNewMessagesGoOnAtFullSpeedBesideATakeover(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for name, first := range map[string]func() error{
+			"slow":      func() error { time.Sleep(10 * time.Second); return nil },
+			"postponed": func() error { return handler.RetryAfter(time.Hour) },
+		} {
+			if name == "slow" && concurrency == 1 {
+				continue // nothing is called beside it
+			}
+			t.Run(fmt.Sprint(name, concurrency), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, b *bench) {
+					b.publish("a/1", "a/2", "a/3")
+					b.leave("dead", 3, 2)
+					c := config()
+					c.Concurrency = concurrency
+					b.run(c, func(_ context.Context, m *message.Envelope) error {
+						if m.Metadata.Headers.ID == "a/1" {
+							return first()
+						}
+						return nil
+					})
+					b.untilCalled()
+					b.publish(numbered("new", 200)...)
+					b.pass(time.Second)
+					require.Subset(t, b.ids(), numbered("new", 200))
+				})
+			})
+		}
+	}
+}
+
+// It has not been called: it cannot be what ends the process next.
+func TestOneThatWaitsBehindItsKeyDoesNotHoldUpWhatWasLeftBehindIt(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for _, attempts := range []int{1, 2, 3} {
+			t.Run(fmt.Sprintf("%d %d", concurrency, attempts), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, b *bench) {
+					b.publish("a/1", "b/1", "c/1", "d/1", "e/1", "a/2")
+					b.leave("dead", 5, attempts)
+					c := config()
+					c.Concurrency = concurrency
+					b.run(c, func(_ context.Context, m *message.Envelope) error {
+						if m.Metadata.Headers.ID == "a/2" {
+							return handler.RetryAfter(time.Hour)
+						}
+						return nil
+					})
+					b.pass(2 * claimIdle)
+					require.ElementsMatch(t, []string{"a/2", "b/1", "c/1", "d/1", "e/1"}, b.ids())
+					b.publish("new/1")
+					b.pass(time.Second)
+					require.Contains(t, b.ids(), "new/1")
+				})
+			})
+		}
+	}
+}
+
+func TestACallThatDoesNotReturnHoldsUpWhatWasLeftBehindItUntilItsTimeout(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.publish("a/1", "b/1", "c/1")
+		b.leave("dead", 3, 3)
+		c := config()
+		c.Concurrency = 2
+		c.HandlerTimeout = 10 * time.Minute
+		end := make(chan struct{})
+		defer close(end)
+		b.run(c, func(_ context.Context, m *message.Envelope) error {
+			if m.Metadata.Headers.ID == "a/1" {
+				<-end
+			}
+			return nil
+		})
+		b.untilCalled()
+		b.pass(9 * time.Minute)
+		require.Equal(t, []string{"a/1"}, b.ids())
+		b.pass(2*time.Minute + 2*claimIdle)
+		require.Equal(t, []string{"a/1", "b/1", "c/1"}, b.ids())
+	})
 }
 
 // Acknowledgements wait for up to 50 ms. What was handled a moment before a message
@@ -244,7 +368,7 @@ func TestWhatWasLeftIsAcknowledgedBeforeTheNextIsCalled(t *testing.T) {
 				for i := range 10 {
 					b.publish(fmt.Sprintf("a%d/1", i))
 				}
-				b.stranger("dead", 10)
+				b.leave("dead", 10, 2)
 				c := config()
 				c.Concurrency = concurrency
 				var pending []int

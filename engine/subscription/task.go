@@ -26,8 +26,8 @@ type Task struct {
 	// Apart says that the message may be what ended the process that had it before:
 	// no other is taken before its call has returned. The source sets it.
 	Apart bool
-	// TakenOver says that the source wants to know when the first call has returned;
-	// see [Follower]. The source sets it; who has told it takes it away.
+	// TakenOver says that the source waits for the first call; see [Follower]. The
+	// source sets it; who has told it takes it away.
 	TakenOver bool
 	// Foreign says that it is no message of a known form, which is acknowledged and
 	// counted as skipped. The source sets it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ func (o *opener) Open(c subscription.Config, log *slog.Logger) subscription.Sour
 		claimIdle:   c.ClaimIdle,
 		renewEvery:  c.ClaimIdle / 3,
 		maxAttempts: max(c.Retry.MaxAttempts, 1),
+		concurrency: int64(max(c.Concurrency, 1)),
 		takeover:    takeover{returned: make(chan struct{}, 1)},
 		added:       make(chan struct{}, 1),
 		reclaim:     make(chan struct{}, 1),
@@ -75,6 +77,7 @@ type source struct {
 	claimIdle   time.Duration
 	renewEvery  time.Duration
 	maxAttempts int
+	concurrency int64
 	inflight    *inflight
 	takeover    takeover
 
@@ -126,9 +129,9 @@ func (s *source) Next(ctx context.Context, max int) ([]*subscription.Task, error
 	return tasks, err
 }
 
-// next is one turn: what is pending for this consumer and unknown, then what
-// was released, then what dead consumers left, then what is new.
-func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error) {
+// next is one turn: what is pending for this consumer and unknown, else what
+// was released, else some of what dead consumers left and what is new.
+func (s *source) next(ctx context.Context, n int) ([]*subscription.Task, error) {
 	if s.membership.Load() == nil {
 		if err := s.join(ctx); err != nil {
 			return nil, err
@@ -141,12 +144,12 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 		s.relist, s.listing, s.after = time.Time{}, true, ""
 	}
 	for s.listing && ctx.Err() == nil {
-		if tasks, err := s.listOwn(ctx, m, List{Max: max}); err != nil || len(tasks) > 0 {
+		if tasks, err := s.listOwn(ctx, m, List{Max: n}); err != nil || len(tasks) > 0 {
 			return tasks, err
 		}
 	}
 	if m.HasReleased() {
-		got, more, err := m.ClaimReleased(ctx, max)
+		got, more, err := m.ClaimReleased(ctx, n)
 		if err != nil {
 			return nil, err
 		}
@@ -155,17 +158,22 @@ func (s *source) next(ctx context.Context, max int) ([]*subscription.Task, error
 			return tasks, nil
 		}
 	}
-	// While dead consumers' entries are taken over one by one, there is a read each
-	// second.
-	if s.takeover.dead.Load() > 0 && time.Since(time.Unix(0, s.lastRead.Load())) < longestBlock {
-		if tasks, err := s.takeOver(ctx, m); err != nil || len(tasks) > 0 {
-			return tasks, err
+	var taken []*subscription.Task
+	if s.takeover.isTakingOver() {
+		var err error
+		taken, err = s.takeOver(ctx, m, 1+n/10) // most of a turn is for what is new
+		if err != nil || slices.ContainsFunc(taken, func(t *subscription.Task) bool { return t.Apart }) {
+			return taken, err
 		}
 	}
 	if err := s.checkAhead(ctx, m); err != nil {
-		return nil, err
+		return taken, err
 	}
-	return s.read(ctx, m, max)
+	tasks, err := s.read(ctx, m, max(n-len(taken), 1))
+	if tasks = append(taken, tasks...); err == nil && len(tasks) == 0 && s.takeover.isTakingOver() {
+		s.takeover.waitReturned(ctx)
+	}
+	return tasks, err
 }
 
 // listOwn enters a page of what is pending for this consumer and unknown.
@@ -202,7 +210,7 @@ func (s *source) read(ctx context.Context, m Membership, max int) ([]*subscripti
 	}
 	if err == nil && len(got) == 0 && (!tried || !s.full) {
 		block := s.block
-		if s.takeover.dead.Load() > 0 {
+		if s.takeover.isTakingOver() {
 			block = 0
 		}
 		s.waiting.Store(true)

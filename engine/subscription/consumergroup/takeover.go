@@ -21,9 +21,20 @@ type takeover struct {
 	asked     time.Time // when the last answer about them was asked for
 
 	dead     atomic.Int64  // how many of the consumers are
-	inHand   atomic.Int64  // how many entries were taken over of which no call has returned
+	inHand   atomic.Int64  // how many entries were taken over whose call is to come or under way
 	returned chan struct{} // inHand went down
+
+	// These belong to the goroutine that calls Next.
+
+	// single says that what is in hand has no attempt to spare: nothing else is taken.
+	// held has none either, and waits until nothing is in hand.
+	single bool
+	held   []*subscription.Task
 }
+
+// returnedPoll bounds how long the takeover waits for a call to return before new
+// entries are asked for again.
+const returnedPoll = 100 * time.Millisecond
 
 // observed is a consumer and for how long it has been as it is.
 type observed struct {
@@ -56,7 +67,7 @@ func (s *source) heartbeat(ctx context.Context) {
 		}
 		if !o.dead && asked.Sub(o.since) >= s.claimIdle && other.Idle >= s.claimIdle {
 			o.dead = true
-			s.log.WarnContext(ctx, "a consumer shows no life; taking over what it left, one by one",
+			s.log.WarnContext(ctx, "a consumer shows no life; taking over what it left",
 				"consumer", other.Name, "entries", other.Pending, "idle", other.Idle.String())
 		}
 		t.consumers[other.Name] = o
@@ -65,35 +76,56 @@ func (s *source) heartbeat(ctx context.Context) {
 	t.countDead()
 }
 
-// takeOver takes the next entry of what dead consumers left. Until a call of it has
-// returned, and it is acknowledged where it was handled, no other is taken by this
-// process: a message that ends it must not take the others' attempts along. It waits
-// up to a second for that.
-func (s *source) takeOver(ctx context.Context, m Membership) ([]*subscription.Task, error) {
+// takeOver takes some of what dead consumers left, up to most. What it takes is in hand
+// until its first call has returned, or it is put aside behind another of its key, and
+// as much is in hand as can be called at once: a message that ends the process takes
+// an attempt of all in hand along, and of what was handled and is not acknowledged,
+// which is done first. An entry that has no attempt to spare is in hand by itself.
+func (s *source) takeOver(ctx context.Context, m Membership, most int) (taken []*subscription.Task, err error) {
 	t := &s.takeover
-	limit := time.NewTimer(longestBlock)
-	defer limit.Stop()
-	for t.dead.Load() > 0 {
-		if t.inHand.Load() == 0 {
-			if s.inflight.hasHandled() {
-				if err := s.flush(ctx); err != nil {
-					return nil, err
-				}
-			}
-			if tasks, err := s.takeOverNext(ctx, m); err != nil || len(tasks) > 0 {
-				return tasks, err
-			}
-			continue
+	for range most {
+		inHand := t.inHand.Load()
+		t.single = t.single && inHand > 0
+		if inHand >= s.concurrency || inHand > 0 && (t.single || len(t.held) > 0) {
+			return taken, nil
 		}
-		select {
-		case <-t.returned:
-		case <-limit.C:
-			return nil, nil
-		case <-ctx.Done():
-			return nil, nil
+		if s.inflight.hasHandled() {
+			if err := s.flush(ctx); err != nil {
+				return taken, err
+			}
 		}
+		got := t.held
+		for t.held = nil; len(got) == 0; {
+			if t.dead.Load() == 0 {
+				return taken, nil
+			}
+			if got, err = s.takeOverNext(ctx, m); err != nil {
+				return taken, err
+			}
+		}
+		t.single = slices.ContainsFunc(got, func(task *subscription.Task) bool { return task.Attempts >= s.maxAttempts-1 })
+		if t.single && inHand > 0 {
+			t.held = got
+			return taken, nil
+		}
+		t.inHand.Add(int64(len(got)))
+		taken = append(taken, got...)
 	}
-	return nil, nil
+	return taken, nil
+}
+
+// isTakingOver reports whether there is something to take over, or to hand on of it.
+func (t *takeover) isTakingOver() bool { return t.dead.Load() > 0 || len(t.held) > 0 }
+
+// waitReturned waits for a call to return, for a moment.
+func (t *takeover) waitReturned(ctx context.Context) {
+	limit := time.NewTimer(returnedPoll)
+	defer limit.Stop()
+	select {
+	case <-t.returned:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
 }
 
 // takeOverNext takes the oldest entry of the first dead consumer. Where there is none,
@@ -124,7 +156,6 @@ func (s *source) takeOverNext(ctx context.Context, m Membership) ([]*subscriptio
 			// little beside it as can be.
 			task.Apart = task.Attempts >= s.maxAttempts
 		}
-		t.inHand.Add(int64(len(tasks)))
 		return tasks, nil
 	}
 	return nil, nil
