@@ -358,6 +358,28 @@ func TestACallThatDoesNotReturnHoldsUpWhatWasLeftBehindItUntilItsTimeout(t *test
 	})
 }
 
+// The silence of the broker is no sign that others are dead.
+func TestWhileTheBrokerDoesNotAnswerNoConsumerBecomesDead(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		ctx := context.Background()
+		b.publish("a/1", "a/2", "a/3")
+		python, ids := b.stranger("python", 3)
+		b.run(config(), succeed)
+		b.pass(claimIdle / 2)
+		require.NoError(t, python.Ack(ctx, ids[:1]))
+		b.pass(claimIdle / 3)
+		repair := b.broker.Inject(brokertest.Fault{Method: "Heartbeat", Times: -1})
+		b.pass(claimIdle)
+		repair()
+		b.pass(claimIdle / 2)
+		require.NoError(t, python.Ack(ctx, ids[1:2]))
+		b.pass(claimIdle - time.Second)
+		require.Empty(t, b.ids())
+		b.pass(claimIdle)
+		require.Equal(t, []string{"a/3"}, b.ids(), "once it is dead indeed")
+	})
+}
+
 // Acknowledgements wait for up to 50 ms. What was handled a moment before a message
 // ended the process is taken over and called again: were it not acknowledged then, it
 // would be blamed for each such process.

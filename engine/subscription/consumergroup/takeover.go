@@ -41,7 +41,8 @@ type observed struct {
 	pending int
 	// since is when it was first found to be as it is: not seen by the broker again,
 	// and with as many entries pending. A consumer that works through a long batch
-	// shows life by nothing but a list that becomes shorter.
+	// shows life by nothing but a list that becomes shorter. It begins anew after a time
+	// in which the broker did not answer.
 	since time.Time
 	// dead says that it has been so for claim_idle_seconds.
 	dead bool
@@ -59,10 +60,12 @@ func (s *source) heartbeat(ctx context.Context) {
 	}
 	now := time.Now()
 	before := t.consumers
+	// While the broker did not answer, none could show life.
+	silent := asked.Sub(t.asked) >= 2*s.renewEvery
 	t.consumers = make(map[string]*observed, len(others))
 	for _, other := range others {
 		o := before[other.Name]
-		if o == nil || o.pending != other.Pending || other.Idle < now.Sub(t.asked) {
+		if o == nil || o.pending != other.Pending || other.Idle < now.Sub(t.asked) || silent && !o.dead {
 			o = &observed{pending: other.Pending, since: now}
 		}
 		if !o.dead && asked.Sub(o.since) >= s.claimIdle && other.Idle >= s.claimIdle {
