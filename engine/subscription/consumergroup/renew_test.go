@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/observatory-go/observatory/engine/broker/memorybroker"
 	"github.com/observatory-go/observatory/engine/broker/redisbroker"
 	"github.com/observatory-go/observatory/engine/deadletter"
 	"github.com/observatory-go/observatory/engine/subscription"
@@ -93,4 +96,53 @@ func TestAnIdleEngineIsKnownToBeThere(t *testing.T) {
 	stop()
 	<-done
 	require.NoError(t, source.Close(context.Background()))
+}
+
+// beating counts how often a consumer shows that it lives.
+type beating struct {
+	*memorybroker.Broker
+	beats atomic.Int64
+}
+
+type beatingMembership struct {
+	consumergroup.Membership
+	broker *beating
+}
+
+func (b *beating) Join(ctx context.Context, m consumergroup.Member) (consumergroup.Membership, error) {
+	inner, err := b.Broker.Join(ctx, m)
+	return &beatingMembership{inner, b}, err
+}
+
+func (m *beatingMembership) Heartbeat(ctx context.Context) ([]consumergroup.Consumer, error) {
+	m.broker.beats.Add(1)
+	time.Sleep(10 * time.Millisecond)
+	return m.Membership.Heartbeat(ctx)
+}
+
+func TestLifeIsShownEveryThirdOfAnyClaimIdle(t *testing.T) {
+	for _, claimIdle := range []time.Duration{100 * time.Millisecond, 2 * time.Second, 3 * time.Second, 4 * time.Second, 10 * time.Second, time.Minute} {
+		t.Run(claimIdle.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &beating{Broker: memorybroker.New()}
+				source := consumergroup.Over(b).Open(subscription.Config{
+					Handler: "h", Stream: "s", ClaimIdle: claimIdle, BlockingTimeout: time.Millisecond,
+				}.WithDefaults(), slog.New(slog.DiscardHandler))
+				_, err := source.Next(t.Context(), 1)
+				require.NoError(t, err)
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					source.Upkeep(ctx, make(chan []*subscription.Task))
+				}()
+				time.Sleep(30 * claimIdle)
+				stop()
+				<-done
+				require.InDelta(t, 90, b.beats.Load(), 5)
+				require.NoError(t, source.Close(context.Background()))
+				require.NoError(t, b.Close(context.Background()))
+			})
+		})
+	}
 }

@@ -19,7 +19,11 @@ const checkEvery = time.Second
 
 // Upkeep implements [subscription.Intake].
 func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
-	check := time.NewTicker(min(checkEvery, max(s.renewEvery, time.Millisecond)))
+	// Every so many ticks it is time to renew: the time between renewals is no longer
+	// than renewEvery, whichever way a tick is off.
+	ticks := (s.renewEvery + checkEvery - 1) / checkEvery
+	tick := max(s.renewEvery/max(ticks, 1), time.Millisecond)
+	check := time.NewTicker(tick)
 	defer check.Stop()
 	var renewed time.Time // the first time at once: that this process is here is to be known
 	var backoff retry.Backoff
@@ -44,7 +48,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 			if s.membership.Load() == nil {
 				continue
 			}
-			if time.Since(renewed) >= s.renewEvery {
+			if time.Since(renewed) >= s.renewEvery-tick/2 {
 				renewed = time.Now()
 				report(ctx, lost, apart(ctx, s.checkAndRenew))
 			} else if time.Since(time.Unix(0, s.lastRead.Load())) > checkEvery {
