@@ -82,8 +82,8 @@ func TestFailuresAreKeptWhereTheirStreamWasEmptied(t *testing.T) {
 			for i := range c.then {
 				require.True(t, found[int64(20+i)], "%d of %v", 20+i, found)
 			}
-			require.EqualValues(t, len(found), figure)
-			require.EqualValues(t, len(found), pending(), "by the checkpoint that follows")
+			require.Equal(t, len(found), int(figure))
+			require.Equal(t, len(found), int(pending()), "by the checkpoint that follows")
 			require.Contains(t, log.String(), "reading it from its beginning")
 			require.NoError(t, o.Release(t.Context()))
 		})

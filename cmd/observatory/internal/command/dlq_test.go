@@ -250,8 +250,10 @@ func TestAStreamOfNoHandlerIsThatOfTheBrokerThatHasIt(t *testing.T) {
 func TestWhatTheEventStoreHasIsSaidToBeLeftOut(t *testing.T) {
 	t.Parallel()
 	s := newFailedShop(t, 1)
-	store := []string{`[event_store]`, `provider = "message_db"`, `database_uri = "postgresql://me@127.0.0.1:1/store"`,
-		`[observatory.handlers.Report]`, fmt.Sprintf("stream = %q", stream), `subscription_type = "event_store"`, `deliver = "log:"`}
+	store := []string{
+		`[event_store]`, `provider = "message_db"`, `database_uri = "postgresql://me@127.0.0.1:1/store"`,
+		`[observatory.handlers.Report]`, fmt.Sprintf("stream = %q", stream), `subscription_type = "event_store"`, `deliver = "log:"`,
+	}
 	r := observatory("dlq", "list", "--config", shoptest.Configure(t, store...))
 	require.Equal(t, exitFailed, r.code)
 	require.Contains(t, r.stderr, "what handlers of the event store give up on is in no dead-letter queue: it stays in the store, recorded there as Exhausted: Report")
