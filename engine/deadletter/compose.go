@@ -30,6 +30,9 @@ func Compose(d message.Delivery, md Metadata) Entry {
 	if md.OriginalID == "" {
 		md.OriginalID = d.ID
 	}
+	if _, first, replayed := d.ReplayedFor(); replayed && md.FirstOriginalID == "" {
+		md.FirstOriginalID = first
+	}
 	d.Fields = d.Content()
 	text, present := d.Data()
 	entry := Entry{ID: d.ID}

@@ -44,7 +44,9 @@ func (f Filter) Takes(s Stored) bool {
 	if f.QueueIDs != nil && !slices.Contains(f.QueueIDs, s.ID) {
 		return false
 	}
-	named := func(id string) bool { return id != "" && (id == s.ID || id == s.MessageID || id == md.OriginalID) }
+	named := func(id string) bool {
+		return id != "" && (id == s.ID || id == s.MessageID || id == md.OriginalID || id == md.FirstOriginalID)
+	}
 	return f.IDs == nil || slices.ContainsFunc(f.IDs, named)
 }
 

@@ -12,9 +12,12 @@ import (
 type Metadata struct {
 	OriginalStream string
 	OriginalID     string
-	ConsumerGroup  string
-	Consumer       string
-	FailedAt       time.Time
+	// FirstOriginalID is the id of the first original, where the entry that was given up
+	// is a copy that a replay had added; "" where it is none.
+	FirstOriginalID string
+	ConsumerGroup   string
+	Consumer        string
+	FailedAt        time.Time
 	// RetryCount is the number of attempts made; 0 where no handler was called.
 	RetryCount int
 	// Reason is why the message was given up; "" where that is not known.
@@ -23,8 +26,8 @@ type Metadata struct {
 	FailureReason string
 }
 
-// wireMetadata has the keys in the order in which Python writes them, then reason,
-// which is ours, and failure_reason, which Python reads but never writes.
+// wireMetadata has the keys in the order in which Python writes them, then reason
+// and first_original_id, which are ours, and failure_reason, which Python reads but never writes.
 type wireMetadata struct {
 	OriginalStream string  `json:"original_stream"`
 	OriginalID     string  `json:"original_id"`
@@ -33,6 +36,7 @@ type wireMetadata struct {
 	FailedAt       *string `json:"failed_at"`
 	RetryCount     int     `json:"retry_count"`
 	Reason         Reason  `json:"reason,omitempty"`
+	FirstOriginal  string  `json:"first_original_id,omitempty"`
 	FailureReason  string  `json:"failure_reason,omitempty"`
 }
 
@@ -44,6 +48,7 @@ func (md Metadata) wire() wireMetadata {
 		Consumer:       md.Consumer,
 		RetryCount:     md.RetryCount,
 		Reason:         md.Reason,
+		FirstOriginal:  md.FirstOriginalID,
 		FailureReason:  cut(md.FailureReason),
 	}
 	if !md.FailedAt.IsZero() {

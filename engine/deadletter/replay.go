@@ -220,12 +220,13 @@ func (r *replay) copy(ctx context.Context, item Item) error {
 		r.done.Gone++
 		return nil
 	}
-	fields, err := Read(r.stream, got[0]).Original()
+	dead := Read(r.stream, got[0])
+	fields, err := dead.Original()
 	if err != nil {
 		r.done.leave(fmt.Sprintf("the original is gone, and %s", err), 1)
 		return nil
 	}
-	added, err := r.Copy(ctx, r.stream, item.DeadLetter, append(fields, message.ReplayFields(r.group, item.Original)...))
+	added, err := r.Copy(ctx, r.stream, item.DeadLetter, append(fields, message.ReplayFields(r.group, cmp.Or(dead.Metadata.FirstOriginalID, item.Original))...))
 	switch {
 	case err != nil:
 		return err

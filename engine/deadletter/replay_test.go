@@ -233,3 +233,31 @@ func TestWhatCannotBeReplayedStaysAndSaysWhy(t *testing.T) {
 	}}, done)
 	require.Equal(t, 4, s.depth(t))
 }
+
+func TestACopyOfACopyKeepsTheIDOfTheFirstOriginal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1)
+		for range 3 {
+			require.NoError(t, s.DeleteStream(t.Context(), stream))
+			time.Sleep(time.Second) // in the bubble: no copy has the id of another
+			m, err := s.Join(t.Context(), consumergroup.Member{Stream: stream, Group: "g", Consumer: "c"})
+			require.NoError(t, err)
+			done, err := s.replay(t, s, deadletter.Filter{Handler: "g"}, deadletter.ReplayOptions{})
+			require.NoError(t, err)
+			require.Equal(t, 1, done.Copied)
+			got, _, err := m.Read(t.Context(), consumergroup.Read{Max: 10})
+			require.NoError(t, err)
+			require.Len(t, got, 1)
+			_, original, _ := got[0].ReplayedFor()
+			require.Equal(t, s.ids[0], original)
+			e, err := message.FromFields(got[0])
+			require.NoError(t, err)
+			require.Equal(t, s.ids[0], e.Metadata.Headers.ID)
+			dead := deadletter.Compose(got[0], deadletter.Metadata{ConsumerGroup: "g", Reason: deadletter.Exhausted})
+			read := deadletter.Read(stream, message.Delivery{Fields: []message.Field{{Name: "data", Value: dead.Data}}})
+			require.Equal(t, got[0].ID, read.Metadata.OriginalID, "the entry that it replaces")
+			_, err = m.DeadLetter(t.Context(), []deadletter.Entry{dead})
+			require.NoError(t, err)
+		}
+	})
+}

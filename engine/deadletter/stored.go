@@ -65,7 +65,7 @@ func Read(stream string, d message.Delivery) Stored {
 	if read.DeadLetter != nil && json.Unmarshal(read.DeadLetter, &md) == nil {
 		retries, _ := md.RetryCount.(float64)
 		s.Metadata = Metadata{
-			OriginalStream: md.OriginalStream, OriginalID: md.OriginalID, ConsumerGroup: md.ConsumerGroup, Consumer: md.Consumer,
+			OriginalStream: md.OriginalStream, OriginalID: md.OriginalID, FirstOriginalID: md.FirstOriginal, ConsumerGroup: md.ConsumerGroup, Consumer: md.Consumer,
 			RetryCount: int(retries), Reason: md.Reason, FailureReason: md.FailureReason,
 		}
 		if md.FailedAt != nil {

@@ -308,7 +308,7 @@ func (d *DeadLetters) named(ctx context.Context, q Query) (map[string][]DeadLett
 			switch id {
 			case one.ID:
 				queued[id] = append(queued[id], one)
-			case one.MessageID, one.Metadata.OriginalID:
+			case one.MessageID, one.Metadata.OriginalID, one.Metadata.FirstOriginalID:
 				others[id] = append(others[id], one)
 			}
 		}
