@@ -51,7 +51,8 @@ type MaintenanceConfig struct {
 	// Candidate names this process among its replicas, of which one maintains a queue.
 	Candidate string
 	// Alert is called where a queue has crossed its threshold, and then after Repeat;
-	// nil is not. One that hangs holds up nothing but its own next call.
+	// nil is not. One that fails is called again after Every, and then after twice the
+	// time each, up to Repeat. One that hangs holds up nothing but its own next call.
 	Alert AlertFunc
 	// Logger is where it logs: never nil.
 	Logger *slog.Logger
@@ -67,8 +68,9 @@ type Maintenance struct {
 // queueFigures are what was done to one queue, by this process.
 type queueFigures struct {
 	trimmed, alerts atomic.Int64
-	failing         bool        // the last cycle failed
-	calling         atomic.Bool // an alert is being told
+	failing         bool         // the last cycle failed
+	calling         atomic.Bool  // an alert is being told
+	failures        atomic.Int64 // calls of the alert function in a row that failed
 }
 
 // NewMaintenance returns the maintenance of queues.
@@ -151,12 +153,18 @@ func (m *Maintenance) cycle(ctx context.Context, p Policy, f *queueFigures, call
 	if crossed {
 		f.alerts.Add(1)
 	}
-	due, err := q.AlertDue(ctx, p.Stream, crossed, m.config.Repeat)
+	hold := m.config.Repeat
+	if m.config.Alert != nil { // until it is known that it was told
+		hold = m.retryAfter(f.failures.Load())
+	}
+	due, err := q.AlertDue(ctx, p.Stream, crossed, hold)
 	if err != nil || !due {
 		return err
 	}
 	a := Alert{DLQStream: QueueOf(p.Stream), Depth: state.Depth, Threshold: p.Threshold}
-	m.log.WarnContext(ctx, "dead-letter queue is over its threshold", "dlq_stream", a.DLQStream, "depth", a.Depth, "threshold", a.Threshold)
+	if f.failures.Load() == 0 {
+		m.log.WarnContext(ctx, "dead-letter queue is over its threshold", "dlq_stream", a.DLQStream, "depth", a.Depth, "threshold", a.Threshold)
+	}
 	if m.config.Alert == nil {
 		return nil
 	}
@@ -166,17 +174,31 @@ func (m *Maintenance) cycle(ctx context.Context, p Policy, f *queueFigures, call
 	}
 	calls.Go(func() {
 		defer f.calling.Store(false)
-		ctx, cancel := context.WithTimeout(ctx, alertTimeout)
-		defer cancel()
 		if err := m.tell(ctx, a); err != nil {
-			m.log.WarnContext(ctx, "alert_callback failed", "dlq_stream", a.DLQStream, "error", err)
+			again := m.retryAfter(f.failures.Add(1) - 1)
+			m.log.WarnContext(ctx, "alert_callback failed; calling it again", "dlq_stream", a.DLQStream, "error", err, "after", again.String())
+			return
+		}
+		f.failures.Store(0)
+		if err := q.AlertTold(ctx, p.Stream, m.config.Repeat); err != nil {
+			m.log.WarnContext(ctx, "cannot note that an alert was told: it is told again", "dlq_stream", a.DLQStream, "error", err)
 		}
 	})
 	return nil
 }
 
+// retryAfter is how long an alert is held that fails after so many others: it is told
+// in the cycle that comes then, so it ends a little before.
+func (m *Maintenance) retryAfter(failures int64) time.Duration {
+	const mostDoubled = 20
+	after := m.config.Every<<min(failures, mostDoubled) - m.config.Every/4
+	return max(min(after, m.config.Repeat), alertTimeout+time.Second)
+}
+
 // tell calls the alert function; one that panics has failed.
 func (m *Maintenance) tell(ctx context.Context, a Alert) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, alertTimeout)
+	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("it panicked: %v", v)

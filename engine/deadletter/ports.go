@@ -120,7 +120,10 @@ type Elector interface {
 	// is over no other does, and each call of the same candidate renews it.
 	Lead(ctx context.Context, stream, candidate string, lease time.Duration) (bool, error)
 	// AlertDue reports whether an alert is to be told of a queue: it has crossed its
-	// threshold, and was below it before or told of longer ago than repeat, by whatever
-	// process. One that has not crossed it is to be told of at the next crossing.
-	AlertDue(ctx context.Context, stream string, crossed bool, repeat time.Duration) (bool, error)
+	// threshold, and no process holds the alert, which this one then does for a while.
+	// One that has not crossed it is to be told of at the next crossing.
+	AlertDue(ctx context.Context, stream string, crossed bool, hold time.Duration) (bool, error)
+	// AlertTold holds an alert that was told for longer, unless the queue is below its
+	// threshold again.
+	AlertTold(ctx context.Context, stream string, hold time.Duration) error
 }

@@ -260,4 +260,10 @@ func queueAlert(t *testing.T, f *fixture) {
 	require.False(t, due(false, time.Minute))
 	require.True(t, due(true, 20*time.Millisecond), "it has crossed again")
 	require.Eventually(t, func() bool { return due(true, 20*time.Millisecond) }, 10*time.Second, time.Millisecond, "it lasts")
+
+	require.False(t, due(false, time.Minute))
+	require.NoError(t, f.queue(t).AlertTold(t.Context(), f.stream, time.Minute))
+	require.True(t, due(true, time.Minute), "it was below its threshold meanwhile")
+	require.NoError(t, f.queue(t).AlertTold(t.Context(), f.stream, time.Millisecond))
+	require.Eventually(t, func() bool { return due(true, time.Minute) }, 10*time.Second, time.Millisecond)
 }

@@ -33,7 +33,7 @@ type Broker struct {
 	mu      sync.Mutex
 	streams map[string]*stream
 	pauses  map[subscription.Identity]subscription.PauseState
-	alerted map[string]time.Time // when an alert of a stream's queue was told; nil until then
+	alerted map[string]time.Time // until when the alert of a stream's queue is held; nil before the first
 }
 
 // Option changes what New makes.

@@ -204,7 +204,7 @@ func (b *Broker) Lead(ctx context.Context, name, _ string, _ time.Duration) (boo
 }
 
 // AlertDue implements [deadletter.Elector].
-func (b *Broker) AlertDue(ctx context.Context, name string, crossed bool, repeat time.Duration) (due bool, err error) {
+func (b *Broker) AlertDue(ctx context.Context, name string, crossed bool, hold time.Duration) (due bool, err error) {
 	err = b.onQueue(ctx, "note an alert of", name, func(*stream) error {
 		if b.alerted == nil {
 			b.alerted = make(map[string]time.Time)
@@ -213,11 +213,20 @@ func (b *Broker) AlertDue(ctx context.Context, name string, crossed bool, repeat
 			delete(b.alerted, name)
 			return nil
 		}
-		last, told := b.alerted[name]
-		if due = !told || time.Since(last) >= repeat; due {
-			b.alerted[name] = time.Now()
+		if due = !time.Now().Before(b.alerted[name]); due {
+			b.alerted[name] = time.Now().Add(hold)
 		}
 		return nil
 	})
 	return due, err
+}
+
+// AlertTold implements [deadletter.Elector].
+func (b *Broker) AlertTold(ctx context.Context, name string, hold time.Duration) error {
+	return b.onQueue(ctx, "note an alert of", name, func(*stream) error {
+		if time.Now().Before(b.alerted[name]) {
+			b.alerted[name] = time.Now().Add(hold)
+		}
+		return nil
+	})
 }

@@ -375,7 +375,7 @@ const (
 	// which may not be deleted yet.
 	replayedKey = "replayed"
 	// leaderKey holds the process that maintains the queue, and alertedKey exists
-	// until an alert that lasts is told again.
+	// while an alert is held: being told, or told.
 	leaderKey  = "dlq-leader"
 	alertedKey = "dlq-alerted"
 )
@@ -402,16 +402,23 @@ func (b *Broker) Lead(ctx context.Context, stream, candidate string, lease time.
 }
 
 // AlertDue implements [deadletter.Elector].
-func (b *Broker) AlertDue(ctx context.Context, stream string, crossed bool, repeat time.Duration) (due bool, err error) {
+func (b *Broker) AlertDue(ctx context.Context, stream string, crossed bool, hold time.Duration) (due bool, err error) {
 	err = b.onQueue(ctx, "note an alert of", stream, func(string) error {
 		key := ownKey(stream, alertedKey)
 		if !crossed {
 			return send(ctx, b.commands, newCommand(ctx, "DEL", key))
 		}
-		due, err = b.setNew(ctx, key, "1", repeat)
+		due, err = b.setNew(ctx, key, "1", hold)
 		return err
 	})
 	return due, err
+}
+
+// AlertTold implements [deadletter.Elector].
+func (b *Broker) AlertTold(ctx context.Context, stream string, hold time.Duration) error {
+	return b.onQueue(ctx, "note an alert of", stream, func(string) error {
+		return send(ctx, b.commands, newCommand(ctx, "PEXPIRE", ownKey(stream, alertedKey), max(hold.Milliseconds(), 1)))
+	})
 }
 
 // setNew sets a key for a while unless it exists, and reports whether it did.
