@@ -212,12 +212,12 @@ func deadLettersText(all []operate.DeadLetter, more bool, now time.Time, width i
 		}
 		rows = append(rows, []string{
 			one.ID, broker, stream, orDash(one.ShortHandler()), orDash(one.Type), string(one.Metadata.Reason),
-			strconv.Itoa(one.Metadata.RetryCount), age(now.Sub(one.At())), orDash(oneLine(one.Metadata.FailureReason)),
+			strconv.Itoa(one.Metadata.RetryCount), age(now.Sub(one.At())), orDash(one.Metadata.FailureReason),
 		})
 	}
 	var b strings.Builder
 	if oneStream {
-		fmt.Fprintf(&b, "Stream %s\n\n", all[0].Stream)
+		fmt.Fprintf(&b, "Stream %s\n\n", printable(all[0].Stream))
 	}
 	for _, text := range columns.withoutEmpty(rows, width) {
 		b.WriteString(text + "\n")
@@ -235,16 +235,6 @@ func counted(n int) string {
 		return "1 dead letter"
 	}
 	return strconv.Itoa(n) + " dead letters"
-}
-
-// oneLine makes a text fit for a line of a table.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 // age is how long ago something was, in its largest unit.
@@ -365,26 +355,23 @@ func inspectText(one operate.DeadLetter) string {
 		{"reason", string(md.Reason)},
 		{"attempts", strconv.Itoa(md.RetryCount)},
 		{"at", at},
-		{"error", oneLine(md.FailureReason)},
+		{"error", md.FailureReason},
 	} {
-		fmt.Fprintf(&b, "    %-10s  %s\n", text[0], orDash(text[1]))
+		fmt.Fprintf(&b, "    %-10s  %s\n", text[0], orDash(printable(text[1])))
 	}
 	fields, err := one.Original()
 	if err != nil {
 		fields = one.Fields
-		fmt.Fprintf(&b, "    %-10s  %s\n", "note", err)
+		fmt.Fprintf(&b, "    %-10s  %s\n", "note", printable(err.Error()))
 	}
 	b.WriteByte('\n')
 	for _, field := range fields {
 		value := string(field.Value)
-		if !utf8.ValidString(value) {
-			value = strconv.Quote(value)
-		}
 		if field.Name == message.DataField {
-			fmt.Fprintf(&b, "    %s\n", oneLine(value))
+			fmt.Fprintf(&b, "    %s\n", printable(value))
 			continue
 		}
-		fmt.Fprintf(&b, "    %s  %s\n", oneLine(field.Name), oneLine(value))
+		fmt.Fprintf(&b, "    %s  %s\n", printable(field.Name), printable(value))
 	}
 	return b.String()
 }
@@ -399,7 +386,7 @@ func replayDeadLetters(ctx context.Context, f *dlqFlags, d *operate.DeadLetters)
 	}
 	var targets []string
 	for _, t := range plan.Targets() {
-		targets = append(targets, fmt.Sprintf("%d to group %s of %s", t.Messages, t.Group, t.Stream))
+		targets = append(targets, fmt.Sprintf("%d to group %s of %s", t.Messages, printable(t.Group), printable(t.Stream)))
 	}
 	what := counted(plan.Matched())
 	if len(targets) > 0 {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
@@ -493,4 +494,41 @@ func deadLettersOf(t *testing.T, s *failedShop) (all []operate.DeadLetter) {
 		all = append(all, operate.DeadLetter{Stored: read, Handler: "shop.a.very.long.Name" + strings.Repeat("OfAHandler", 5)})
 	}
 	return all
+}
+
+// What others wrote to the servers controls no terminal, and makes up no rows.
+func TestWhatOthersWroteIsPrintable(t *testing.T) {
+	t.Parallel()
+	s := newFailedShop(t, 1)
+	const evil = "a\x1b[31m\nFAKE\u009b\u202e"
+	text := func(v any) string { b, _ := json.Marshal(v); return string(b) }
+	require.NoError(t, s.XAdd(t.Context(), &redis.XAddArgs{Stream: deadletter.QueueOf(stream), ID: "9999999999999-1", Values: []any{
+		"data", fmt.Sprintf(`{"metadata": {"headers": {"id": %s, "type": %[1]s}}, "_dlq_metadata": {"original_stream": "shop::order", "original_id": "1-1", "consumer_group": %[1]s, "failure_reason": %[1]s, "consumer": %[1]s}}`, text(evil)),
+		"raw", "\xff\x1b" + evil,
+	}}).Err())
+	outputs := map[string]string{
+		"list": s.run("dlq", "list").stdout, "inspect": s.run("dlq", "inspect", "9999999999999-1").stdout, "replay": s.run("dlq", "replay-all", "--dry-run").stdout,
+		"no such": s.run("dlq", "inspect", evil+"x").stderr,
+		"pause":   s.run("subscriptions", "pause", "Mailer", "--reason", evil, "--by", evil).stdout, "paused": s.run("subscriptions", "pause", "Mailer", "--reason", "x").stdout,
+		"subscriptions": s.run("subscriptions").stdout, "one": s.run("subscriptions", "Mailer").stdout,
+	}
+	for name, out := range outputs {
+		require.Contains(t, out, `\x1b`, name)
+		require.NotContains(t, out, "\nFAKE", name)
+		for line := range strings.SplitSeq(out, "\n") {
+			for _, r := range line {
+				require.True(t, unicode.IsPrint(r), "%s: %q", name, line)
+			}
+		}
+	}
+}
+
+// Who sets the key by hand may leave out when: that is not the year 1.
+func TestAPauseWithoutATimeShowsNone(t *testing.T) {
+	t.Parallel()
+	s := newFailedShop(t, 1)
+	require.NoError(t, s.Set(t.Context(), "observatory:{shop::order}:pause:Mailer", `{"state": "paused"}`, 0).Err())
+	for _, args := range [][]string{{"subscriptions"}, {"subscriptions", "--json"}, {"subscriptions", "pause", "Mailer", "--reason", "x"}} {
+		require.NotContains(t, s.run(args...).stdout, "0001-01-01", args)
+	}
 }

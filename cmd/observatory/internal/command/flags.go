@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -102,11 +104,43 @@ func errorOf(flag, text, expected string) error {
 	return fmt.Errorf("--%s, or the variable %s, is %q: expected %s", flag, variable, text, expected)
 }
 
+// printable is a text for one line of a terminal: what others wrote may have characters
+// that control it. White space of another kind is a blank, and what cannot be printed an
+// escape sequence of Go, such as \x1b.
+func printable(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for i, r := range text {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
+			b.WriteRune(r)
+		case r == '\n', r == '\t', r == '\r':
+			b.WriteByte(' ')
+		default:
+			quoted := strconv.Quote(text[i : i+size])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
+}
+
+// printableLines makes each line of a text printable.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // print writes a result to standard output: as JSON where --json is given, else
-// as its text.
+// as its text, made printable.
 func (f *flags) print(result any, text func() string) error {
 	if !f.json {
-		_, err := io.WriteString(f.stdout, text())
+		_, err := io.WriteString(f.stdout, printableLines(text()))
 		return err
 	}
 	e := json.NewEncoder(f.stdout)
@@ -120,6 +154,6 @@ func (f *flags) exitOf(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(f.stderr, "observatory: %v\n", err)
+	fmt.Fprintf(f.stderr, "observatory: %s\n", printableLines(err.Error()))
 	return exitFailed
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/observatory-go/observatory/cmd/observatory/internal/app"
+	"github.com/observatory-go/observatory/collector"
 	"github.com/observatory-go/observatory/engine/operate"
 )
 
@@ -106,10 +107,10 @@ func (ch *change) text(changes []operate.Change) string {
 		switch {
 		case c.Err != nil:
 		case c.Changed:
-			fmt.Fprintf(&b, "%s on %s (group %s) %s by %s\n", c.Handler, c.Stream, c.Group, ch.done, c.State.By)
+			fmt.Fprintf(&b, "%s on %s (group %s) %s by %s\n", c.Handler, c.Stream, c.Group, ch.done, printable(c.State.By))
 		case c.State.Paused:
-			fmt.Fprintf(&b, "%s on %s (group %s) %s, by %s since %s: %s\n", c.Handler, c.Stream, c.Group, ch.already,
-				orUnknown(c.State.By), c.State.At.UTC().Format(time.RFC3339), orUnknown(c.State.Reason))
+			held := collector.Pause{By: c.State.By, At: c.State.At, Reason: c.State.Reason}
+			fmt.Fprintf(&b, "%s on %s (group %s) %s, %s\n", c.Handler, c.Stream, c.Group, ch.already, pausedText(&held))
 		default:
 			fmt.Fprintf(&b, "%s on %s (group %s) %s\n", c.Handler, c.Stream, c.Group, ch.already)
 		}

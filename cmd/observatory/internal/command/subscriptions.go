@@ -181,7 +181,7 @@ func pausedText(p *collector.Pause) string {
 	if !p.At.IsZero() {
 		since = p.At.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("by %s since %s: %s", orUnknown(p.By), since, orUnknown(p.Reason))
+	return fmt.Sprintf("by %s since %s: %s", orUnknown(printable(p.By)), since, orUnknown(printable(p.Reason)))
 }
 
 func orUnknown(text string) string {
@@ -246,9 +246,9 @@ type (
 		Settings    []jsonSetting `json:"settings"`
 	}
 	jsonPause struct {
-		By     string    `json:"by"`
-		Since  time.Time `json:"since"`
-		Reason string    `json:"reason"`
+		By     string     `json:"by"`
+		Since  *time.Time `json:"since"`
+		Reason string     `json:"reason"`
 	}
 	jsonSetting struct {
 		Key    string `json:"key"`
@@ -280,7 +280,10 @@ func jsonOf(list *operate.List) jsonList {
 			DeadLetters: number(s.DeadLetters), Missing: string(s.Missing), Settings: []jsonSetting{},
 		}
 		if s.Pause != nil {
-			row.Paused = &jsonPause{By: s.Pause.By, Since: s.Pause.At, Reason: s.Pause.Reason}
+			row.Paused = &jsonPause{By: s.Pause.By, Reason: s.Pause.Reason}
+			if !s.Pause.At.IsZero() {
+				row.Paused.Since = &s.Pause.At
+			}
 		}
 		if s.LagExact.Known {
 			row.LagExact = new(s.LagExact.V == 1)

@@ -25,9 +25,16 @@ const (
 	shortest = 12
 )
 
-// lines are the header and a line for each row, as wide as their contents; at
+// lines are the header and a line for each row, made printable, as wide as their contents; at
 // most width columns (0: any number) where shortening the names suffices.
 func (t table) lines(rows [][]string, width int) []string {
+	rows = slices.Clone(rows)
+	for i, row := range rows {
+		rows[i] = make([]string, len(row))
+		for j, cell := range row {
+			rows[i][j] = printable(cell)
+		}
+	}
 	widths := make([]int, len(t))
 	total := (len(t) - 1) * len(gap)
 	for i, c := range t {
