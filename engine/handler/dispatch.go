@@ -9,7 +9,8 @@ import (
 )
 
 // Dispatch returns the function that runs the routes of a message's type, in
-// the order given, up to the first that fails.
+// the order given, up to the first that fails. The next attempt begins with the
+// first again, so each must bear to be run twice with one message.
 //
 // A type without a route is skipped, since a stream is shared by handlers with
 // different interests. A command without a route is rejected: no other handler
