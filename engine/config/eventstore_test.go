@@ -131,6 +131,8 @@ func TestWhatIsNoCategoryIsAnErrorWithTheNearestRightForm(t *testing.T) {
 		"position":               `expected a category of messages: "position" keeps how far subscriptions are`,
 		"failed-X-shop::order":   `expected a category of messages: "failed" keeps how far subscriptions are`,
 		"recovery-checkpoint-X":  `expected a category of messages: "recovery" keeps how far subscriptions are`,
+		"observatory:pause":      `expected a category of messages: "observatory:pause" keeps which subscriptions are paused`,
+		"observatory:pause-X":    `expected a category of messages: "observatory:pause" keeps which subscriptions are paused`,
 		"shop::order":            "",
 		"shop::order:command":    "",
 		"shop::order_line:fact_": "",
@@ -154,4 +156,33 @@ func TestTheBrokerOfAHandlerMustBeInTheFile(t *testing.T) {
 		mistakes(t, file+`broker = "partnr"`))
 	require.Equal(t, []string{`domain.toml: [observatory.handlers.Audit] broker = "partner": expected none: an event_store subscription reads the event store`},
 		mistakes(t, file+"broker = \"partner\"\nsubscription_type = \"event_store\"\n[event_store]\nprovider = \"message_db\"\ndatabase_uri = \"postgresql://db/m\"\n"))
+}
+
+// A key that says something of streams and groups alone is not taken in silence.
+func TestWhatAnEventStoreSubscriptionDoesNotHaveIsSaid(t *testing.T) {
+	t.Parallel()
+	const file = "[observatory.handlers.A]\nstream = \"shop::order\"\ndeliver = \"log:\"\nenable_dlq = false\nclaim_idle_seconds = 5\n"
+	require.Empty(t, parse(t, file).Warnings)
+	var got []string
+	for _, w := range parse(t, messageDB+file+"subscription_type = \"event_store\"").Warnings {
+		require.Equal(t, CodeNoEffect, w.Code)
+		got = append(got, w.String())
+	}
+	require.ElementsMatch(t, []string{
+		"[observatory.handlers.A] enable_dlq: is not used: an event store has no dead-letter queue, and keeps what is given up on, marked as exhausted",
+		"[observatory.handlers.A] claim_idle_seconds: is not used: an event_store subscription has one owner, and another takes over within seconds once that has ended",
+	}, got)
+}
+
+func TestAllMessagesAreOfTheEventStore(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{`domain.toml: [observatory.handlers.A] stream = "$all": expected the name of a stream, or subscription_type = "event_store" beside it: "$all" is every message of the event store`},
+		mistakes(t, "[observatory.handlers.A]\nstream = \"$all\"\ndeliver = \"log:\""))
+}
+
+// 0 would be the default.
+func TestAGapTimeoutIsPositive(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{`domain.toml: [server.event_store_subscription] gap_timeout_seconds = 0: expected a number of seconds, from 0.001 to 31622400`},
+		mistakes(t, "[server.event_store_subscription]\ngap_timeout_seconds = 0"))
 }

@@ -81,7 +81,18 @@ func (c *Config) newHandler(name string, s section, v values) Handler {
 	if _, exists := c.Brokers[h.Broker]; h.Broker != "" && !exists {
 		s.badName("broker", h.Broker, slices.Sorted(maps.Keys(c.Brokers)))
 	}
+	if h.Type == TypeStream && h.Stream == allMessages {
+		s.bad("stream", `expected the name of a stream, or subscription_type = "event_store" beside it: %q is every message of the event store`, allMessages)
+	}
 	if h.Type == TypeEventStore {
+		for key, why := range map[string]string{
+			"enable_dlq":         "an event store has no dead-letter queue, and keeps what is given up on, marked as exhausted",
+			"claim_idle_seconds": "an event_store subscription has one owner, and another takes over within seconds once that has ended",
+		} {
+			if c.layers.handlers[name].set[key] != nil {
+				s.warn(CodeNoEffect, s.name, key, "is not used: "+why)
+			}
+		}
 		if h.Broker != "" {
 			s.bad("broker", "expected none: an event_store subscription reads the event store")
 		}
@@ -240,6 +251,9 @@ func validHeaderName(name string) bool {
 // allMessages is what a subscription to every message of the event store reads.
 const allMessages = "$all"
 
+// pauseCategory is where an event store keeps which subscriptions are paused.
+const pauseCategory = "observatory:pause"
+
 // CheckCategory says what is wrong with what a subscription to the event store
 // reads; nil if nothing is.
 func CheckCategory(name string) error {
@@ -251,6 +265,8 @@ func CheckCategory(name string) error {
 		return fmt.Errorf("expected a category, or %q for every message of the store; did you mean %q?", allMessages, allMessages)
 	case slices.Contains([]string{"position", "failed", "recovery"}, category):
 		return fmt.Errorf("expected a category of messages: %q keeps how far subscriptions are", category)
+	case category == pauseCategory:
+		return fmt.Errorf("expected a category of messages: %q keeps which subscriptions are paused", category)
 	case isStream && category == "":
 		return errors.New(`expected a category: what stands before the first "-" of a stream's name, and here nothing does`)
 	case isStream:

@@ -518,7 +518,7 @@ var notReadRows = slices.Concat([]row{
 		in: in("server.event_store_subscription"), name: "recovery_interval_seconds", kind: seconds,
 		noEffect: "what failed is tried again after retry_delay_seconds",
 	},
-	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: seconds, defaultValue: 5 * time.Second},
+	{in: in("server.event_store_subscription"), name: "gap_timeout_seconds", kind: positiveSeconds, defaultValue: 5 * time.Second},
 
 	{in: in("server.version_retry"), name: "enabled", kind: boolean},
 	{in: in("server.version_retry"), name: "max_retries", kind: whole(0, million)},
