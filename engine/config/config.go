@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,12 +137,20 @@ func newConfig(path, environment string, root section) *Config {
 	}
 	c.layers = newLayers(root, read)
 	c.checkPorts(root)
+	if c.DeadLetters.Callback != "" && !isCallback(c.DeadLetters.Callback) {
+		root.at("server").at("dlq").add(Error{
+			Section: "server.dlq", Key: "alert_callback", Expected: "expected an http(s) URL with a host, such as http://alerts.internal:8080/dlq, or the name of a function",
+		})
+	}
+	if strings.ContainsFunc(c.Observatory.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		root.at("observatory").add(Error{Section: "observatory", Key: "token", Expected: "expected visible ASCII characters without spaces: a header carries it"})
+	}
 	if lanes := read["server.priority_lanes"]; get[bool](lanes, "enabled") {
 		c.BackfillSuffix = get[string](lanes, "backfill_suffix")
 		switch {
 		case slices.Contains([]string{"dlq", "command"}, c.BackfillSuffix):
 			root.at("server").at("priority_lanes").bad("backfill_suffix", "expected another suffix: that is the one of dead-letter queues and commands")
-		case strings.ContainsFunc(c.BackfillSuffix, unicode.IsSpace):
+		case strings.ContainsFunc(c.BackfillSuffix, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
 			root.at("server").at("priority_lanes").bad("backfill_suffix", "expected a text without spaces: it is part of a stream's name")
 		}
 	}
@@ -170,6 +179,21 @@ func newConfig(path, environment string, root section) *Config {
 	warnNotBuilt(root, read)
 	warnPools(root, read, environment)
 	return c
+}
+
+// isCallback reports whether a text is an http(s) URL that can be called, or may be the
+// name of a function.
+func isCallback(text string) bool {
+	scheme, _, isURL := strings.Cut(text, ":")
+	if !isURL {
+		return !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '/' })
+	}
+	u, err := url.Parse(text)
+	if err != nil || scheme != "http" && scheme != "https" || u.Hostname() == "" {
+		return false
+	}
+	port, err := strconv.Atoi(cmp.Or(u.Port(), "80"))
+	return err == nil && port > 0 && port < 1<<16 && !strings.HasSuffix(u.Host, ":")
 }
 
 // checkPorts reports that /metrics and the probes are to be served on one port of

@@ -103,7 +103,7 @@ func TestNoSecretReachesAWarning(t *testing.T) {
 	t.Parallel()
 	c := parse(t, `
 idempotency.redis_url = "redis://me:hunter2@h"
-server.dlq.alert_callback = "ftp://me:hunter2@h"
+server.dlq.alert_callback = "hunter2.notify"
 brokers.default = {passwrod = "hunter2"}
 databases.default = {password = "hunter2"}
 observatory.handlers.H = {stream = "s", deliver = "log:", headers.X = "hunter2", token = "hunter2"}
@@ -209,5 +209,25 @@ func TestABackfillSuffixThatNamesAnotherQueueIsRefused(t *testing.T) {
 	} {
 		require.Equal(t, []string{`domain.toml: [server.priority_lanes] backfill_suffix = "` + suffix + `": ` + want},
 			mistakes(t, "[server.priority_lanes]\nenabled = true\nbackfill_suffix = \""+suffix+"\""))
+	}
+	require.Contains(t, mistakes(t, "[server.priority_lanes]\nenabled = true\nbackfill_suffix = \"a\\u001b\"")[0], "expected a text without spaces")
+}
+
+func TestACallbackThatCannotBeCalledIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"http://", "http:///x", "https://h:x/", "http://h:99999/", "http://h:/", "ftp://h/", "HTTPS//h", "/tmp/x", "a b", "http://h:2/%zz"} {
+		require.Equal(t, []string{`domain.toml: [server.dlq] alert_callback: expected an http(s) URL with a host, such as http://alerts.internal:8080/dlq, or the name of a function`},
+			mistakes(t, "[server.dlq]\nalert_callback = '"+text+"'"), text)
+	}
+	for _, text := range []string{"http://h/", "https://h:2/x?key=y", "http://[::1]:80", "shop.alerts.notify"} {
+		require.Equal(t, text, parse(t, "[server.dlq]\nalert_callback = '"+text+"'").DeadLetters.Callback)
+	}
+}
+
+func TestATokenThatNoHeaderCarriesIsRefusedWithoutBeingShown(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"a b", "hunter2\\n", "hünter2"} {
+		require.Equal(t, []string{`domain.toml: [observatory] token: expected visible ASCII characters without spaces: a header carries it`},
+			mistakes(t, "[observatory]\ntoken = \""+text+"\""), text)
 	}
 }

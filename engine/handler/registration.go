@@ -35,7 +35,7 @@ const (
 	FormatEnvelope Format = iota
 	// FormatObject is any JSON object in the field `data`: it is the payload.
 	FormatObject
-	// FormatFields is an entry of any shape: its fields become the payload.
+	// FormatFields is an entry of any shape in UTF-8: its fields become the payload.
 	FormatFields
 )
 
@@ -112,7 +112,7 @@ func (r Registration) With(o Options) Registration {
 	return r
 }
 
-// WithFields returns the registration reading entries of any shape.
+// WithFields returns the registration reading entries of any shape in UTF-8.
 func (r Registration) WithFields() Registration {
 	r.Format = FormatFields
 	return r

@@ -396,6 +396,13 @@ func (b *Broker) Lead(ctx context.Context, stream, candidate string, lease time.
 		if leads = holder.Val() == candidate; leads {
 			return send(ctx, b.commands, newCommand(ctx, "PEXPIRE", key, lease.Milliseconds()))
 		}
+		left := newCommand(ctx, "PTTL", key)
+		if err := send(ctx, b.commands, left); err != nil {
+			return err
+		}
+		if left.Val() == int64(-1) { // set by hand, without an end: it gets that of a lease
+			return send(ctx, b.commands, newCommand(ctx, "PEXPIRE", key, lease.Milliseconds()))
+		}
 		return nil
 	})
 	return leads, err

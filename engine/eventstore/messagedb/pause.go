@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,7 +68,7 @@ func readPauses(ctx context.Context, conn *pgx.Conn) (map[string]subscription.Pa
 	_, err = pgx.ForEachRow(rows, []any{&stream, &typ, &data}, func() error {
 		var row pauseRow
 		_ = json.Unmarshal(data, &row) // a row by hand may say less
-		states[stream] = subscription.PauseState{Paused: typ == typePaused, By: row.By, At: row.At, Reason: row.Reason}
+		states[stream] = subscription.PauseState{Paused: strings.EqualFold(typ, typePaused), By: row.By, At: row.At, Reason: row.Reason}
 		return nil
 	})
 	return states, err

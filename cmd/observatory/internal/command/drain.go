@@ -25,10 +25,24 @@ func addDrain(line *kingpin.Application, shared *flags) (name string, run func()
 	shared.addConfig(c, "Configuration file, whose [server.health] says where the engine answers; default as for serve.")
 	c.Flag("health.listen-address", "Address of the engine's health probes, where serve was given it.").
 		PlaceHolder("HOST:PORT").SetValue(&choice{"health.listen-address", &shared.options.HealthAddress, anAddress, isAddress})
-	c.Flag("wait", "How long to wait until no call is under way, as 30s; at most 1h. Default: not at all.").PlaceHolder("DURATION").DurationVar(&d.wait)
+	c.Flag("wait", "How long to wait until no call is under way, as 30s; at most 1h. Default: not at all.").PlaceHolder("DURATION").SetValue(&wait{&d.wait})
 	c.Flag("undo", "Let it take messages again.").SetValue(&toggle{"undo", &d.undo})
 	shared.addJSON(c)
 	return c.FullCommand(), func() int { return shared.exitOf(d.run()) }
+}
+
+// wait is a flag that takes how long an engine may be asked to wait.
+type wait struct{ to *time.Duration }
+
+func (w *wait) String() string { return w.to.String() }
+
+func (w *wait) Set(text string) error {
+	v, err := time.ParseDuration(text)
+	if err != nil || v < 0 || v > time.Hour {
+		return errorOf("wait", text, "a duration from 0s to 1h, such as 30s")
+	}
+	*w.to = v
+	return nil
 }
 
 type drain struct {

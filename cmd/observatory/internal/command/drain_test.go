@@ -69,3 +69,12 @@ func TestDrainNamesWhatItCannotReach(t *testing.T) {
 		require.Empty(t, stdout.String())
 	}
 }
+
+func TestAWaitThatNoEngineTakesIsWrongUsage(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"-1s", "1h1s", "soon"} {
+		var stdout, stderr testlog.Output
+		require.Equal(t, exitUsage, Run([]string{"drain", "--wait=" + text}, &stdout, &stderr))
+		require.Contains(t, stderr.String(), `--wait, or the variable OBSERVATORY_WAIT, is "`+text+`": expected a duration from 0s to 1h, such as 30s`)
+	}
+}
