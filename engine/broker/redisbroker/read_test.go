@@ -219,8 +219,10 @@ func TestAReplicaIsLeftForTheNewMaster(t *testing.T) {
 			require.NoError(t, old.Client(t).Do(t.Context(), "REPLICAOF", "127.0.0.1", port).Err())
 			uri = master.URL
 			_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block})
-			require.ErrorContains(t, err, "READONLY")
-			_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block / 100})
+			if err != nil { // none where the connection was gone already
+				require.ErrorContains(t, err, "READONLY")
+				_, _, err = s.Read(t.Context(), consumergroup.Read{Max: 1, Block: block / 100})
+			}
 			require.NoError(t, err, "the next connection is to the master")
 		})
 	}
