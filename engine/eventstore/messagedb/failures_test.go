@@ -28,6 +28,7 @@ func TestFailuresAreKeptWhereTheirStreamWasEmptied(t *testing.T) {
 		{"more rows", "DELETE FROM messages WHERE stream_name = 'failed-h-shop::order'", 3, 8},
 		{"the end was cut", "DELETE FROM messages WHERE stream_name = 'failed-h-shop::order' AND position > 0", 8, 3},
 		{"the watermark is beyond", `UPDATE messages SET data = '{"watermark": 99, "unresolved": {}}' WHERE type = 'Checkpoint'`, 8, 3},
+		{"the watermark is far beyond", `UPDATE messages SET data = '{"watermark": 2147483648, "unresolved": {}}' WHERE type = 'Checkpoint'`, 8, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -78,6 +78,7 @@ func TestAFailedRowThatCannotBeReadIsLeftOut(t *testing.T) {
 		{"failed-h-shop::order", "Resolved", `null`},
 		{"failed-h-shop::order", "Exhausted", `{"position": 3}`},
 		{"recovery-checkpoint-h-shop::order", "Checkpoint", `{"watermark": 4, "unresolved": [1]}`},
+		{"recovery-checkpoint-h-shop::order", "Checkpoint", `{"watermark": -9223372036854775808, "unresolved": {}}`},
 		{"position-h-shop::order", "Read", `{"position": 3}`},
 	} {
 		_, err := conn.Exec(ctx, writeBookkeeping, row[0], row[1], row[2])

@@ -294,7 +294,7 @@ func (s *Store) loadCheckpoint(ctx context.Context, key lockKey) (f failures, er
 		return f, nil
 	}
 	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		const sql = "SELECT EXISTS (SELECT FROM messages WHERE stream_name = $1 AND position = $2 - 1 AND global_position < $3)"
+		const sql = "SELECT EXISTS (SELECT FROM messages WHERE stream_name = $1 AND position = $2::bigint - 1 AND global_position < $3)"
 		var holds bool
 		if err := conn.QueryRow(ctx, sql, key.failedStream(), watermark, last.GlobalPosition).Scan(&holds); err != nil {
 			return err

@@ -89,7 +89,7 @@ LEFT JOIN LATERAL (
 ) AS c ON jsonb_typeof(c.data->'unresolved') = 'object' AND %[3]s IS NOT NULL
 CROSS JOIN LATERAL (
 	SELECT coalesce(max(position) + 1, 0) AS position FROM messages
-	WHERE stream_name = w.failures AND position = %[3]s - 1 AND global_position < c.global_position
+	WHERE stream_name = w.failures AND %[3]s > 0 AND position = greatest(%[3]s, 1) - 1 AND global_position < c.global_position
 ) AS since
 CROSS JOIN LATERAL (
 	SELECT CASE WHEN count(*) FILTER (WHERE recent) <= %[7]d THEN count(DISTINCT at) FILTER (WHERE last AND type = 'Failed') END AS n FROM (

@@ -37,7 +37,7 @@ func (s *source) Upkeep(ctx context.Context, lost chan<- []*subscription.Task) {
 		if errors.Is(err, ErrFenced) {
 			err = nil // said where it was found out
 		}
-		if err != nil && !failing {
+		if err != nil && !failing && ctx.Err() == nil { // which a stop ends
 			s.log.ErrorContext(ctx, "cannot save the position; trying again until it works", "error", err)
 		}
 		failing = err != nil
