@@ -96,6 +96,7 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		d.returned(t)
 		d.wait(t, t.after)
 	case handler.Down:
+		d.returned(t) // while the target is down too: another message may be what it answers
 		if d.outage.down() {
 			d.wait(t, time.Until(d.outage.probe))
 			d.unloadHeld()
@@ -103,7 +104,6 @@ func (d *dispatcher) settle(t *Task, counts *counts) {
 		}
 		d.events.write(slog.LevelWarn, "a call found the target down, which answers others; trying again, and no attempt is counted", d.of(t), "error", t.err)
 		wait := aloneWait << min(t.downs-1, lastDoubling)
-		d.returned(t)
 		d.wait(t, wait+rand.N(wait/4))
 	case handler.Rejected:
 		counts.failed++

@@ -360,19 +360,23 @@ func TestACallThatDoesNotReturnHoldsUpWhatWasLeftBehindItUntilItsTimeout(t *test
 
 // The target may be down over this message alone: another tells.
 func TestAMessageThatBringsTheTargetDownDoesNotHoldUpWhatWasLeftBehindIt(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		b.publish("a/1", "b/1", "c/1")
-		b.leave("dead", 3, 2)
-		b.run(config(), func(_ context.Context, m *message.Envelope) error {
-			if m.Metadata.Headers.ID == "a/1" {
-				return handler.Interrupted(errBroken)
-			}
-			return nil
+	for name, down := range map[string]func(error) error{"cut off": handler.Interrupted, "down": handler.Unavailable} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.publish("a/1", "b/1", "c/1")
+				b.leave("dead", 3, 2)
+				b.run(config(), func(_ context.Context, m *message.Envelope) error {
+					if m.Metadata.Headers.ID == "a/1" {
+						return down(errBroken)
+					}
+					return nil
+				})
+				b.untilCalled()
+				b.pass(time.Minute)
+				require.Subset(t, b.ids(), []string{"b/1", "c/1"})
+			})
 		})
-		b.untilCalled()
-		b.pass(time.Minute)
-		require.Subset(t, b.ids(), []string{"b/1", "c/1"})
-	})
+	}
 }
 
 // The silence of the broker is no sign that others are dead.

@@ -16,7 +16,7 @@ import (
 // last and must not go short. A consumer that has nothing pending then is deleted;
 // where that fails, others delete it later.
 func (s *source) Close(ctx context.Context) error {
-	defer s.closed.Store(true)
+	defer s.retention.leave(s)
 	if s.membership.Load() == nil {
 		return nil
 	}

@@ -33,14 +33,15 @@ type retention struct {
 
 	mu      sync.Mutex
 	kept    Retention
-	floors  []func() (Floor, bool) // of the subscriptions, where they have joined
-	due     time.Time              // of the next turn
-	idleDue time.Time              // of the next turn where nothing was read
+	members map[*source]struct{} // that are not closed
+	due     time.Time            // of the next turn
+	idleDue time.Time            // of the next turn where nothing was read
 	failing bool
 }
 
 // of adds a subscription's group, retention and floor to those of its stream.
-func (all *retentions) of(stream, group string, maxLen int, claimIdle time.Duration, floor func() (Floor, bool)) *retention {
+func (all *retentions) of(s *source, maxLen int) *retention {
+	stream, group := s.member.Stream, s.member.Group
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.streams == nil {
@@ -57,9 +58,20 @@ func (all *retentions) of(stream, group string, maxLen int, claimIdle time.Durat
 		r.kept.Groups = append(slices.Clip(r.kept.Groups), group)
 	}
 	r.kept.MaxLen = max(r.kept.MaxLen, maxLen)
-	r.kept.FloorsFor = max(r.kept.FloorsFor, claimIdle)
-	r.floors = append(r.floors, floor)
+	r.kept.FloorsFor = max(r.kept.FloorsFor, s.claimIdle)
+	if r.members == nil {
+		r.members = make(map[*source]struct{})
+	}
+	r.members[s] = struct{}{}
 	return r
+}
+
+// leave ends the part that a subscription has in its stream's retention but for its
+// group, which holds entries back for as long as it exists.
+func (r *retention) leave(s *source) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.members, s)
 }
 
 // begin reports whether a turn is due, and takes it.
@@ -72,8 +84,8 @@ func (r *retention) begin(now time.Time) (Retention, bool) {
 	r.grown.Store(false)
 	r.due, r.idleDue = now.Add(trimEvery), now.Add(trimIdle)
 	kept := r.kept
-	for _, floor := range r.floors {
-		if f, joined := floor(); joined {
+	for s := range r.members {
+		if f, joined := s.floor(); joined {
 			kept.Floors = append(kept.Floors, f)
 		}
 	}
@@ -94,7 +106,7 @@ func (r *retention) end(err error) bool {
 // will be read is above what the group has delivered.
 func (s *source) floor() (f Floor, joined bool) {
 	id, known := s.position.get()
-	if !known || s.membership.Load() == nil || s.closed.Load() {
+	if !known || s.membership.Load() == nil {
 		return Floor{}, false
 	}
 	if id.Sequence++; id.Sequence == 0 {

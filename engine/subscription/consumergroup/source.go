@@ -51,7 +51,7 @@ func (o *opener) Open(c subscription.Config, log *slog.Logger) subscription.Sour
 		added:       make(chan struct{}, 1),
 		reclaim:     make(chan struct{}, 1),
 	}
-	s.retention = o.retentions.of(c.Stream, c.Group, c.RetentionMaxLen, c.ClaimIdle, s.floor)
+	s.retention = o.retentions.of(s, c.RetentionMaxLen)
 	return s
 }
 
@@ -87,8 +87,7 @@ type source struct {
 	joining    sync.Mutex
 	position   position
 	// ahead says that the group was found ahead of its stream: nothing is read.
-	ahead  atomic.Bool
-	closed atomic.Bool
+	ahead atomic.Bool
 	// lastRead is when a read last worked, in nanoseconds since 1970: while
 	// reads work, the group exists.
 	lastRead atomic.Int64
