@@ -14,7 +14,7 @@ const (
 	// backfillInterval is the time from one message of a backfill lane to the next
 	// while the primary lane has messages.
 	backfillInterval = time.Second
-	// backfillPause is the time from one look at the primary lane to the next.
+	// backfillPause is how often the primary lane is checked meanwhile.
 	backfillPause = 20 * time.Millisecond
 )
 

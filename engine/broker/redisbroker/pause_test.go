@@ -29,7 +29,7 @@ func TestAPauseIsAKeyBesideItsStreamThatAnOperatorCanRead(t *testing.T) {
 	require.LessOrEqual(t, client.TTL(t.Context(), key).Val(), time.Minute, "then nothing is left")
 }
 
-// Whoever sets the key by hand means to pause.
+// A key that was set by hand pauses.
 func TestAKeySetByHandPauses(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t)

@@ -30,7 +30,7 @@ const (
 // open, or for good because that was rolled back.
 //
 // A transaction locks the table of messages before it takes a position, and
-// positions are taken in their order. So whoever may fill a gap held that lock when
+// positions are taken in their order. So a transaction that may fill a gap held that lock when
 // a message above the gap was first seen: what began later cannot, and what has
 // ended since will not. Of those that stay open for long the index of positions
 // tells which has the missing one, committed or not.

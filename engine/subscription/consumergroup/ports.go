@@ -173,7 +173,7 @@ type Renewer interface {
 // Trimmer keeps a stream short.
 type Trimmer interface {
 	// Trim removes the oldest entries of the stream beyond r.MaxLen, of those that
-	// every group of the stream has acknowledged, whoever reads it. It finds and
+	// every group of the stream has acknowledged, groups of other programs included. It finds and
 	// removes them in one step, so that a group which is created meanwhile loses
 	// nothing that it would get. A bounded number goes at once. Where a group of
 	// r.Groups does not exist yet, nothing is removed.
